@@ -1,0 +1,297 @@
+"""What the daemon and the voice process tell each other.
+
+One `Stream` is one direction pair of a call: our microphone to them, their voice to our speaker.
+The daemon owns calls and keys; the voice process owns sound, Opus and the UDP sockets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from appliance.model.secret import Secret
+
+
+class SoundProblem(StrEnum):
+    """Why a call would be silent.  Each is said on the screen within 2 s."""
+
+    NO_SOUND_ARRIVING = "no-sound-arriving"
+    """No packet has come from the other side."""
+
+    NO_MICROPHONE = "no-microphone"
+    """There is no input device, or it was unplugged."""
+
+    SILENT_MICROPHONE = "silent-microphone"
+    """The input device gives nothing but digital silence."""
+
+    NO_SPEAKER = "no-speaker"
+    """There is no output device, or it was unplugged."""
+
+    WRONG_FORMAT = "wrong-format"
+    """A file or device has a format that can't be used."""
+
+    UNREADABLE_SOUND = "unreadable-sound"
+    """Packets arrive but do not authenticate or decode: the keys or codecs differ."""
+
+    MEDIA_GONE = "media-gone"
+    """The voice process has died; it is being started again."""
+
+
+@dataclass(frozen=True)
+class OpenStream:
+    """Bind a UDP socket for a call; answered by `StreamOpened` or `StreamFailed`."""
+
+    stream: str
+    """Name of the stream, chosen by the daemon; unique while the voice process lives."""
+
+    local_host: str
+    """Our address on the path that the session proved; IPv6 link-local with ``%scope``."""
+
+
+@dataclass(frozen=True)
+class StartStream:
+    """Send and receive.  A second one for the same stream changes keys or addresses in place."""
+
+    stream: str
+    """Which."""
+
+    remote_host: str
+    """Their address, with scope where it is link-local."""
+
+    remote_port: int
+    """Their UDP port."""
+
+    payload_type: int
+    """RTP payload type of Opus in both directions (RFC 3551 dynamic, RFC 7587)."""
+
+    crypto_suite: str
+    """SRTP crypto suite of both directions (RFC 4568 section 6.2, RFC 7714)."""
+
+    send_key: Secret
+    """SRTP master key and salt that we send under."""
+
+    receive_key: Secret
+    """SRTP master key and salt that they send under."""
+
+    play: str | None = None
+    """WAV file that stands in for the microphone; None: the chosen device."""
+
+    record: str | None = None
+    """WAV file that stands in for the speaker; None: the chosen device."""
+
+
+@dataclass(frozen=True)
+class StopStream:
+    """Stop, close files and sockets; answered by `StreamClosed`."""
+
+    stream: str
+    """Which."""
+
+
+@dataclass(frozen=True)
+class SetStream:
+    """Change how a running stream sounds."""
+
+    stream: str
+    """Which."""
+
+    muted: bool | None = None
+    """True: send silence in place of the microphone; None: as it is."""
+
+    volume_pct: int | None = None
+    """Loudness of the other side, 0 to 200; None: as it is."""
+
+
+@dataclass(frozen=True)
+class ChooseDevices:
+    """Use other sound devices from now on, also in running calls."""
+
+    input_device: str | None
+    """Name as listed; None: the system's default."""
+
+    output_device: str | None
+    """Name as listed; None: the system's default."""
+
+
+@dataclass(frozen=True)
+class ListDevices:
+    """Ask for `DeviceList`."""
+
+
+@dataclass(frozen=True)
+class TestLevels:
+    """Listen to the microphone and play a tone for a moment; answered by `Levels`."""
+
+    seconds: float = 2.0
+    """How long."""
+
+
+@dataclass(frozen=True)
+class Ring:
+    """Start or stop the ring tone, or the tone that the caller hears while it rings."""
+
+    tone: str | None
+    """``ring``, ``ringback``, ``busy``, ``notice``; None: be quiet."""
+
+
+MediaCommand: TypeAlias = (
+    OpenStream
+    | StartStream
+    | StopStream
+    | SetStream
+    | ChooseDevices
+    | ListDevices
+    | TestLevels
+    | Ring
+)
+
+
+@dataclass(frozen=True)
+class StreamOpened:
+    """The socket is bound."""
+
+    stream: str
+    """Which."""
+
+    port: int
+    """Our UDP port."""
+
+
+@dataclass(frozen=True)
+class StreamFailed:
+    """The stream can't go on."""
+
+    stream: str
+    """Which."""
+
+    problem: SoundProblem
+    """What kind of failure."""
+
+    detail: str
+    """One sentence for the operator."""
+
+
+@dataclass(frozen=True)
+class FirstSound:
+    """The first frame of the other side was played or recorded."""
+
+    stream: str
+    """Which."""
+
+
+@dataclass(frozen=True)
+class SoundWarning:
+    """Something makes the call silent, or no longer does."""
+
+    stream: str
+    """Which."""
+
+    problem: SoundProblem
+    """What."""
+
+    over: bool
+    """True: it has passed."""
+
+    detail: str
+    """One sentence for the operator."""
+
+
+@dataclass(frozen=True)
+class StreamStats:
+    """Once a second: how the call sounds."""
+
+    stream: str
+    """Which."""
+
+    loss_pct: float
+    """Packets of the other side that never came or came too late, over the last 5 s."""
+
+    jitter_ms: float
+    """Interarrival jitter (RFC 3550 section 6.4.1)."""
+
+    buffer_ms: float
+    """What the jitter buffer holds."""
+
+    level_in_db: float
+    """Our microphone, dB full scale; -100 is silence."""
+
+    level_out_db: float
+    """Their voice, dB full scale."""
+
+    packets_sent: int
+    """Since the start."""
+
+    packets_received: int
+    """Since the start, in time or late."""
+
+    concealed: int
+    """20 ms frames that were made up since the start."""
+
+    rejected: int
+    """Packets dropped since the start: forged, replayed or broken."""
+
+    late_max_ms: float
+    """Worst lateness of a sent frame against its 20 ms grid in this second."""
+
+
+@dataclass(frozen=True)
+class StreamClosed:
+    """The stream is over and its files are complete."""
+
+    stream: str
+    """Which."""
+
+
+@dataclass(frozen=True)
+class SoundDevice:
+    """A sound card's input or output."""
+
+    name: str
+    """What to choose it by."""
+
+    inputs: int
+    """Channels in."""
+
+    outputs: int
+    """Channels out."""
+
+
+@dataclass(frozen=True)
+class DeviceList:
+    """All devices there are now."""
+
+    devices: tuple[SoundDevice, ...]
+    """At most 64."""
+
+    input_device: str | None
+    """The chosen one."""
+
+    output_device: str | None
+    """The chosen one."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What the level test heard."""
+
+    input_db: float | None
+    """Loudest moment of the microphone, dB full scale; None: no microphone."""
+
+    output_ok: bool
+    """The tone could be played."""
+
+    detail: str
+    """One sentence for the operator."""
+
+
+MediaEvent: TypeAlias = (
+    StreamOpened
+    | StreamFailed
+    | FirstSound
+    | SoundWarning
+    | StreamStats
+    | StreamClosed
+    | DeviceList
+    | Levels
+)
