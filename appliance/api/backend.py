@@ -1,0 +1,128 @@
+"""What the API server asks of the daemon.
+
+The daemon implements this; the server turns HTTP into these calls and their results into JSON.
+Every method raises `ApiError` for what the client can be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from appliance.api.schema import (
+    CallInfo,
+    Check,
+    Event,
+    Link,
+    Message,
+    MessagePage,
+    Precedence,
+    SoundSettings,
+    SoundTest,
+    Station,
+    Status,
+    Verification,
+)
+
+
+class ApiError(Exception):
+    """A request that can't be met: an HTTP status, a code for programs, and words for people."""
+
+    def __init__(self, status: int, code: str, text: str, fix: str = "") -> None:
+        super().__init__(text)
+        self.status = status
+        self.code = code
+        self.text = text
+        self.fix = fix
+
+
+class Backend(Protocol):
+    """The daemon, as its clients see it.
+
+    `to` and `station` take a station id, the first characters of one (at least 4), a name, or a
+    seven-digit number; where two stations answer to it, the error says so and lists them.
+    """
+
+    def status(self) -> Status:
+        """Describe this station."""
+
+    async def set_name(self, name: str) -> Status:
+        """Choose the name that others see."""
+
+    def stations(self) -> tuple[Station, ...]:
+        """List all stations known, nearest and latest first."""
+
+    def station(self, station: str) -> Station:
+        """Find one."""
+
+    async def add_peer(self, host: str, port: int | None, timeout_s: float) -> Station:
+        """Connect to a station by its network address and wait until it has proved its key."""
+
+    async def send_message(
+        self, to: str, text: str, *, line: str, precedence: Precedence, lifetime_s: int | None
+    ) -> Message:
+        """Write to a station or to ``everyone``; returns when it is on our disk."""
+
+    async def message(self, message: str) -> Message:
+        """Find one message by its id."""
+
+    async def messages(
+        self, conversation: str | None, *, before: int | None, limit: int
+    ) -> MessagePage:
+        """Page back through one conversation, or through all (None)."""
+
+    async def mark_read(self, conversation: str, *, up_to: int) -> int:
+        """Note that the operator has seen what came up to that `order`; how many were unread."""
+
+    async def draft(self, conversation: str) -> str:
+        """Return the text that was begun in a conversation."""
+
+    async def set_draft(self, conversation: str, text: str) -> None:
+        """Keep the text that was begun, over restarts too."""
+
+    def calls(self) -> tuple[CallInfo, ...]:
+        """List running calls first, then at most 100 that are over, latest first."""
+
+    async def place_call(
+        self, to: str, *, line: str, play: str | None, record: str | None
+    ) -> CallInfo:
+        """Call; `play` and `record` are WAV files in place of microphone and speaker."""
+
+    async def answer(self, call: str, *, play: str | None, record: str | None) -> CallInfo:
+        """Answer a ringing call."""
+
+    async def hang_up(self, call: str) -> CallInfo:
+        """End a call, decline it while it rings here, or cancel it while it rings there."""
+
+    async def set_call(self, call: str, *, muted: bool | None, volume_pct: int | None) -> CallInfo:
+        """Mute, or change the loudness."""
+
+    async def start_verification(self, station: str) -> Verification:
+        """Begin to compare with a station that has a session."""
+
+    async def verify_by_id(self, station: str, spoken_id: str) -> Verification:
+        """Compare the whole id that was read out with the one that we know."""
+
+    def verifications(self) -> tuple[Verification, ...]:
+        """List running and recent comparisons, latest first, abandoned ones too."""
+
+    async def finish_verification(self, verification: str, *, match: bool) -> Verification:
+        """Say whether the two operators saw the same digits."""
+
+    async def sound(self) -> SoundSettings:
+        """List sound devices."""
+
+    async def set_sound(self, *, input_device: str | None, output_device: str | None) -> None:
+        """Choose sound devices; kept over restarts."""
+
+    async def test_sound(self) -> SoundTest:
+        """Listen to the microphone and play a tone for 2 s."""
+
+    def links(self) -> tuple[Link, ...]:
+        """List network interfaces and who is met there."""
+
+    async def doctor(self) -> tuple[Check, ...]:
+        """Look at sound, multicast, privileges, clock, disk and ports."""
+
+    def events(self, cursor: str | None) -> AsyncIterator[Event]:
+        """Yield what happens from `cursor` (None: now) on; a ``reset`` first where that is gone."""

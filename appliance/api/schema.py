@@ -1,0 +1,452 @@
+"""The shapes of the local API, version 1, as they stand in JSON.
+
+A field that a newer daemon adds is ignored by an older client, so fields may be added within a
+version but never removed or given another meaning.  Times on the wall are milliseconds since 1970
+with a flag that says whether the clock was sure; durations are seconds.  `jsonable.py` reads and
+writes these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+API_VERSION = 1
+EVERYONE = "everyone"
+"""The conversation of what is written to all; every other conversation is a station id's text."""
+
+Trust: TypeAlias = Literal["new", "known", "verified"]
+Reach: TypeAlias = Literal["here", "connecting", "away"]
+MessageState: TypeAlias = Literal["queued", "relayed", "delivered", "read", "expired"]
+Precedence: TypeAlias = Literal["routine", "welfare", "priority", "emergency"]
+CheckResult: TypeAlias = Literal["ok", "warn", "bad"]
+VerificationState: TypeAlias = Literal[
+    "waiting", "compare", "verified", "mismatch", "abandoned", "refused"
+]
+
+
+@dataclass(frozen=True)
+class WallTime:
+    """A moment on some station's wall clock."""
+
+    ms: int
+    """Milliseconds since 1970, UTC."""
+
+    sure: bool
+    """False: the clock behind it had not been set by anything trustworthy."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that the operator should know and can do something about."""
+
+    code: str
+    """For programs, such as ``disk-full``."""
+
+    text: str
+    """What happened, in a sentence."""
+
+    fix: str
+    """What to do, in a sentence."""
+
+
+@dataclass(frozen=True)
+class MediaStatus:
+    """The voice process."""
+
+    running: bool
+    """It answers."""
+
+    realtime: bool
+    """It runs with real-time priority."""
+
+    detail: str
+    """Versions, or why it does not run."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """The station itself."""
+
+    version: str
+    """Of the program."""
+
+    id: str
+    """Station id, 56 characters."""
+
+    spoken_id: str
+    """The id in groups, for reading out."""
+
+    tag: str
+    """The id's first four characters."""
+
+    name: str
+    """What others see."""
+
+    name_is_default: bool
+    """The operator has not chosen a name yet."""
+
+    number: str
+    """Seven digits that ring the console."""
+
+    address: str
+    """IPv6 address computed from the key."""
+
+    boot: str
+    """Changes with every start of the daemon (hex)."""
+
+    uptime_s: float
+    """Since the daemon's start."""
+
+    port: int
+    """TCP port on which sessions are taken."""
+
+    reach: int
+    """Stations with a proved session now."""
+
+    unread: int
+    """Messages that nobody has looked at."""
+
+    clock: WallTime
+    """Our wall clock."""
+
+    media: MediaStatus
+    """The voice process."""
+
+    problems: tuple[Problem, ...]
+    """What is wrong now, worst first."""
+
+
+@dataclass(frozen=True)
+class Station:
+    """Another station."""
+
+    id: str
+    """Station id, 56 characters."""
+
+    tag: str
+    """Shown with the name unless the station is verified."""
+
+    name: str
+    """From its card; its default name where no card has come yet."""
+
+    number: str
+    """Seven digits of its console."""
+
+    trust: Trust
+    """verified: compared aloud; known: we wrote to it or called it; new: the rest."""
+
+    reach: Reach
+    """here: a proved session stands."""
+
+    since_s: float | None
+    """How long it has been in this reach; None: never met since our start."""
+
+    last_seen: WallTime | None
+    """When a session with it last stood, by our clock."""
+
+    rtt_ms: float | None
+    """Round trip of the session; None while there is none."""
+
+    host: str | None
+    """The session's other end, or where it was last found."""
+
+    link: str | None
+    """Our interface towards it."""
+
+    unread: int
+    """Messages from it that nobody has looked at."""
+
+    alarm: str | None
+    """A sentence when it uses a verified contact's name or number under another key."""
+
+    has_card: bool
+    """Its card is here, so that it can be written to."""
+
+    clock_off_s: float | None
+    """How far its wall clock is from ours; None: not known."""
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """How far a message came with one recipient."""
+
+    station: str
+    """Station id."""
+
+    state: MessageState
+    """Never goes back."""
+
+    at: WallTime | None
+    """When it came into this state, by our clock."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message in one conversation."""
+
+    id: str
+    """Hash of the record, hex."""
+
+    conversation: str
+    """Station id of the other side, or ``everyone``."""
+
+    author: str
+    """Station id."""
+
+    author_name: str
+    """The name as of now."""
+
+    outgoing: bool
+    """We wrote it."""
+
+    text: str
+    """Up to 16,000 characters."""
+
+    line: str
+    """Line at the recipient that it is for."""
+
+    precedence: Precedence
+    """How urgent its author said it is."""
+
+    state: MessageState
+    """To everyone: the furthest that any recipient came; else the recipient's."""
+
+    recipients: tuple[Recipient, ...]
+    """For our own messages, at most 64, furthest first."""
+
+    delivered_to: int
+    """How many stations have it on disk."""
+
+    written_at: WallTime
+    """What its author claims."""
+
+    received_at: WallTime
+    """When it came to our disk, by our clock."""
+
+    order: int
+    """Sorts a conversation (ties: id); page by it."""
+
+    unread: bool
+    """Incoming, and nobody has looked at it."""
+
+    problem: str | None
+    """Why it is still waiting, where that is known."""
+
+
+@dataclass(frozen=True)
+class MessagePage:
+    """Part of a conversation, oldest first."""
+
+    messages: tuple[Message, ...]
+    """At most what was asked for."""
+
+    more: bool
+    """There are older ones."""
+
+
+@dataclass(frozen=True)
+class CallInfo:
+    """A call, running or over."""
+
+    id: str
+    """Unique at this station."""
+
+    station: str
+    """Station id of the other side."""
+
+    line: str
+    """Line at the other side (outgoing) or here (incoming)."""
+
+    name: str
+    """The other side's name as of now."""
+
+    outgoing: bool
+    """We placed it."""
+
+    state: str
+    """`model.call.CallState`."""
+
+    end_reason: str | None
+    """`model.call.EndReason`, once over."""
+
+    detail: str
+    """A sentence where there is something to say."""
+
+    started_at: WallTime
+    """By our clock."""
+
+    talking_s: float | None
+    """Seconds since it was answered, or how long it lasted."""
+
+    muted: bool
+    """Our microphone is off."""
+
+    volume_pct: int
+    """Loudness of the other side, 0 to 200."""
+
+    problems: tuple[Problem, ...]
+    """Why it is silent, if it is."""
+
+    quality: str
+    """``good``, ``fair``, ``bad`` or ``none`` while nothing is measured."""
+
+    loss_pct: float
+    """Of their packets, last 5 s."""
+
+    level_in_db: float
+    """Our microphone, dB full scale."""
+
+    level_out_db: float
+    """Their voice, dB full scale."""
+
+    digits: str | None
+    """Six digits to compare aloud with a station that is not verified yet."""
+
+    verification: str | None
+    """Id of the verification that the digits belong to."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """One comparison of two stations by their operators."""
+
+    id: str
+    """Unique at this station."""
+
+    station: str
+    """Station id of the other side."""
+
+    ours: bool
+    """We began it."""
+
+    state: VerificationState
+    """compare: both operators should see the same digits now."""
+
+    digits: str | None
+    """Six digits, in state ``compare`` and after."""
+
+    text: str
+    """One sentence for the operator."""
+
+
+@dataclass(frozen=True)
+class SoundSettings:
+    """Sound devices: those there are and those chosen."""
+
+    inputs: tuple[str, ...]
+    """Names of microphones."""
+
+    outputs: tuple[str, ...]
+    """Names of speakers."""
+
+    input: str | None
+    """Chosen; None: the system's default."""
+
+    output: str | None
+    """Chosen; None: the system's default."""
+
+
+@dataclass(frozen=True)
+class SoundTest:
+    """What a level test heard."""
+
+    input_db: float | None
+    """Loudest moment of the microphone; None: there is none."""
+
+    output_ok: bool
+    """The tone could be played."""
+
+    text: str
+    """One sentence for the operator."""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A station met on a link."""
+
+    station: str
+    """Station id."""
+
+    host: str
+    """Its address there."""
+
+    rtt_ms: float | None
+    """Round trip."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A network interface."""
+
+    name: str
+    """Such as ``eth0``."""
+
+    up: bool
+    """Up and with a carrier."""
+
+    addresses: tuple[str, ...]
+    """With prefix length."""
+
+    neighbours: tuple[Neighbour, ...]
+    """Stations with a session over it."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that `doctor` looked at."""
+
+    name: str
+    """Such as ``sound``."""
+
+    result: CheckResult
+    """ok, warn or bad."""
+
+    text: str
+    """What was found."""
+
+    fix: str
+    """What to do; empty when all is well."""
+
+
+@dataclass(frozen=True)
+class ErrorBody:
+    """What an unsuccessful request answers, under the key ``error``."""
+
+    code: str
+    """For programs, such as ``unknown-station``."""
+
+    text: str
+    """What happened."""
+
+    fix: str
+    """What to do."""
+
+
+EventType: TypeAlias = Literal[
+    "reset",
+    "status",
+    "station",
+    "message",
+    "call",
+    "verification",
+    "links",
+    "alarm",
+]
+"""What the `data` of an event is: ``status``: Status; ``station``: Station; ``message``: Message
+(new, or in a new state); ``call``: CallInfo; ``verification``: Verification; ``links``: empty, ask
+again; ``alarm``: Problem; ``reset``: empty: events were missed, so load everything anew."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened."""
+
+    cursor: str
+    """Give it to ``/v1/events?cursor=`` to go on after it."""
+
+    type: EventType
+    """What happened."""
+
+    data: dict[str, object]
+    """See `EventType`."""
