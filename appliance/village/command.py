@@ -1,0 +1,186 @@
+"""`fencewire village`: the command line of the village.
+
+Argument parsing and printing; the work is in `village` and `enter`. Exit statuses: 0, or 1 with one
+message on standard error; `exec` and `tui` end as the command did.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from appliance.village import enter, place
+from appliance.village.errors import VillageError
+from appliance.village.settings import WORDS, LinkSettings, parse_change
+from appliance.village.topology import LAN, TOPOLOGIES
+from appliance.village.village import Village
+
+FAILED = 1
+
+DESCRIPTION = """\
+Builds a village on this machine: several stations, each with a network of its own and a real
+daemon, joined by cables that can be cut, slowed down and made lossy. Needs no root. Nothing of it
+touches this machine's own network, and `down` takes everything away.
+"""
+
+EXAMPLES = f"""\
+topologies: {TOPOLOGIES}
+  Stations are called a, b, c, ... z, s27, ...; their numbers 1, 2, ... work as well.
+  In a star, a is the middle. In a lan all share one network, called '{LAN}'.
+
+examples:
+  fencewire village up pair                  two stations, one cable
+  fencewire village tui a                    sit down at station a
+  fencewire village exec b -- fencewire inbox
+  fencewire village link a b loss=10 delay=40
+  fencewire village link a b down            pull the cable; 'up' plugs it in again
+  fencewire village link a b loss=0 delay=0  a good cable again
+  fencewire village up lan:20 --name market  another village beside the first
+  fencewire village link c {LAN} rate=256 --name market
+  fencewire village status
+  fencewire village down
+
+files: $FENCEWIRE_VILLAGE, else $XDG_RUNTIME_DIR/fencewire-village, else
+  /tmp/fencewire-village-UID; in there NAME/stations/STATION/daemon.log has what a daemon said.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the arguments of `fencewire village`."""
+    parser.description = DESCRIPTION
+    parser.epilog = EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    actions = parser.add_subparsers(dest="village_action", metavar="ACTION", required=True)
+
+    def action(name: str, function: Callable[[argparse.Namespace], int], text: str) -> Any:
+        sub = actions.add_parser(name, help=text, description=text)
+        sub.add_argument("--name", default="default", help="which village (default: %(default)s)")
+        sub.set_defaults(village_function=function)
+        return sub
+
+    up = action("up", _up, "Build a village and start its daemons.")
+    up.add_argument("topology", metavar="TOPOLOGY", help=TOPOLOGIES)
+    up.add_argument("--no-daemons", action="store_true", help="stations and cables only")
+
+    run_in = action("exec", _exec, "Run a command in a station, as root of the village.")
+    run_in.add_argument("--unprivileged", action="store_true", help="without any capability")
+    run_in.add_argument("station", metavar="STATION")
+    run_in.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER)
+
+    tui = action("tui", _tui, "Open a station's screen here.")
+    tui.add_argument("station", metavar="STATION")
+
+    link = action("link", _link, "Show or change the link between two stations, both ways alike.")
+    link.add_argument("a", metavar="A")
+    link.add_argument("b", metavar="B", help=f"the other station, or '{LAN}'")
+    link.add_argument("settings", metavar="SETTING", nargs="*", help=WORDS)
+
+    status = action("status", _status, "Show stations, addresses and links.")
+    status.add_argument("--json", action="store_true", help="as one JSON object")
+
+    for name, text in (
+        ("start", "Start a station's daemon that was stopped or killed."),
+        ("stop", "End a station's daemon in order."),
+        ("restart", "Stop and start a station's daemon."),
+        ("kill", "kill -9 a station's daemon, as a power cut would."),
+    ):
+        action(name, _daemon, text).add_argument("station", metavar="STATION")
+
+    action("down", _down, "End the village and take everything away.")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the arguments say; the exit status."""
+    try:
+        function: Callable[[argparse.Namespace], int] = args.village_function
+        return function(args)
+    except VillageError as error:
+        sys.stderr.write(f"{error}\n")
+        return FAILED
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _directory(args: argparse.Namespace) -> Path:
+    return place.village_directory(args.name)
+
+
+def _up(args: argparse.Namespace) -> int:
+    village = Village.up(
+        args.topology, directory=_directory(args), daemons=not args.no_daemons, tied=False
+    )
+    count = len(village.topology.stations)
+    which = "" if args.name == "default" else f" --name {args.name}"
+    first = village.topology.stations[0]
+    _say(f"The village is up: {args.topology}, {count} station{'s' if count > 1 else ''}.")
+    if not args.no_daemons:
+        _say(f"  Sit down at one:  fencewire village tui{which} {first}")
+    _say(f"  Run something:    fencewire village exec{which} {first} -- COMMAND")
+    _say(f"  See it:           fencewire village status{which}")
+    _say(f"  End it:           fencewire village down{which}")
+    return 0
+
+
+def _exec(args: argparse.Namespace) -> int:
+    argv = args.command[1:] if args.command[:1] == ["--"] else args.command
+    if not argv:
+        raise VillageError("Say what to run, for example: fencewire village exec a -- ip address")
+    return enter.run(_directory(args), args.station, argv, unprivileged=args.unprivileged)
+
+
+def _tui(args: argparse.Namespace) -> int:
+    roots = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, roots))
+    argv = [sys.executable, "-m", "appliance", "tui"]
+    return enter.run(_directory(args), args.station, argv, unprivileged=True)
+
+
+def _link(args: argparse.Namespace) -> int:
+    village = Village.attach(_directory(args))
+    _say(_link_line(village.change_link(args.a, args.b, parse_change(args.settings))))
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    village = Village.attach(_directory(args))
+    status = village.status()
+    if args.json:
+        _say(json.dumps(status))
+        return 0
+    _say(f"{status['topology']} in {status['directory']}, keeper {status['keeper_pid']}")
+    for item in status["stations"]:
+        daemon = item["daemon"]
+        if daemon == "ended":
+            daemon += f" ({item['exit_status']})"
+        _say(f"  {item['name']:<4} daemon {daemon:<12} {' '.join(item['addresses'])}")
+    for item in status["links"]:
+        _say(f"  {_link_line(item)}")
+    return 0
+
+
+def _link_line(link: dict[str, Any]) -> str:
+    fields = ("up", "loss_pct", "delay_ms", "rate_kbit")
+    return f"{link['a']} - {link['b']}: {LinkSettings(**{key: link[key] for key in fields})}"
+
+
+def _daemon(args: argparse.Namespace) -> int:
+    village = Village.attach(_directory(args))
+    actions = {
+        "start": village.start,
+        "stop": village.stop,
+        "restart": village.restart,
+        "kill": village.kill,
+    }
+    actions[args.village_action](args.station)
+    return 0
+
+
+def _down(args: argparse.Namespace) -> int:
+    Village.attach(_directory(args)).down()
+    _say("The village is down.")
+    return 0
