@@ -164,10 +164,12 @@ lock_part() { # wheels|source LOCK
 }
 
 install_wheels() { # LOCK
-    local args=(--only-binary :all: --requirement <(lock_part wheels "$1"))
-    pip "${args[@]}" && return
-    say "That failed; trying once more."
-    pip --only-binary :all: --requirement <(lock_part wheels "$1")
+    local attempt
+    for attempt in first second; do
+        pip --only-binary :all: --requirement <(lock_part wheels "$1") && return
+        [[ $attempt == second ]] || say "That failed; trying once more."
+    done
+    return 1
 }
 
 build_source_only() {
