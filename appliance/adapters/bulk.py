@@ -1,0 +1,123 @@
+"""``/v1/blobs``: bulk data over HTTP, for stations that have proved their keys.
+
+Every request shows the token that came with the proof of its session, and the caller pins the
+certificate that it proved, so bulk is as authentic as the session that it belongs to.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+
+from appliance.adapters.blobs import BlobError, Blobs
+from appliance.adapters.session import Session
+
+log = logging.getLogger(__name__)
+
+_STATUS = {"too-large": 413, "wrong-hash": 422, "disk-full": 507, "bad-name": 404}
+_CHUNK = 64 * 1024
+
+
+class BulkServer:
+    """The callee's side of bulk requests."""
+
+    def __init__(
+        self,
+        blobs: Blobs,
+        sessions: Callable[[], Iterable[Session]],
+        on_proved: Callable[[web.Request], None],
+    ) -> None:
+        """`on_proved` is told of a request that showed a good token."""
+        self._blobs = blobs
+        self._sessions = sessions
+        self._on_proved = on_proved
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what the session listener serves beside ``/v1/session``."""
+        return [
+            web.put("/v1/blobs/{digest}", self._put),
+            web.get("/v1/blobs/{digest}", self._get, allow_head=True),
+        ]
+
+    def _check_token(self, request: web.Request) -> None:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        given = token.encode()
+        matches = [
+            hmac.compare_digest(given, session.proved.take_token.hex().encode())
+            for session in self._sessions()
+        ]
+        if scheme != "Bearer" or not any(matches):
+            raise web.HTTPUnauthorized(text="bulk needs the token of a proved session\n")
+        self._on_proved(request)
+
+    async def _put(self, request: web.Request) -> web.Response:
+        self._check_token(request)
+        digest = request.match_info["digest"]
+        try:
+            if self._blobs.has(digest):
+                return web.Response(status=200)
+            upload = self._blobs.begin(digest)
+        except BlobError as error:
+            return web.Response(status=_STATUS[error.code], text=f"{error}\n")
+        try:
+            async for chunk in request.content.iter_chunked(_CHUNK):
+                upload.write(chunk)
+            upload.finish()
+        except BlobError as error:
+            return web.Response(status=_STATUS[error.code], text=f"{error}\n")
+        finally:
+            upload.close()
+        return web.Response(status=201)
+
+    async def _get(self, request: web.Request) -> web.StreamResponse:
+        self._check_token(request)
+        try:
+            if not self._blobs.has(request.match_info["digest"]):
+                raise web.HTTPNotFound(text="this blob is not here\n")
+            path = self._blobs.path(request.match_info["digest"])
+        except BlobError as error:
+            return web.Response(status=_STATUS[error.code], text=f"{error}\n")
+        return web.FileResponse(path, chunk_size=_CHUNK)
+
+
+class BulkClient:
+    """The caller's side: puts to and gets from a station that it has a session with."""
+
+    def __init__(self, http: aiohttp.ClientSession, session: Session) -> None:
+        if session.certificate_digest is None:
+            raise ValueError("bulk requests go to a station that we have called")
+        host = session.path.remote_host.replace("%", "%25")
+        bracketed = f"[{host}]" if ":" in host else host
+        self._base = f"https://{bracketed}:{session.path.remote_port}/v1/blobs/"
+        self._http = http
+        self._headers = {"Authorization": f"Bearer {session.proved.send_token.hex()}"}
+        self._pin = aiohttp.Fingerprint(session.certificate_digest)
+
+    async def put(self, digest: str, file: Path) -> None:
+        """Send a file; raises BlobError when the other side refuses it."""
+        with file.open("rb") as data:
+            async with self._http.put(
+                self._base + digest, data=data, headers=self._headers, ssl=self._pin
+            ) as response:
+                if response.status not in {200, 201}:
+                    raise BlobError(f"http-{response.status}", (await response.text()).strip())
+
+    async def get(self, digest: str, blobs: Blobs) -> None:
+        """Fetch a blob into `blobs`; raises BlobError when it is not there or is a wrong one."""
+        upload = blobs.begin(digest)
+        try:
+            async with self._http.get(
+                self._base + digest, headers=self._headers, ssl=self._pin
+            ) as response:
+                if response.status != 200:
+                    raise BlobError(f"http-{response.status}", (await response.text()).strip())
+                async for chunk in response.content.iter_chunked(_CHUNK):
+                    upload.write(chunk)
+            upload.finish()
+        finally:
+            upload.close()

@@ -1,0 +1,217 @@
+"""One proved session: frames in and out of a WebSocket, and its keep-alive.
+
+What the messages mean is decided elsewhere; this moves them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import aiohttp
+
+from appliance.model.codec import FormatError
+from appliance.protocol.frames import Channel, OverflowedError, Receiver, Sender
+from appliance.protocol.hello import Proved
+from appliance.protocol.keepalive import Control, ControlKind, KeepAlive
+
+log = logging.getLogger(__name__)
+
+USER_TIMEOUT_MS: Final = 20_000
+"""TCP gives up on unacknowledged data after this (RFC 5482), not after a quarter of an hour."""
+
+NOT_SENT_LOW_WATER: Final = 32 * 1024
+"""Bytes that the kernel may hold unsent; more would make signalling wait behind records."""
+
+BYE_GRACE_S: Final = 2.0
+
+
+class WebSocket(Protocol):
+    """What client and server WebSockets of aiohttp have in common."""
+
+    async def send_bytes(self, data: bytes, compress: int | None = None) -> None: ...
+    async def receive(self, timeout: float | None = None) -> aiohttp.WSMessage: ...
+    async def close(self, *, code: int = ..., message: bytes = ...) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Path:
+    """The addresses that the session has just proved to work; voice takes the same way."""
+
+    local_host: str
+    """Ours; with scope where it is link-local."""
+
+    remote_host: str
+    """Theirs; with scope where it is link-local."""
+
+    remote_port: int
+    """Their TCP port on this connection."""
+
+
+def tune(sock: socket.socket) -> None:
+    """Set what a session's TCP socket needs; what this kernel does not have is left alone."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT_LOW_WATER)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # An ordinary user may only choose what tcp_allowed_congestion_control lists; doctor says so.
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"bbr")
+
+
+def _host_text(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
+    host = address[0].split("%")[0]
+    if host.startswith("::ffff:") and "." in host:
+        return host.removeprefix("::ffff:")
+    if len(address) == 4 and address[3] and host.startswith("fe80:"):
+        try:
+            return f"{host}%{socket.if_indextoname(address[3])}"
+        except OSError:
+            return host
+    return host
+
+
+def path_of(transport: asyncio.BaseTransport) -> Path:
+    """Read the two ends of a connection."""
+    remote = transport.get_extra_info("peername")
+    local = transport.get_extra_info("sockname")
+    return Path(_host_text(local), _host_text(remote), remote[1])
+
+
+class Session:
+    """A session that stands.  `run` moves messages until it ends and says why it did."""
+
+    def __init__(
+        self,
+        socket_: WebSocket,
+        proved: Proved,
+        path: Path,
+        *,
+        outgoing: bool,
+        certificate_digest: bytes | None,
+        on_message: Callable[[Session, Channel, bytes], None],
+    ) -> None:
+        self.proved = proved
+        self.path = path
+        self.outgoing = outgoing
+        self.certificate_digest = certificate_digest
+        """SHA-256 of the certificate that the peer proved, where we were the caller."""
+
+        self._socket = socket_
+        self._on_message = on_message
+        self._loop = asyncio.get_running_loop()
+        self.since = self._loop.time()
+        self._keepalive = KeepAlive(self.since)
+        self._sender = Sender()
+        self._wake = asyncio.Event()
+        self._ending: str | None = None
+
+    @property
+    def rtt_s(self) -> float | None:
+        """Smoothed round trip; None until the first answer."""
+        return self._keepalive.rtt_s
+
+    def send(self, channel: Channel, message: bytes) -> bool:
+        """Queue a message; False when so much waits that it was dropped."""
+        if self._ending is not None:
+            return False
+        try:
+            self._sender.put(channel, message)
+        except OverflowedError:
+            return False
+        self._wake.set()
+        return True
+
+    def end(self, reason: str) -> None:
+        """Say goodbye and end once what was queued is out, or soon in any case."""
+        if self._ending is None:
+            self.send(Channel.CONTROL, Control(ControlKind.BYE, reason=reason).encode())
+            self._ending = reason
+            self._wake.set()
+
+    async def run(self) -> str:
+        """Move messages until the session ends; returns why, for programs."""
+        tasks = {
+            asyncio.create_task(self._read(), name="session-read"),
+            asyncio.create_task(self._write(), name="session-write"),
+            asyncio.create_task(self._watch(), name="session-watch"),
+        }
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return min(task.result() for task in done)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with contextlib.suppress(OSError, TimeoutError):
+                await asyncio.wait_for(self._socket.close(), 1.0)
+
+    async def _read(self) -> str:
+        receiver = Receiver()
+        while True:
+            message = await self._socket.receive()
+            if message.type is not aiohttp.WSMsgType.BINARY:
+                if message.type is aiohttp.WSMsgType.ERROR:
+                    return "lost"
+                return "closed"
+            self._keepalive.heard(self._loop.time())
+            try:
+                complete = receiver.feed(message.data)
+                if complete is None:
+                    continue
+                channel, data = complete
+                if channel is not Channel.CONTROL:
+                    self._on_message(self, channel, data)
+                elif reason := self._control(Control.decode(data)):
+                    return reason
+            except FormatError as error:
+                log.warning("session with %s: %s", self.proved.peer.tag, error)
+                return "protocol-error"
+
+    def _control(self, control: Control | None) -> str | None:
+        if control is None:
+            return None
+        if control.kind is ControlKind.PING:
+            self.send(Channel.CONTROL, Control(ControlKind.PONG, control.number).encode())
+        elif control.kind is ControlKind.PONG:
+            self._keepalive.pong(control.number, self._loop.time())
+        else:
+            return control.reason or "closed"
+        return None
+
+    async def _watch(self) -> str:
+        """Notice silence even while writing is stuck."""
+        while True:
+            left = self._keepalive.dead_at - self._loop.time()
+            if left <= 0:
+                return "silent"
+            await asyncio.sleep(left)
+
+    async def _write(self) -> str:
+        ended_at: float | None = None
+        while True:
+            now = self._loop.time()
+            if self._ending is not None and ended_at is None:
+                ended_at = now + BYE_GRACE_S
+            if self._ending is None and (ping := self._keepalive.ping(now)) is not None:
+                self._sender.put(Channel.CONTROL, ping.encode())
+            frame = self._sender.take()
+            try:
+                if frame is not None:
+                    await self._socket.send_bytes(frame)
+                    continue
+            except (ConnectionError, ssl.SSLError, aiohttp.ClientError):
+                return "lost"
+            # After our goodbye the other side closes; until then its last words are still read.
+            if ended_at is not None and now >= ended_at:
+                return self._ending or "closed"
+            wakeup = self._keepalive.next_ping if ended_at is None else ended_at
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), max(wakeup - now, 0.001))

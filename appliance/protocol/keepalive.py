@@ -1,0 +1,103 @@
+"""Whether a session's other side is still there, and how far away it is.
+
+Both sides ask now and then and answer at once.  Asking also keeps NAT bindings open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from appliance.model.codec import Fields, decode, encode
+
+PING_EVERY_S: Final = 5.0
+DEAD_AFTER_S: Final = 16.0
+"""Three pings unanswered.  Ours: long enough for a radio that fades, short enough to reroute."""
+
+RTT_WEIGHT: Final = 0.125
+"""Weight of a new round-trip sample (RFC 6298 section 2)."""
+
+
+class ControlKind(IntEnum):
+    """Messages of the control channel."""
+
+    PING = 0
+    PONG = 1
+    BYE = 2
+
+
+@dataclass(frozen=True)
+class Control:
+    """One message of the control channel."""
+
+    kind: ControlKind
+    """Which."""
+
+    number: int = 0
+    """Ping and pong: which ping."""
+
+    reason: str = ""
+    """Bye: why, for programs."""
+
+    def encode(self) -> bytes:
+        """Return the bytes that are sent."""
+        return encode({0: int(self.kind), 1: self.number, 2: self.reason})
+
+    @classmethod
+    def decode(cls, data: bytes) -> Control | None:
+        """Read one; None for a kind that this version does not know; raises FormatError."""
+        fields = Fields(decode(data, limit=4096), "control")
+        kind = fields.uint(0)
+        if kind not in set(ControlKind):
+            return None
+        control = cls(ControlKind(kind), fields.uint(1), fields.text(2, limit=64))
+        fields.end()
+        return control
+
+
+class KeepAlive:
+    """The pings of one session."""
+
+    def __init__(self, now: float) -> None:
+        self.rtt_s: float | None = None
+        """Smoothed round trip."""
+
+        self._heard_at = now
+        self._ping_at = now
+        self._number = 0
+        self._sent_at: float | None = None
+
+    def heard(self, now: float) -> None:
+        """Something arrived."""
+        self._heard_at = now
+
+    @property
+    def dead_at(self) -> float:
+        """When the other side has been silent for too long, unless it is heard before."""
+        return self._heard_at + DEAD_AFTER_S
+
+    @property
+    def next_ping(self) -> float:
+        """When `ping` is due."""
+        return self._ping_at
+
+    def ping(self, now: float) -> Control | None:
+        """Return the ping that is due, if one is."""
+        if now < self._ping_at:
+            return None
+        self._ping_at = now + PING_EVERY_S
+        self._number += 1
+        self._sent_at = now
+        return Control(ControlKind.PING, self._number)
+
+    def pong(self, number: int, now: float) -> None:
+        """Take an answer; one that is not to the latest ping says nothing about the round trip."""
+        if number != self._number or self._sent_at is None:
+            return
+        sample = max(now - self._sent_at, 0.0)
+        self._sent_at = None
+        if self.rtt_s is None:
+            self.rtt_s = sample
+        else:
+            self.rtt_s += RTT_WEIGHT * (sample - self.rtt_s)
