@@ -30,7 +30,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         directory = home / kind.lower()
         directory.mkdir(mode=0o700)
         os.environ[name] = str(directory)
-    for name in [name for name in os.environ if name.startswith("FENCEWIRE_")]:
+    foreign = ("FENCEWIRE_", "STATE_DIRECTORY", "RUNTIME_DIRECTORY")
+    for name in [name for name in os.environ if name.startswith(foreign)]:
         del os.environ[name]
 
 
