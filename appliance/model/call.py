@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from appliance.model.identity import Address
+from appliance.model.identity import CONSOLE, Address
 from appliance.model.media import SoundProblem
 
 
@@ -47,7 +47,7 @@ class EndReason(StrEnum):
     """The other operator declined."""
 
     BUSY = "busy"
-    """The other operator is in a call."""
+    """Whoever was called was in another call: the other operator, or ours who missed this one."""
 
     NO_ANSWER = "no-answer"
     """Nobody answered in time."""
@@ -95,6 +95,9 @@ class Call:
 
     end_reason: EndReason | None = None
     """Why it ended."""
+
+    line: str = CONSOLE
+    """Our side: which of our lines it is on."""
 
     detail: str = ""
     """One sentence for the operator where there is something to say."""

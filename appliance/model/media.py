@@ -34,13 +34,19 @@ class SoundProblem(StrEnum):
     UNREADABLE_SOUND = "unreadable-sound"
     """Packets arrive but do not authenticate or decode: the keys or codecs differ."""
 
+    CANNOT_RECORD = "cannot-record"
+    """The recording can't be written, or the disk is too slow for it."""
+
     MEDIA_GONE = "media-gone"
     """The voice process has died; it is being started again."""
 
 
 @dataclass(frozen=True)
 class OpenStream:
-    """Bind a UDP socket for a call; answered by `StreamOpened` or `StreamFailed`."""
+    """Bind a UDP socket for a call; answered by `StreamOpened` or `StreamFailed`.
+
+    For a stream that runs: bind another one, which the next `StartStream` changes over to.
+    """
 
     stream: str
     """Name of the stream, chosen by the daemon; unique while the voice process lives."""
@@ -51,7 +57,10 @@ class OpenStream:
 
 @dataclass(frozen=True)
 class StartStream:
-    """Send and receive.  A second one for the same stream changes keys or addresses in place."""
+    """Send and receive.  A second one for the same stream changes keys or addresses in place.
+
+    Files that are named again go on where they are.
+    """
 
     stream: str
     """Which."""
@@ -135,6 +144,10 @@ class Ring:
     """``ring``, ``ringback``, ``busy``, ``notice``; None: be quiet."""
 
 
+MEDIA_VERSION = 1
+"""Of these commands and events; the two sides refuse each other when it differs."""
+
+
 MediaCommand: TypeAlias = (
     OpenStream
     | StartStream
@@ -145,6 +158,26 @@ MediaCommand: TypeAlias = (
     | TestLevels
     | Ring
 )
+
+
+@dataclass(frozen=True)
+class MediaReady:
+    """First event of a connection: what the voice process is and has."""
+
+    version: int
+    """`MEDIA_VERSION` of the voice process."""
+
+    realtime: bool
+    """It runs before all ordinary programs (SCHED_FIFO); False: at best with a better nice."""
+
+    memory_locked: bool
+    """Its memory is never paged out."""
+
+    opus: str
+    """Version of libopus and where it came from."""
+
+    streams: tuple[str, ...] = ()
+    """Streams that go on from before; at most 64."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +211,26 @@ class FirstSound:
 
     stream: str
     """Which."""
+
+    at_s: float = 0.0
+    """When it sounded, on this machine's monotonic clock (the same in all processes)."""
+
+
+@dataclass(frozen=True)
+class FileStarted:
+    """A stand-in file has begun; with both moments recordings can be laid over each other."""
+
+    stream: str
+    """Which."""
+
+    path: str
+    """The file."""
+
+    recording: bool
+    """True: it stands in for the speaker; False: for the microphone."""
+
+    at_s: float
+    """When its first sample was spoken or heard, on this machine's monotonic clock."""
 
 
 @dataclass(frozen=True)
@@ -234,6 +287,15 @@ class StreamStats:
     late_max_ms: float
     """Worst lateness of a sent frame against its 20 ms grid in this second."""
 
+    recovered: int = 0
+    """20 ms frames that forward error correction brought back since the start."""
+
+    loss_there_pct: float | None = None
+    """Loss that the other side reports of our voice; None: no report yet."""
+
+    round_trip_ms: float | None = None
+    """From its reports; None: not known yet."""
+
 
 @dataclass(frozen=True)
 class StreamClosed:
@@ -241,6 +303,10 @@ class StreamClosed:
 
     stream: str
     """Which."""
+
+    late_histogram: tuple[int, ...] = ()
+    """Frames sent by their lateness against the 20 ms grid in steps of 0.1 ms; the last entry
+    holds all that were later."""
 
 
 @dataclass(frozen=True)
@@ -286,9 +352,11 @@ class Levels:
 
 
 MediaEvent: TypeAlias = (
-    StreamOpened
+    MediaReady
+    | StreamOpened
     | StreamFailed
     | FirstSound
+    | FileStarted
     | SoundWarning
     | StreamStats
     | StreamClosed
