@@ -28,7 +28,7 @@ run_packages="
 "
 test_packages="
     gcc                     gcc
-    iptables                iptables
+    nftables                nft
     pocketsphinx-testdata   /usr/share/pocketsphinx/test/data
     python3-dev             /usr/include/python3*/Python.h
     strace                  strace
