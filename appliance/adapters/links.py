@@ -57,6 +57,8 @@ _SIOCGIFCONF: Final = 0x8912
 _SIOCGIFFLAGS: Final = 0x8913
 _SIOCGIFNETMASK: Final = 0x891B
 _SIOCGIFINDEX: Final = 0x8933
+_SIOCETHTOOL: Final = 0x8946
+_ETHTOOL_GLINK: Final = 0x0A
 _IFREQ_BYTES: Final = 40
 _IFF_UP: Final = 0x1
 _IFF_LOOPBACK: Final = 0x8
@@ -196,7 +198,7 @@ def read_links() -> LinkSnapshot:
         for name in names:
             with contextlib.suppress(OSError):
                 index = int(_ifreq(sock, _SIOCGIFINDEX, name, "i"))
-                flags = int(_ifreq(sock, _SIOCGIFFLAGS, name, "H"))
+                flags = _flags(sock, name)
                 addresses = (*ipv4.get(name, ()), *ipv6.get(index, ()))
                 interfaces.append(_interface(name, index, flags, addresses))
     return LinkSnapshot(tuple(sorted(interfaces, key=lambda one: one.index)))
@@ -218,6 +220,21 @@ def _interface(name: bytes, index: int, flags: int, addresses: tuple[Address, ..
 def _ifreq(sock: socket.socket, request: int, name: bytes, shape: str) -> Any:
     reply = fcntl.ioctl(sock, request, struct.pack("16s24x", name))
     return struct.unpack_from(shape, reply, 16)[0]
+
+
+def _flags(sock: socket.socket, name: bytes) -> int:
+    """Return the interface's flags; hurries a carrier that has just come.
+
+    The kernel may sit on a carrier change for up to a second (it allows one such event a second),
+    and starts duplicate address detection only then.  Asking for the link state makes it act.
+    """
+    flags = int(_ifreq(sock, _SIOCGIFFLAGS, name, "H"))
+    if not flags & _IFF_UP or flags & _IFF_RUNNING:
+        return flags
+    value = array.array("I", (_ETHTOOL_GLINK, 0))
+    with contextlib.suppress(OSError):  # not every driver can say
+        fcntl.ioctl(sock, _SIOCETHTOOL, struct.pack("16sP16x", name, value.buffer_info()[0]))
+    return int(_ifreq(sock, _SIOCGIFFLAGS, name, "H"))
 
 
 def _ipv4_addresses(sock: socket.socket) -> dict[bytes, list[Address]]:

@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 
 START_JITTER_S: Final = 0.1
 """Longest random wait before a link is used, so that a switch that gets its power back, or a
-whole village that starts at once, is not one burst (the order of RFC 6762 section 8.1)."""
+whole village that starts at once, is not one burst (RFC 6762 section 8.1 has the like).  IPv6 alone
+does without: the kernel's duplicate address detection has already waited up to a second, at random."""
 
 REPEAT_S: Final = (1.0, 3.0)
 """When to announce and ask once more, counted from the start; zeroconf's own repetitions end
@@ -178,7 +179,7 @@ class MdnsLink:
         self._zeroconf = None
 
     async def _begin(self, zeroconf: Zeroconf) -> None:
-        await asyncio.sleep(self._rng.uniform(0, START_JITTER_S))
+        await asyncio.sleep(self._rng.uniform(0, START_JITTER_S if self.offer.ipv4 else 0))
         self._info = self._make_info()
         # The name holds the key's text and a boot id, so nobody is asked whether it is free.
         announcing = await zeroconf.async_register_service(self._info, cooperating_responders=True)
@@ -195,7 +196,7 @@ class MdnsLink:
         opening = asyncio.ensure_future(
             zeroconf.async_update_interfaces(interfaces=_sender_choice(offer))
         )
-        await asyncio.sleep(self._rng.uniform(REOPEN_S, START_JITTER_S))
+        await asyncio.sleep(self._rng.uniform(REOPEN_S, 2 * REOPEN_S))
         if self._info is not None:
             self._browse(zeroconf)  # anew, since what is of use here has changed
             self._announce(zeroconf)
