@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 START_JITTER_S: Final = 0.1
 """Longest random wait before a link is used, so that a switch that gets its power back, or a
 whole village that starts at once, is not one burst (RFC 6762 section 8.1 has the like).  IPv6 alone
-does without: the kernel's duplicate address detection has already waited up to a second, at random."""
+does without: the kernel's duplicate address detection has waited up to a second at random."""
 
 REPEAT_S: Final = (1.0, 3.0)
 """When to announce and ask once more, counted from the start; zeroconf's own repetitions end

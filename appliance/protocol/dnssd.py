@@ -54,7 +54,7 @@ class Announcement:
     port: int
     """TCP port of the sessions."""
 
-    def to_properties(self) -> dict[str | bytes, str | bytes | None]:
+    def to_properties(self) -> dict[str, str]:
         """Return the pairs of the TXT record."""
         return {"id": self.station.text, "v": str(self.version), "port": str(self.port)}
 
