@@ -164,11 +164,17 @@ lock_part() { # wheels|source LOCK
 }
 
 install_wheels() { # LOCK
-    local attempt
+    local attempt log
+    log=$(mktemp)
     for attempt in first second; do
-        pip --only-binary :all: --requirement <(lock_part wheels "$1") && return
+        if pip --retries 2 --only-binary :all: --requirement <(lock_part wheels "$1") >"$log" 2>&1; then
+            rm -f "$log"
+            return
+        fi
         [[ $attempt == second ]] || say "That failed; trying once more."
     done
+    grep -m3 '^ERROR' "$log" >&2 || tail -n 5 "$log" >&2
+    rm -f "$log"
     return 1
 }
 
