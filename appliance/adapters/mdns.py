@@ -144,8 +144,6 @@ class Mdns:
                 await self._open(name, offer)
             elif link is not None and link.offer != offer and self._may_change(name):
                 link.update(offer)
-        for name in self._changes.keys() - {one.name for one in snapshot.interfaces}:
-            del self._changes[name]
 
     async def _open(self, name: str, offer: Offer) -> None:
         link = MdnsLink(
@@ -175,6 +173,9 @@ class Mdns:
     def _may_change(self, name: str) -> bool:
         """Whether this link has not changed too often; otherwise it is looked at later."""
         now = asyncio.get_running_loop().time()
+        old = [key for key, times in self._changes.items() if now - times[-1] > BURST_S]
+        for key in old:
+            del self._changes[key]
         changes = self._changes.setdefault(name, deque(maxlen=BURST))
         if len(changes) == BURST and now - changes[0] < BURST_S:
             self._try_again(changes[0] + BURST_S - now)

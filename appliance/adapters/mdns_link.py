@@ -16,6 +16,7 @@ import random
 import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from zeroconf import Error as ZeroconfError
@@ -156,13 +157,13 @@ class MdnsLink:
         version = IPVersion.All if socket.has_dualstack_ipv6() else IPVersion.V4Only
         self._zeroconf = AsyncZeroconf(interfaces=_sender_choice(self.offer), ip_version=version)
         _hear_own_groups_only(self._zeroconf.zeroconf)
-        self._spawn(self._begin(self._zeroconf.zeroconf))
+        self._spawn(partial(self._begin, self._zeroconf.zeroconf))
 
     def update(self, offer: Offer) -> None:
         """Follow a change of address."""
         self.offer = offer
         if self._zeroconf is not None:
-            self._spawn(self._follow(self._zeroconf.zeroconf, offer))
+            self._spawn(partial(self._follow, self._zeroconf.zeroconf, offer))
 
     async def close(self, *, goodbye: bool) -> None:
         """Stop; with `goodbye`, tell the neighbours first, which takes a quarter of a second."""
@@ -229,7 +230,7 @@ class MdnsLink:
         old = self._browser
         self._browser = AsyncServiceBrowser(zeroconf, SERVICE_TYPE, [self._on_change])
         if old is not None:
-            self._spawn(old.async_cancel())
+            self._spawn(old.async_cancel)
 
     def _make_info(self) -> AsyncServiceInfo:
         return AsyncServiceInfo(
@@ -264,7 +265,7 @@ class MdnsLink:
             self._hear(instance, info)
         elif name not in self._resolving and len(self._resolving) < MAX_RESOLVING:
             self._resolving.add(name)
-            self._spawn(self._resolve(zeroconf, instance, info))
+            self._spawn(partial(self._resolve, zeroconf, instance, info))
 
     async def _resolve(self, zeroconf: Zeroconf, instance: str, info: AsyncServiceInfo) -> None:
         try:
@@ -297,14 +298,14 @@ class MdnsLink:
         known = any(ip in network for network in self.offer.networks)
         return host if known and not ip.is_multicast else None
 
-    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+    def _spawn(self, work: Callable[[], Coroutine[object, object, None]]) -> None:
         task = asyncio.create_task(self._logged(work), name=f"mdns-{self.name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _logged(self, work: Coroutine[object, object, None]) -> None:
+    async def _logged(self, work: Callable[[], Coroutine[object, object, None]]) -> None:
         try:
-            await work
+            await work()
         except (OSError, RuntimeError, ValueError, ZeroconfError) as error:
             # The interface is going away: its end comes as an event of its own.
             log.info("%s: mDNS stumbled: %s", self.name, error)
