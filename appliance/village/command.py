@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from appliance.village import enter, place
+from appliance.village import enter, launch, place
 from appliance.village.errors import VillageError
 from appliance.village.settings import WORDS, LinkSettings, parse_change
 from appliance.village.topology import LAN, TOPOLOGIES
@@ -134,9 +134,8 @@ def _exec(args: argparse.Namespace) -> int:
 
 
 def _tui(args: argparse.Namespace) -> int:
-    roots = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, roots))
-    argv = [sys.executable, "-m", "appliance", "tui"]
+    os.environ.update(launch.module_environment())
+    argv = [sys.executable, "-P", "-m", "appliance", "tui"]
     return enter.run(_directory(args), args.station, argv, unprivileged=True)
 
 

@@ -1,16 +1,18 @@
 """Runs one command inside a station: what `village exec` and `Village.popen` do.
 
-The keeper hands over the station's namespaces; this process enters them, forks (only a child is in
-the new process namespace) and then stands for the command: it passes on the signals that it gets,
-stops and continues with it, and ends as it ended. When this process is killed the command is too.
+The keeper hands over the station's namespaces. This process stays outside and stands for the
+command: it passes on the signals that it gets, stops and continues with it, and ends as it ended.
+Between them is a steward, which enters the namespaces and is the command's parent: when this
+process is killed, the steward kills the command and collects it. (A process namespace cannot end
+while a dead member waits to be collected by somebody outside, who may never do it.)
 """
 
 import contextlib
 import os
 import resource
-import select
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,7 +28,10 @@ NOT_FOUND = 127
 _FROM_KERNEL = 0x80
 """si_code of a signal that the terminal sent: the command, in the same group, has it already."""
 
-_NOT_FORWARDED = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGCONT}
+_WATCHED = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+_NOT_FORWARDED = {signal.SIGCHLD, signal.SIGCONT}
+_PARENT_GONE = signal.SIGRTMIN
+"""What the kernel sends to the steward when the process outside has died."""
 
 
 def run(directory: Path, station: str, argv: list[str], *, unprivileged: bool = False) -> int:
@@ -34,53 +39,69 @@ def run(directory: Path, station: str, argv: list[str], *, unprivileged: bool = 
     answer, descriptors = protocol.request_descriptors(
         directory, {"do": "enter", "station": station}
     )
-    watched = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    parent = os.getpid()
+    steward = os.fork()
+    if steward == 0:
+        with _ending():
+            _enter(descriptors, parent)
+            command = os.fork()
+            if command == 0:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                _become(argv, {**os.environ, **answer["env"]}, unprivileged=unprivileged)
+            os.setpgid(0, 0)  # out of reach of what is sent to the command's group
+            os._exit(_stand_for(command))
+    for descriptor in descriptors:
+        os.close(descriptor)
+    try:
+        return _stand_for(steward)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _ending() -> Iterator[None]:
+    """The body of a forked child, which never returns into its parent's code."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        os.write(2, f"{error.filename}: there is no such command.\n".encode())
+        os._exit(NOT_FOUND)
+    except OSError as error:
+        os.write(2, f"{error.filename or 'Entering the station'}: {error.strerror}.\n".encode())
+    finally:
+        os._exit(CANNOT_RUN)
+
+
+def _enter(descriptors: list[int], parent: int) -> None:
+    """Put the steward into the namespaces, bound to the life of its parent."""
     here = Path.cwd()
     for descriptor in descriptors:
         namespaces.setns(descriptor)
         os.close(descriptor)
     with contextlib.suppress(OSError):
         os.chdir(here)
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(writing)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        environment = {**os.environ, **answer["env"]}
-        _become(argv, environment, reading, unprivileged=unprivileged)
-    os.close(reading)
-    try:
-        return _stand_for(child)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    namespaces.die_with_parent(_PARENT_GONE)
+    if os.getppid() != parent:
+        os._exit(CANNOT_RUN)
 
 
-def _become(
-    argv: list[str], environment: dict[str, str], parent: int, *, unprivileged: bool
-) -> NoReturn:
-    """Turn the forked child into the command. `parent` is readable when the parent has gone."""
-    status = CANNOT_RUN
+def _become(argv: list[str], environment: dict[str, str], *, unprivileged: bool) -> NoReturn:
+    """Turn the steward's child into the command."""
+    if unprivileged:
+        namespaces.renounce_capabilities()
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    namespaces.die_with_parent(signal.SIGKILL)
     try:
-        if unprivileged:
-            namespaces.renounce_capabilities()
-        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
-        namespaces.die_with_parent(signal.SIGKILL)
-        if not select.select([parent], [], [], 0)[0]:
-            os.execvpe(argv[0], argv, environment)  # noqa: S606 - no shell wanted
-    except FileNotFoundError:
-        status = NOT_FOUND
-        os.write(2, f"{argv[0]}: there is no such command.\n".encode())
+        os.execvpe(argv[0], argv, environment)  # noqa: S606 - no shell wanted
     except OSError as error:
-        os.write(2, f"{argv[0]}: {error.strerror}.\n".encode())
-    finally:
-        os._exit(status)
+        error.filename = argv[0]
+        raise
 
 
 def _stand_for(child: int) -> int:
-    """Wait for the command as its proxy; every signal is blocked here and taken one by one."""
-    watched = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+    """Wait for a child as its proxy; every signal is blocked here and taken one by one."""
     while True:
         pid, status = os.waitpid(child, os.WNOHANG | os.WUNTRACED)
         if pid and os.WIFSTOPPED(status):
@@ -91,10 +112,11 @@ def _stand_for(child: int) -> int:
         if pid:
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else _die_likewise(-code)
-        got = signal.sigwaitinfo(watched)
-        if got.si_signo not in _NOT_FORWARDED and got.si_code != _FROM_KERNEL:
+        got = signal.sigwaitinfo(_WATCHED)
+        number = signal.SIGKILL if got.si_signo == _PARENT_GONE else got.si_signo
+        if number not in _NOT_FORWARDED and got.si_code != _FROM_KERNEL:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(child, got.si_signo)
+                os.kill(child, number)
 
 
 def _die_likewise(number: int) -> int:

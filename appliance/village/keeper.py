@@ -20,7 +20,6 @@ from appliance.village import namespaces, protocol
 from appliance.village.errors import VillageError
 from appliance.village.fabric import NETNS_DIR, Fabric
 from appliance.village.protocol import Message
-from appliance.village.settings import LinkSettings
 from appliance.village.station import Station, paths_of
 from appliance.village.topology import parse_topology
 
@@ -131,7 +130,7 @@ class Keeper:
                 pass
             case other:
                 raise VillageError(f"The village cannot do {other!r}.")
-        return {}, []
+        return {"done": True}, []
 
     def _station(self, message: Message) -> Station:
         return self.stations[self.topology.resolve(message["station"])]
@@ -172,7 +171,7 @@ class Keeper:
         self._waiting = [item for item in self._waiting if item[0] != name]
         for connection in released:
             with contextlib.suppress(OSError), connection:
-                protocol.send_line(connection, {}, [])
+                protocol.send_line(connection, {"done": True}, [])
 
 
 class _complaining(contextlib.AbstractContextManager[None]):  # noqa: N801 - reads as a verb

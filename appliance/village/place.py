@@ -9,15 +9,21 @@ import os
 import re
 import shutil
 import stat
+import time
 from pathlib import Path
 
 from appliance.village.errors import VillageError
-from appliance.village.protocol import CONTROL, LOCK
+from appliance.village.protocol import CONTROL, LOCK, connect
 from appliance.village.station import paths_of
 from appliance.village.topology import Topology
 
 MAX_SOCKET_PATH_BYTES = 107
 """sun_path of unix(7), less its zero."""
+
+DYING_TIMEOUT_S = 5.0
+"""How long the kernel may take to end all processes of a village whose keeper was killed."""
+
+_POLL_S = 0.01
 
 
 def base_directory() -> Path:
@@ -54,16 +60,36 @@ def claim(directory: Path, topology: Topology) -> int:
     if not (directory / LOCK).exists() and any(directory.iterdir()):
         raise VillageError(f"{directory} has files that are not a village's. Name another place.")
     lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _lock(directory, lock):
         os.close(lock)
         raise VillageError(
             f"A village is up in {directory} already. Look at it with: fencewire village status. "
             "End it with: fencewire village down"
-        ) from None
+        )
     _empty(directory)
     return lock
+
+
+def _lock(directory: Path, lock: int) -> bool:
+    """Lock the file of a village that is gone, or is just going; false where one lives."""
+    deadline = time.monotonic() + DYING_TIMEOUT_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline or _listens(directory):
+                return False
+            time.sleep(_POLL_S)
+        else:
+            return True
+
+
+def _listens(directory: Path) -> bool:
+    try:
+        connect(directory, timeout_s=1.0).close()
+    except VillageError:
+        return False
+    return True
 
 
 def remove(directory: Path) -> None:
@@ -71,21 +97,6 @@ def remove(directory: Path) -> None:
     _empty(directory)
     (directory / LOCK).unlink(missing_ok=True)
     directory.rmdir()
-
-
-def is_up(directory: Path) -> bool:
-    """Whether a keeper lives there."""
-    try:
-        lock = os.open(directory / LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False
 
 
 def wait_until_gone(directory: Path) -> None:

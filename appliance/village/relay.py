@@ -128,7 +128,7 @@ class Relay:
     """The loop over two packet sockets and the keeper's control socket."""
 
     def __init__(self, control: socket.socket, ports: tuple[str, str]) -> None:
-        """`control` carries one JSON list [delay_ms, loss_pct] per message, answered by counters."""
+        """`control` carries JSON lists [delay_ms, loss_pct], each answered by the counters."""
         self._control = control
         a, b = (_packet_socket(port) for port in ports)
         self._directions = (_Direction(a, b), _Direction(b, a))

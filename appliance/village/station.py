@@ -115,9 +115,9 @@ class Station:
 def _spawn(become: Callable[[], None]) -> int:
     """Fork a child that becomes another program; its process id."""
     pid = os.fork()
-    if pid:
-        return pid
-    _run_child(become)
+    if pid == 0:
+        _run_child(become)
+    return pid
 
 
 def _run_child(become: Callable[[], None]) -> NoReturn:

@@ -7,9 +7,7 @@
 A village that was made so dies with the process that made it, however that ends.
 """
 
-import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -21,15 +19,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from appliance.village import place, protocol, tools
+from appliance.village import launch, place, protocol, tools
 from appliance.village.enter import UNPRIVILEGED
 from appliance.village.errors import VillageError
 from appliance.village.protocol import Message
 from appliance.village.station import paths_of
 from appliance.village.topology import Topology, parse_topology
-
-READY_TIMEOUT_S = 60.0
-"""For the namespaces and cables of the largest village on a slow board."""
 
 DAEMONS_TIMEOUT_S = 30.0
 """For all daemons to answer on their API sockets, and per station a second more."""
@@ -38,12 +33,6 @@ STOP_TIMEOUT_S = 10.0
 """For a daemon to end after SIGTERM, before it is killed."""
 
 _POLL_S = 0.02
-_SOURCE_ROOT = Path(__file__).resolve().parents[2]
-_BOOT = (
-    "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from appliance.village.{0} import main; sys.exit(main(sys.argv[2:]))"
-)
-"""Starts a module without site-packages, which saves a third of the interpreter's start."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +59,12 @@ class Village:
     """A village that is up."""
 
     def __init__(
-        self, directory: Path, topology: Topology, keeper: subprocess.Popen[bytes] | None = None
+        self, directory: Path, topology: Topology, keeper: launch.KeeperProcess | None = None
     ) -> None:
         """Use `up` or `attach`."""
         self.directory = directory
         self.topology = topology
         self._keeper = keeper
-        self._lifeline: socket.socket | None = None
 
     @classmethod
     def up(
@@ -97,30 +85,21 @@ class Village:
         tools.require_all()
         directory = directory.absolute()
         lock = place.claim(directory, plan)
-        words = daemon_command() if command is None else list(command)
-        keep = [path for path in (os.environ.get("XDG_RUNTIME_DIR"),) if path]
         order = {
             "directory": str(directory),
             "topology": topology,
             "daemons": daemons,
-            "command": words,
-            "keep": keep,
+            "command": launch.daemon_command() if command is None else list(command),
+            "keep": [path for path in (os.environ.get("XDG_RUNTIME_DIR"),) if path],
         }
-        ours, theirs = socket.socketpair()
-        try:
-            keeper = _start_keeper(directory, theirs, lock)
-            ours.sendall(json.dumps(order).encode() + b"\n")
-        finally:
-            theirs.close()
-            os.close(lock)
+        keeper = launch.KeeperProcess(directory, order, lock)
         village = cls(directory, plan, keeper)
-        village._lifeline = ours
         try:
-            village._await_keeper(ours)
+            keeper.wait_ready()
             if daemons:
                 village.wait_ready()
             if not tied:
-                ours.sendall(b"detach\n")
+                keeper.detach()
         except BaseException:
             village.close()
             raise
@@ -146,10 +125,8 @@ class Village:
 
     def close(self) -> None:
         """End a village that this object made, at once and with all that runs in it."""
-        if self._lifeline:
-            self._lifeline.close()
         if self._keeper:
-            self._keeper.wait()
+            self._keeper.close()
 
     def down(self) -> None:
         """Stop the daemons in order, then end the village and delete its directory."""
@@ -323,7 +300,7 @@ class Village:
     def _enter(self, station: str, argv: Sequence[str], *, unprivileged: bool) -> list[str]:
         name = self.topology.resolve(station)
         options = [UNPRIVILEGED] if unprivileged else []
-        return [*_boot("enter"), str(self.directory), name, *options, "--", *argv]
+        return [*launch.boot("enter"), str(self.directory), name, *options, "--", *argv]
 
     def _wait_ended(self, station: str, *, timeout_s: float) -> bool:
         name = self.topology.resolve(station)
@@ -334,66 +311,6 @@ class Village:
             except TimeoutError:
                 return False
         return True
-
-    def _await_keeper(self, lifeline: socket.socket) -> None:
-        """Wait for the keeper's first word; `VillageError` with its reason when it is a bad one."""
-        if not select.select([lifeline], [], [], READY_TIMEOUT_S)[0]:
-            raise VillageError(f"The village was not up after {READY_TIMEOUT_S:g} s.")
-        answer, _ = protocol.receive_line(lifeline)
-        if "ready" in answer:
-            return
-        log = self.directory / "keeper.log"
-        words = answer.get("error") or log.read_text(encoding="utf-8", errors="replace").strip()
-        raise VillageError(f"The village could not be made: {words}{_advice(str(words))}")
-
-
-def daemon_command() -> list[str]:
-    """What starts a station's daemon."""
-    return [sys.executable, "-m", "appliance", "run", "--state", "{state}", "--api", "{api}"]
-
-
-def _boot(module: str) -> list[str]:
-    return [sys.executable, "-I", "-S", "-c", _BOOT.format(module), str(_SOURCE_ROOT)]
-
-
-def _start_keeper(directory: Path, lifeline: socket.socket, lock: int) -> subprocess.Popen[bytes]:
-    """Start the keeper in namespaces of its own, in a session of its own."""
-    unshare = tools.find("unshare") or "unshare"
-    numbers = [lifeline.fileno(), lock]
-    roots = [str(_SOURCE_ROOT), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, roots))}
-    options = ["--user", "--map-root-user", "--net", "--mount", "--uts", "--pid", "--fork"]
-    with (directory / "keeper.log").open("wb") as log:
-        return subprocess.Popen(
-            [
-                unshare,
-                *options,
-                "--mount-proc",
-                "--kill-child",
-                *_boot("keeper"),
-                *map(str, numbers),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=numbers,
-            env=environment,
-            start_new_session=True,
-        )
-
-
-def _advice(words: str) -> str:
-    """What to do when the machine does not let its users make namespaces."""
-    if "ermi" not in words or "unshare" not in words:
-        return ""
-    for name, value in (
-        ("kernel.apparmor_restrict_unprivileged_userns", "0"),
-        ("kernel.unprivileged_userns_clone", "1"),
-    ):
-        switch = Path("/proc/sys", *name.split("."))
-        if switch.exists() and switch.read_text(encoding="ascii").strip() != value:
-            return f"\nThis machine keeps namespaces from users. Allow: sudo sysctl {name}={value}"
-    return "\nThis machine does not let you make namespaces (a container?). Try it as root."
 
 
 def _answers(api: Path) -> bool:
