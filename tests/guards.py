@@ -34,8 +34,12 @@ Snapshot = Mapping[Hashable, str]
 
 
 def threads() -> Snapshot:
-    """Threads that Python knows."""
-    return {thread: f"thread {thread.name}" for thread in threading.enumerate()}
+    """Threads that Python started; it only hears of others, and never that they ended."""
+    return {
+        thread: f"thread {thread.name}"
+        for thread in threading.enumerate()
+        if not isinstance(thread, threading._DummyThread)
+    }
 
 
 def descriptors() -> Snapshot:
