@@ -208,8 +208,9 @@ _LOSS_RESET = "table netdev loss {}\ndelete table netdev loss\n"
 
 def _loss_chain(port: str, loss_pct: float) -> str:
     share = round(loss_pct * 10_000)
+    lost = f"numgen random mod 1000000 < {share}" if share < 1_000_000 else ""
     hook = f'type filter hook ingress device "{port}" priority 0;'
-    return f"chain {port} {{ {hook} numgen random mod 1000000 < {share} drop; }}"
+    return f"chain {port} {{ {hook} {lost} drop; }}"
 
 
 def _loss_table(chains: list[str]) -> str:

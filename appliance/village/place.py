@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from appliance.village.errors import VillageError
-from appliance.village.protocol import CONTROL, LOCK, connect
+from appliance.village.protocol import CONTROL, LOCK, request
 from appliance.village.station import paths_of
 from appliance.village.topology import Topology
 
@@ -77,16 +77,17 @@ def _lock(directory: Path, lock: int) -> bool:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > deadline or _listens(directory):
+            if time.monotonic() > deadline or _lives(directory):
                 return False
             time.sleep(_POLL_S)
         else:
             return True
 
 
-def _listens(directory: Path) -> bool:
+def _lives(directory: Path) -> bool:
+    """Whether a keeper answers; connecting says little, since a dying one may still listen."""
     try:
-        connect(directory, timeout_s=1.0).close()
+        request(directory, {"do": "status"}, timeout_s=DYING_TIMEOUT_S)
     except VillageError:
         return False
     return True

@@ -107,7 +107,7 @@ def station_name(number: int) -> str:
 
 def parse_topology(text: str) -> Topology:
     """The plan for `pair`, `line:N`, `ring:N`, `star:N`, `grid:WxH` or `lan:N`."""
-    if not (found := re.fullmatch(r"([a-z]+)(?::(\d{1,4})(?:x(\d{1,4}))?)?", text)):
+    if not (found := re.fullmatch(r"([a-z]+)(?::([0-9]{1,4})(?:x([0-9]{1,4}))?)?", text)):
         raise VillageError(f"{text!r} is not a village. There are: {TOPOLOGIES}.")
     kind, width, height = found[1], found[2], found[3]
     if (kind == "grid") != bool(height) or (kind == "pair") == bool(width):
