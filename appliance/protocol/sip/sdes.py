@@ -50,7 +50,7 @@ class Crypto:
     key: Secret
     """Master key and salt that the sender of this attribute sends under."""
 
-    def __str__(self) -> str:
+    def to_attribute(self) -> str:
         """Return the attribute's value, with its key: for the wire alone."""
         key = base64.b64encode(self.key.value).decode()
         return f"{self.tag} {self.suite} inline:{key}"

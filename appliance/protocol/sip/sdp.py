@@ -126,7 +126,7 @@ class Description:
                 f"a=rtpmap:{opus} opus/48000/2",
                 f"a=fmtp:{opus} {OPUS_PARAMETERS}",
                 "a=ptime:20",
-                *(f"a=crypto:{crypto}" for crypto in voice.crypto),
+                *(f"a=crypto:{crypto.to_attribute()}" for crypto in voice.crypto),
                 *(["a=rtcp-mux"] if voice.rtcp_mux else []),
                 f"a={voice.direction}",
             ]

@@ -135,6 +135,18 @@ class UserAgent:
         else:
             self._book.send_bye(leg, now)
 
+    def close(self, leg_id: str, now: float, *, code: int = 480) -> None:
+        """End a leg as its state wants it: CANCEL, `code` or BYE; one that is over is left."""
+        leg = self._book.legs.get(leg_id)
+        if leg is None:
+            return
+        if leg.state is LegState.CALLING:
+            self.cancel(leg_id, now)
+        elif leg.state is LegState.INVITED:
+            self.reject(leg_id, code, now)
+        elif leg.state in {LegState.ANSWERED, LegState.TALKING}:
+            self.bye(leg_id, now)
+
     def offer(self, leg_id: str, body: bytes, now: float) -> None:
         """Send a re-INVITE; raises UserAgentError unless `can_offer`."""
         leg = self._book.get(leg_id)

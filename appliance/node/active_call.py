@@ -1,0 +1,110 @@
+"""A call that is going on: what the call logic keeps beside the operator's view of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import Final
+
+from appliance.model.call import Call, CallState
+from appliance.node.call_media import CallMedia
+from appliance.node.call_states import UNANSWERED
+
+RING_S: Final = 60.0
+"""How long it rings here before the caller is told that nobody answers."""
+
+DIAL_S: Final = 65.0
+"""How long we let it ring there: a little more, so that theirs is the word that counts."""
+
+AWAY_S: Final = 15.0
+"""Without session and without sound for so long, a call is over."""
+
+SECOND_REFRESH_S: Final = 3.0
+"""After a new session the caller renews the keys; if it has not by then, the callee does."""
+
+GLARE_S: Final = 5.0
+"""After both sides dialled at once: how long we wait for their INVITE before we repeat ours."""
+
+REOPEN_S: Final = 1.0
+"""Between attempts to get a socket from a voice process that is being started again."""
+
+MEDIA_AWAY_S: Final = 15.0
+"""How long a call waits for the voice process."""
+
+
+@dataclass(eq=False)
+class ActiveCall:
+    """One call that is not over."""
+
+    call: Call
+    """The operator's view."""
+
+    media: CallMedia
+    """Its stream."""
+
+    leg: str | None = None
+    """Its leg at the user agent; None: our INVITE has not left, or was taken back in a glare."""
+
+    we_invited: bool = False
+    """The first INVITE of the leg was ours."""
+
+    offer: bytes | None = None
+    """Their offer that waits for our answer; of the first INVITE or of a re-INVITE."""
+
+    answer_wanted: bool = False
+    """Our operator took the call, or dialled who was just dialling us."""
+
+    refresh_due: bool = False
+    """A re-INVITE with fresh keys is to be sent as soon as it can be."""
+
+    refresh_at: float = inf
+    """When it becomes due."""
+
+    invite_at: float = -inf
+    """Our INVITE waits until then (after a glare)."""
+
+    away_since: float | None = None
+    """Since when there has been no session; None: there is one."""
+
+    heard_at: float = -inf
+    """When sound last arrived."""
+
+    packets: int = 0
+    """What `heard_at` is known by."""
+
+    media_gone_since: float | None = None
+    """Since when there has been no voice process; None: there is one."""
+
+    reopen_at: float = inf
+    """When to ask it for a socket again."""
+
+    @property
+    def gives_up_at(self) -> float:
+        """When nobody has answered for too long."""
+        if self.call.state is CallState.RINGING_HERE:
+            return self.call.created_at + RING_S
+        return self.call.created_at + DIAL_S if self.call.state in UNANSWERED else inf
+
+    @property
+    def lost_at(self) -> float:
+        """When it counts as lost: no session and no sound."""
+        if self.away_since is None:
+            return inf
+        return max(self.away_since, self.heard_at) + AWAY_S
+
+    @property
+    def media_lost_at(self) -> float:
+        """When the voice process has been away for too long."""
+        return inf if self.media_gone_since is None else self.media_gone_since + MEDIA_AWAY_S
+
+    def next_wakeup(self) -> float:
+        """Return when something is due; infinity: never."""
+        waiting = self.invite_at if self.leg is None and self.away_since is None else inf
+        return min(
+            self.gives_up_at,
+            self.lost_at,
+            self.media_lost_at,
+            self.refresh_at,
+            self.reopen_at,
+            waiting if waiting > self.call.created_at else inf,
+        )

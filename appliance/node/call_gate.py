@@ -1,0 +1,34 @@
+"""How often somebody may ring here: every peer has a small allowance that fills up again."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from appliance.model.identity import StationId
+
+BURST: Final = 8
+"""Calls in a row that are let through: an anxious operator who redials."""
+
+REFILL_S: Final = 5.0
+"""Seconds until one more is."""
+
+MAX_PEERS: Final = 256
+"""Peers that are remembered; the one that has been quiet longest is forgotten first."""
+
+
+class CallGate:
+    """A token bucket for every peer."""
+
+    def __init__(self) -> None:
+        self._peers: OrderedDict[StationId, tuple[float, float]] = OrderedDict()
+
+    def allows(self, peer: StationId, now: float) -> bool:
+        """Tell whether `peer` may ring now, and count it if so."""
+        tokens, since = self._peers.pop(peer, (float(BURST), now))
+        tokens = min(float(BURST), tokens + (now - since) / REFILL_S)
+        allowed = tokens >= 1.0
+        self._peers[peer] = (tokens - 1.0 if allowed else tokens, now)
+        if len(self._peers) > MAX_PEERS:
+            self._peers.popitem(last=False)
+        return allowed

@@ -1,0 +1,199 @@
+"""The voice stream of one call: its socket, its keys, and what offers and answers say of it.
+
+Every description that leaves here has keys of its own, and every direction too (RFC 4568 section
+9.1: two senders under one key would break the cipher).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from appliance.model.media import MediaCommand, OpenStream, SetStream, StartStream, StopStream
+from appliance.model.secret import Secret
+from appliance.protocol.sip.message import RandomBytes
+from appliance.protocol.sip.sdes import KEY_BYTES, Crypto, Suite
+from appliance.protocol.sip.sdp import (
+    DEFAULT_PAYLOAD_TYPE,
+    MIRRORED,
+    Description,
+    Voice,
+    read_description,
+)
+
+MAX_OPENING: Final = 4
+"""Sockets that are asked for at a time, when addresses change faster than the voice process."""
+
+
+class NoSharedSoundError(Exception):
+    """The other side's description has nothing that we can talk over safely."""
+
+
+class CallMedia:
+    """One stream of the voice process, and the SDP of the call that it belongs to."""
+
+    def __init__(
+        self,
+        stream: str,
+        *,
+        random_bytes: RandomBytes,
+        suites: Sequence[Suite],
+        emit: Callable[[MediaCommand], None],
+    ) -> None:
+        self._stream = stream
+        self._random_bytes = random_bytes
+        self._suites = suites
+        self._emit = emit
+        self._play: str | None = None
+        self._record: str | None = None
+        self._opening: deque[str] = deque()
+        self._host: str | None = None
+        self._port: int | None = None
+        self._was_opened = False
+        self._is_running = False
+        self._muted = False
+        self._volume_pct: int | None = None
+        self._session_id = int.from_bytes(random_bytes(7), "big")
+        self._version = 0
+        self._offered: tuple[Crypto, ...] = ()
+
+    def choose_files(self, *, play: str | None, record: str | None) -> None:
+        """Choose what stands in for microphone and speaker."""
+        self._play, self._record = play, record
+
+    @property
+    def is_opening(self) -> bool:
+        """The voice process has not said yet whether it has a socket."""
+        return bool(self._opening)
+
+    def is_open(self, local_host: str | None = None) -> bool:
+        """Tell whether there is a socket, at `local_host` if that is given."""
+        return self._port is not None and local_host in {None, self._host}
+
+    def open(self, local_host: str) -> None:
+        """Ask for a socket at `local_host`, unless that has been asked."""
+        asked = bool(self._opening) and self._opening[-1] == local_host
+        if not asked and len(self._opening) < MAX_OPENING:
+            self._opening.append(local_host)
+            self._was_opened = True
+            self._emit(OpenStream(self._stream, local_host))
+
+    def opened(self, port: int) -> bool:
+        """Learn that there is a socket; they come in the order in which they were asked for.
+
+        True: it takes the place of one that may have been described to the other side.
+        """
+        if self._opening:
+            self._host, self._port = self._opening.popleft(), port
+            return False
+        replaced = self._port is not None and self._port != port
+        if replaced:
+            self._port = port
+        return replaced
+
+    def lost(self) -> None:
+        """Learn that the voice process has died and the socket with it."""
+        self._opening.clear()
+        self._host = self._port = None
+        self._is_running = False
+
+    def close(self) -> None:
+        """Stop the stream if it was ever asked for."""
+        if self._was_opened:
+            self._emit(StopStream(self._stream))
+            self._was_opened = False
+        self.lost()
+
+    def adjust(self, *, muted: bool | None = None, volume_pct: int | None = None) -> None:
+        """Change how it sounds, now or as soon as it runs."""
+        self._muted = self._muted if muted is None else muted
+        self._volume_pct = self._volume_pct if volume_pct is None else volume_pct
+        if self._is_running:
+            self._emit(SetStream(self._stream, muted=muted, volume_pct=volume_pct))
+
+    def offer(self) -> bytes:
+        """Return a new offer, with a new key for every suite; needs `is_open`."""
+        self._offered = tuple(
+            Crypto(tag, suite, self._new_key(suite)) for tag, suite in enumerate(self._suites, 1)
+        )
+        return self._describe(DEFAULT_PAYLOAD_TYPE, self._offered)
+
+    def take_answer(self, body: bytes, remote_host: str) -> None:
+        """Start with their answer to our last offer.
+
+        Raises NoSharedSoundError or SipError.  Without a socket (the voice process has just died)
+        nothing starts; another offer has to follow.
+        """
+        description = read_description(body)
+        if description is None:
+            raise NoSharedSoundError("the answer has no key or no Opus")
+        theirs = description.voice.crypto[0]
+        ours = next((o for o in self._offered if o.tag == theirs.tag), None)
+        if ours is None or ours.suite is not theirs.suite:
+            raise NoSharedSoundError("the answer takes a suite that was not offered")
+        self._start(description.voice, remote_host, ours, theirs)
+
+    def answer(self, body: bytes, remote_host: str) -> bytes:
+        """Start with their offer and return our answer; needs `is_open`.
+
+        Raises NoSharedSoundError or SipError, and then nothing has changed.
+        """
+        description = read_description(body)
+        if description is None:
+            raise NoSharedSoundError("the offer has no key or no Opus")
+        by_suite = {crypto.suite: crypto for crypto in reversed(description.voice.crypto)}
+        theirs = next((by_suite[suite] for suite in self._suites if suite in by_suite), None)
+        if theirs is None:
+            raise NoSharedSoundError("the offer has no suite that we have")
+        ours = Crypto(theirs.tag, theirs.suite, self._new_key(theirs.suite))
+        self._start(description.voice, remote_host, ours, theirs)
+        return self._describe(description.voice.payload_type, (ours,), description)
+
+    def _new_key(self, suite: Suite) -> Secret:
+        return Secret(self._random_bytes(KEY_BYTES[suite]))
+
+    def _start(self, voice: Voice, remote_host: str, ours: Crypto, theirs: Crypto) -> None:
+        if theirs.key == ours.key:
+            raise NoSharedSoundError("they send under our own key")
+        if self._port is None:
+            return
+        self._is_running = True
+        self._emit(
+            StartStream(
+                stream=self._stream,
+                remote_host=remote_host,
+                remote_port=voice.port,
+                payload_type=voice.payload_type,
+                crypto_suite=ours.suite.value,
+                send_key=ours.key,
+                receive_key=theirs.key,
+                play=self._play,
+                record=self._record,
+            )
+        )
+        if self._muted or self._volume_pct is not None:
+            self._emit(SetStream(self._stream, muted=self._muted, volume_pct=self._volume_pct))
+
+    def _describe(
+        self, payload_type: int, crypto: tuple[Crypto, ...], offer: Description | None = None
+    ) -> bytes:
+        if self._host is None or self._port is None:
+            raise RuntimeError("a description needs a socket")
+        self._version += 1
+        voice = Voice(self._host.partition("%")[0], self._port, payload_type, crypto)
+        if offer is None:
+            return bytes(Description(self._session_id, self._version, voice))
+        theirs = offer.voice
+        voice = Voice(
+            voice.host,
+            voice.port,
+            payload_type,
+            crypto,
+            direction=MIRRORED[theirs.direction],
+            profile=theirs.profile,
+            rtcp_mux=theirs.rtcp_mux,
+        )
+        return bytes(
+            Description(self._session_id, self._version, voice, offer.position, offer.refused)
+        )
