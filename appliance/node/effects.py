@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from appliance.model.identity import StationId
 from appliance.protocol.frames import Channel
@@ -116,4 +116,4 @@ class AlarmRaised:
 
 Change: TypeAlias = StationChanged | MessageChanged | VerificationChanged | AlarmRaised
 
-Effect: TypeAlias = "Send | Transact[object] | Dial | EndSession | Change | CallEffect"
+Effect: TypeAlias = "Send | Transact[Any] | Dial | EndSession | Change | CallEffect"

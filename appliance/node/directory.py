@@ -1,0 +1,265 @@
+"""Who there is: cards, names and trust.
+
+A name is a label that anyone may take, so it counts for little until two operators have compared.
+The alarm is for a verified contact's name or number that turns up under another key.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from appliance.model.card import Card, read_card
+from appliance.model.identity import TAG_CHARS, IdentityError, StationId
+from appliance.model.record import Record, read_record
+from appliance.node.effects import AlarmRaised, Effect, StationChanged, Transact
+from appliance.node.ports import ForgetStation, SaveStation, StoredStation
+
+MAX_STATIONS: Final = 2_000
+"""Stations that are kept; the longest unseen new one makes room."""
+
+
+class Trust(StrEnum):
+    """How far the operator has a reason to believe that a station is who its name says."""
+
+    NEW = "new"
+    """None."""
+
+    KNOWN = "known"
+    """Our operator wrote to it or called it."""
+
+    VERIFIED = "verified"
+    """Two operators compared."""
+
+
+@dataclass(frozen=True)
+class Contact:
+    """What we know of a station."""
+
+    id: StationId
+    """Who."""
+
+    trust: Trust = Trust.NEW
+    """How far its name counts."""
+
+    card: Card | None = None
+    """Its latest card."""
+
+    card_raw: bytes | None = None
+    """The record that the card came in."""
+
+    verified_name: str | None = None
+    """The name that it had when the operators compared."""
+
+    seen_ms: int | None = None
+    """When a session with it last stood, by our clock."""
+
+    seen_sure: bool = False
+    """Whether that clock was sure."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.card.name if self.card is not None else self.id.default_name
+
+    def stored(self) -> StoredStation:
+        """Return what the store keeps."""
+        return StoredStation(
+            id=self.id,
+            card=self.card_raw,
+            trust=self.trust.value,
+            verified_name=self.verified_name,
+            seen_ms=self.seen_ms,
+            seen_sure=self.seen_sure,
+        )
+
+
+class UnknownStationError(Exception):
+    """Nobody answers to this, or more than one does."""
+
+    def __init__(self, text: str, matches: tuple[StationId, ...] = ()) -> None:
+        super().__init__(text)
+        self.matches = matches
+
+
+def looks_like(name: str) -> str:
+    """Fold a name so that those that a tired eye would take for the same are the same."""
+    folded = unicodedata.normalize("NFKD", name).casefold()
+    return "".join(c for c in folded if c.isalnum())
+
+
+class Directory:
+    """All stations that this one knows of."""
+
+    def __init__(self, own: StationId) -> None:
+        self._own = own
+        self._contacts: dict[StationId, Contact] = {}
+        self._verified_names: dict[str, StationId] = {}
+        self._verified_numbers: dict[str, StationId] = {}
+
+    def load(self, stored: tuple[StoredStation, ...]) -> None:
+        """Take over what the store has."""
+        for row in stored:
+            if row.id == self._own:
+                continue
+            contact = Contact(
+                id=row.id,
+                trust=Trust(row.trust),
+                verified_name=row.verified_name,
+                seen_ms=row.seen_ms,
+                seen_sure=row.seen_sure,
+            )
+            if row.card is not None:
+                record = read_record(row.card)
+                contact = replace(contact, card=read_card(record), card_raw=row.card)
+            self._put(contact)
+
+    def __contains__(self, station: StationId) -> bool:
+        return station in self._contacts
+
+    def all(self) -> tuple[Contact, ...]:
+        """Return everybody, in no order."""
+        return tuple(self._contacts.values())
+
+    def get(self, station: StationId) -> Contact:
+        """Return what is known of a station, be it nothing."""
+        return self._contacts.get(station) or Contact(station)
+
+    def alarm(self, station: StationId) -> str | None:
+        """Return a sentence if a station uses a verified contact's name or number."""
+        contact = self.get(station)
+        if contact.trust is Trust.VERIFIED or contact.card is None:
+            return None
+        real = self._verified_names.get(looks_like(contact.name))
+        if real is not None and real != station:
+            return (
+                f"Somebody else uses the name {contact.name}: "
+                f"the one that you verified is ·{real.tag}, this is ·{station.tag}."
+            )
+        for line in contact.card.lines:
+            real = self._verified_numbers.get(line.number)
+            if real is not None and real != station:
+                return (
+                    f"{contact.name} ·{station.tag} has the number of {self.get(real).name}, "
+                    f"whom you verified."
+                )
+        return None
+
+    def find(self, text: str) -> StationId:
+        """Find the station that an operator means by an id, the start of one, a name or a number.
+
+        Raises UnknownStationError when nobody or more than one answers to it.
+        """
+        try:
+            return self._known(StationId.parse(text))
+        except IdentityError:
+            pass
+        wanted, plain = looks_like(text), text.strip().lower().lstrip("·")
+        digits = plain.replace("-", "").replace(" ", "")
+        matches: list[Contact] = []
+        for contact in self._contacts.values():
+            lines = contact.card.lines if contact.card is not None else ()
+            numbers = {line.number for line in lines} or {contact.id.number()}
+            starts = len(plain) >= TAG_CHARS and contact.id.text.startswith(plain)
+            if (wanted and looks_like(contact.name) == wanted) or starts or digits in numbers:
+                matches.append(contact)
+        verified = [contact for contact in matches if contact.trust is Trust.VERIFIED]
+        if len(verified) == 1 and looks_like(verified[0].name) == wanted:
+            return verified[0].id
+        if len(matches) == 1:
+            return matches[0].id
+        if not matches:
+            raise UnknownStationError(f"no station answers to {text!r}")
+        listed = ", ".join(f"{contact.name} ·{contact.id.tag}" for contact in matches[:5])
+        raise UnknownStationError(
+            f"{len(matches)} stations answer to {text!r}: {listed}",
+            tuple(contact.id for contact in matches),
+        )
+
+    def _known(self, station: StationId) -> StationId:
+        if station not in self._contacts:
+            raise UnknownStationError("no station with this id has been met")
+        return station
+
+    # -- Changes
+
+    def card_received(self, record: Record) -> list[Effect]:
+        """Take a card; an older one than we have changes nothing.  Raises FormatError."""
+        card = read_card(record)
+        contact = self.get(record.author)
+        if record.author == self._own:
+            return []
+        if contact.card is not None and contact.card.sequence >= card.sequence:
+            return []
+        alarm_before = self.alarm(record.author)
+        effects = self._save(replace(contact, card=card, card_raw=record.raw))
+        alarm = self.alarm(record.author)
+        if alarm is not None and alarm != alarm_before:
+            effects.append(self._alarm_effect(alarm))
+        return effects
+
+    def met(self, station: StationId, *, wall_ms: int, sure: bool) -> list[Effect]:
+        """Note that a session with a station stands, or has just ended."""
+        return self._save(replace(self.get(station), seen_ms=wall_ms, seen_sure=sure))
+
+    def contacted(self, station: StationId) -> list[Effect]:
+        """Note that our operator wrote to a station or called it."""
+        contact = self.get(station)
+        if contact.trust is not Trust.NEW:
+            return []
+        return self._save(replace(contact, trust=Trust.KNOWN))
+
+    def verified(self, station: StationId) -> list[Effect]:
+        """Note that two operators compared, and raise the alarm for those who use its name."""
+        before = {other: self.alarm(other) for other in self._contacts}
+        contact = self.get(station)
+        effects = self._save(replace(contact, trust=Trust.VERIFIED, verified_name=contact.name))
+        for other, had in before.items():
+            alarm = self.alarm(other)
+            if alarm is not None and alarm != had:
+                effects += [StationChanged(other), self._alarm_effect(alarm)]
+        return effects
+
+    def distrust(self, station: StationId) -> list[Effect]:
+        """Note that two operators compared and it did not match."""
+        return self._save(replace(self.get(station), trust=Trust.NEW, verified_name=None))
+
+    def _alarm_effect(self, text: str) -> Effect:
+        return AlarmRaised(
+            code="name-of-verified",
+            text=text,
+            fix="Trust nothing that it says before you have compared with it (F9).",
+        )
+
+    def _save(self, contact: Contact) -> list[Effect]:
+        effects: list[Effect] = []
+        if contact.id not in self._contacts and len(self._contacts) >= MAX_STATIONS:
+            strangers = [c for c in self._contacts.values() if c.trust is Trust.NEW]
+            if not strangers:
+                return []
+            oldest = min(strangers, key=lambda c: c.seen_ms or 0)
+            del self._contacts[oldest.id]
+            effects.append(Transact(ForgetStation(oldest.id), then=lambda _: (), lazy=True))
+        self._put(contact)
+        effects += [
+            Transact(SaveStation(contact.stored()), then=lambda _: (), lazy=True),
+            StationChanged(contact.id),
+        ]
+        return effects
+
+    def _put(self, contact: Contact) -> None:
+        before = self._contacts.get(contact.id)
+        self._contacts[contact.id] = contact
+        if before is not None and before.trust is Trust.VERIFIED:
+            for index in (self._verified_names, self._verified_numbers):
+                for key in [key for key, station in index.items() if station == contact.id]:
+                    del index[key]
+        if contact.trust is Trust.VERIFIED:
+            names = {contact.name, contact.verified_name or contact.name}
+            for name in names:
+                self._verified_names.setdefault(looks_like(name), contact.id)
+            numbers = [line.number for line in contact.card.lines] if contact.card else []
+            for number in numbers or [contact.id.number()]:
+                self._verified_numbers.setdefault(number, contact.id)
