@@ -1,0 +1,240 @@
+"""The daemon's side of the voice process: finds or starts it, talks to it, starts it again.
+
+Where a service has its socket that is used; otherwise the process is started as a child, with a
+socket of its own that also ends it when the daemon is gone.  What calls mean stays out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import appliance
+from appliance.model.media import (
+    MEDIA_VERSION,
+    ChooseDevices,
+    MediaCommand,
+    MediaEvent,
+    MediaReady,
+    OpenStream,
+    SoundProblem,
+    SoundWarning,
+    StreamClosed,
+    StreamFailed,
+)
+from appliance.protocol.media_wire import (
+    MAX_FRAME_BYTES,
+    MediaWireError,
+    decode_event,
+    encode,
+)
+
+logger = logging.getLogger(__name__)
+
+READY_S = 10.0
+"""Longest wait for the first event, on the slowest board."""
+
+STOP_S = 3.0
+"""Longest wait for the process to complete its files; then it is killed."""
+
+BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
+"""Waits before it is started again; the last one repeats."""
+
+BURST = 64
+"""Events read at a time."""
+
+GONE = "The sound of this machine has failed; it is being started again."
+RETRY = "The sound of this machine is not there yet; call again in a moment."
+
+
+class MediaUnavailableError(Exception):
+    """There is no voice process now; the text is one sentence for the operator."""
+
+
+class MediaClient:
+    """Commands in, events out; supervises the process."""
+
+    def __init__(
+        self, on_event: Callable[[MediaEvent], None], *, socket_path: Path | None = None
+    ) -> None:
+        """``on_event`` is called in the loop's thread; ``socket_path``: where a service is."""
+        self._on_event = on_event
+        self._socket_path = socket_path
+        self._socket: socket.socket | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._lost = asyncio.Event()
+        self._ready: asyncio.Future[MediaReady] | None = None
+        self._streams: set[str] = set()
+        self._choice: ChooseDevices | None = None
+        self.ready: MediaReady | None = None
+        """What the voice process is and has; None: there is none now."""
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child; None: a service is used, or there is none."""
+        return self._process.pid if self._process is not None else None
+
+    async def start(self) -> MediaReady:
+        """Find or start the process; raises `MediaUnavailableError`."""
+        ready = await self._connect()
+        self._supervisor = asyncio.create_task(self._supervise(), name="media supervisor")
+        return ready
+
+    async def send(self, command: MediaCommand) -> None:
+        """Give a command; raises `MediaUnavailableError` when there is nobody to take it."""
+        if isinstance(command, ChooseDevices):
+            self._choice = command
+        if self._socket is None:
+            raise MediaUnavailableError(RETRY)
+        if isinstance(command, OpenStream):
+            self._streams.add(command.stream)
+        try:
+            await asyncio.get_running_loop().sock_sendall(self._socket, encode(command))
+        except OSError as error:
+            self._disconnect()
+            raise MediaUnavailableError(RETRY) from error
+
+    async def stop(self) -> None:
+        """Hang up; a process that we started ends, and its files are complete."""
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._supervisor
+            self._supervisor = None
+        self._disconnect()
+        await self._reap()
+
+    async def _supervise(self) -> None:
+        attempt = 0
+        while True:
+            await self._lost.wait()
+            logger.warning("The voice process is gone; starting it again")
+            for stream in sorted(self._streams):
+                self._on_event(SoundWarning(stream, SoundProblem.MEDIA_GONE, False, GONE))
+            self._streams.clear()
+            await self._reap()
+            while self.ready is None:
+                await asyncio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
+                attempt += 1
+                try:
+                    self._on_event(await self._connect())
+                except MediaUnavailableError as error:
+                    logger.warning("%s", error)
+            attempt = 0
+
+    async def _connect(self) -> MediaReady:
+        self._lost.clear()
+        sock = self._service()
+        if sock is None:
+            sock = await self._spawn()
+        loop = asyncio.get_running_loop()
+        self._socket, self._ready = sock, loop.create_future()
+        loop.add_reader(sock, self._readable, sock)
+        try:
+            ready = await asyncio.wait_for(self._ready, READY_S)
+        except (TimeoutError, MediaUnavailableError) as error:
+            self._disconnect()
+            await self._reap()
+            raise MediaUnavailableError("The voice process does not start.") from error
+        if ready.version != MEDIA_VERSION:
+            self._disconnect()
+            await self._reap()
+            raise MediaUnavailableError("The voice process is of another version; restart it.")
+        self.ready = ready
+        if self._choice is not None:
+            await self.send(self._choice)
+        return ready
+
+    def _service(self) -> socket.socket | None:
+        """A connection to the service's socket, if there is one."""
+        if self._socket_path is None:
+            return None
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sock.setblocking(False)
+        try:
+            sock.connect(str(self._socket_path))
+        except OSError:
+            sock.close()
+            return None
+        return sock
+
+    async def _spawn(self) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        root = str(Path(appliance.__file__).parent.parent)
+        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "appliance.media",
+                "--fd",
+                str(theirs.fileno()),
+                pass_fds=[theirs.fileno()],
+                stdin=asyncio.subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            )
+        except OSError as error:
+            ours.close()
+            raise MediaUnavailableError(f"The voice process does not start: {error}.") from error
+        finally:
+            theirs.close()
+        return ours
+
+    def _readable(self, sock: socket.socket) -> None:
+        for _ in range(BURST):
+            if self._socket is not sock:
+                return
+            try:
+                data = sock.recv(MAX_FRAME_BYTES + 1)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._disconnect()
+                return
+            try:
+                event = decode_event(data)
+            except MediaWireError:
+                logger.warning("The voice process said something that nobody understands")
+                continue
+            self._take(event)
+
+    def _take(self, event: MediaEvent) -> None:
+        if isinstance(event, MediaReady) and self._ready is not None:
+            if not self._ready.done():
+                self._ready.set_result(event)
+            return
+        if isinstance(event, StreamClosed | StreamFailed):
+            self._streams.discard(event.stream)
+        self._on_event(event)
+
+    def _disconnect(self) -> None:
+        sock, self._socket = self._socket, None
+        self.ready = None
+        if sock is not None:
+            asyncio.get_running_loop().remove_reader(sock)
+            sock.close()
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(MediaUnavailableError(RETRY))
+        self._lost.set()
+
+    async def _reap(self) -> None:
+        """Wait for the child, which ends by itself; then by force."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        try:
+            await asyncio.wait_for(process.wait(), STOP_S)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()

@@ -1,0 +1,64 @@
+"""``python -m appliance.media``: the voice process.
+
+With ``--fd`` it belongs to the daemon that started it and ends with it; with ``--socket`` it is a
+service that daemons of the same user (or root's) connect to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from appliance.adapters.opus import OpusError, version
+from appliance.adapters.realtime import be_realtime, die_with_parent, lock_memory
+from appliance.media.control import Control
+from appliance.media.engine import Engine
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long another thread of ours may keep the interpreter from the loop; Python's own is 5 ms."""
+
+STACK_BYTES = 512 * 1024
+"""For the helper threads."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until told to end."""
+    parser = argparse.ArgumentParser(prog="python -m appliance.media", description=__doc__)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--socket", type=Path, help="Unix socket to listen at")
+    where.add_argument("--fd", type=int, help="inherited socket of the daemon")
+    options = parser.parse_args(arguments)
+    parent = os.getppid()
+    if options.fd is not None:
+        die_with_parent(parent)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # The terminal's Ctrl-C is the daemon's.
+    try:
+        version()
+        control = Control(path=options.socket, fd=options.fd)
+    except (OSError, OpusError) as error:
+        sys.stderr.write(f"The voice process can't start: {error}\n")
+        return 1
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    threading.stack_size(STACK_BYTES)
+    engine = Engine(control, realtime=be_realtime(), memory_locked=lock_memory())
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: engine.end())
+    if options.fd is None:
+        signal.signal(signal.SIGINT, lambda _signal, _frame: engine.end())
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    if control.fresh:
+        engine.greet()
+    with contextlib.suppress(BrokenPipeError):
+        engine.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,287 @@
+"""The loop of the voice process: an absolute 20 ms grid, sockets, sound cards and the daemon.
+
+One thread, woken by `select` at the next beat of any stream or by what comes in.  The streams'
+beats are spread over the 20 ms, so that ten streams do not wait for each other.
+"""
+
+from __future__ import annotations
+
+import gc
+import select
+from collections.abc import Callable
+from socket import socket
+from time import monotonic
+
+from appliance.adapters import opus
+from appliance.adapters.udp import UdpError
+from appliance.media.control import Control
+from appliance.media.devices import Devices
+from appliance.media.files import FileThread
+from appliance.media.pcm import mix
+from appliance.media.stream import Stream
+from appliance.media.tones import CADENCES, Tone
+from appliance.model.media import (
+    MEDIA_VERSION,
+    ChooseDevices,
+    ListDevices,
+    MediaCommand,
+    MediaReady,
+    OpenStream,
+    Ring,
+    SetStream,
+    SoundProblem,
+    StartStream,
+    StopStream,
+    StreamClosed,
+    StreamFailed,
+    TestLevels,
+)
+from appliance.protocol.jitter import FRAME_S
+
+MAX_STREAMS = 64
+"""Calls at once; a conference of a whole village is less."""
+
+PHASES = 10
+"""Slots of 2 ms that the streams' beats are spread over."""
+
+STALL_S = 0.2
+"""A stream that is further behind its grid than this leaves the frames out."""
+
+CHECK_S = 0.25
+"""How often warnings are looked for."""
+
+STATS_S = 1.0
+"""How often figures are told."""
+
+ORPHAN_S = 10.0
+"""Streams whose daemon is gone go on for this long."""
+
+SLEEP_S = 1.0
+"""Longest sleep with nothing to do."""
+
+
+class Engine:
+    """All streams and what drives them."""
+
+    def __init__(self, control: Control, *, realtime: bool, memory_locked: bool) -> None:
+        self._control = control
+        self._realtime, self._memory_locked = realtime, memory_locked
+        self._streams: dict[str, Stream] = {}
+        self._closing: dict[str, Stream] = {}
+        self._files = FileThread()
+        self._devices = Devices()
+        self._tone: Tone | None = None
+        self._ending = False
+        self._epoch = monotonic()
+        self._check_at = self._stats_at = self._epoch
+        self._alone_since: float | None = self._epoch
+        self._handlers: dict[type[MediaCommand], Callable[..., None]] = {
+            OpenStream: self._open,
+            StartStream: self._start,
+            StopStream: self._stop,
+            SetStream: self._set,
+            ChooseDevices: self._choose,
+            ListDevices: lambda _: self._devices.ask_list(),
+            TestLevels: lambda command: self._devices.ask_levels(command.seconds),
+            Ring: self._ring,
+        }
+
+    def end(self) -> None:
+        """Stop the loop at its next turn; safe in a signal handler."""
+        self._ending = True
+
+    def run(self) -> None:
+        """Work until `end`, or until the daemon that started us is gone."""
+        try:
+            while not self._ending:
+                now = monotonic()
+                self._beat(now)
+                if now >= self._check_at:
+                    self._check(now)
+                self._wait()
+        finally:
+            self._shut()
+
+    # The beat
+
+    def _beat(self, now: float) -> None:
+        for stream in list(self._streams.values()):
+            while stream.started and stream.due <= now:
+                behind = int((now - stream.due) / FRAME_S)
+                if behind * FRAME_S > STALL_S:
+                    stream.skip(behind)
+                    stream.due += behind * FRAME_S
+                stream.beat(max(now, stream.due))
+                stream.due += FRAME_S
+
+    def _wait(self) -> None:
+        """Sleep until the next beat or until something comes, and take that."""
+        thirsty = [stream for stream in self._streams.values() if stream.thirsty]
+        deadline = min(
+            (stream.due for stream in self._streams.values() if stream.started),
+            default=monotonic() + SLEEP_S,
+        )
+        deadline = min(deadline, self._check_at)
+        readable: list[Stream | socket | int] = [*thirsty, *self._control.readable()]
+        readable.append(self._devices.wake_fd)
+        timeout = max(0.0, deadline - monotonic())
+        ready, writable, _ = select.select(readable, self._control.writable(), [], timeout)
+        for item in ready:
+            if isinstance(item, Stream):
+                if monotonic() >= deadline:
+                    break  # Whoever is late to send goes first; nothing is lost by waiting.
+                item.receive()
+            elif isinstance(item, socket):
+                self._obey(item)
+        if writable:
+            self._control.flush()
+        if self._devices.wake_fd in ready:
+            self._devices.clear()
+            self._serve_devices()
+
+    def _serve_devices(self) -> None:
+        now = monotonic()
+        while (frame := self._devices.captured()) is not None:
+            for stream in self._streams.values():
+                if stream.wants_microphone:
+                    stream.microphone(frame, now)
+        self._feed_speaker(now)
+        while (answer := self._devices.answer()) is not None:
+            self._control.emit(answer)
+
+    def _feed_speaker(self, now: float) -> None:
+        while self._devices.hungry:
+            frames = [
+                stream.speaker(now) for stream in self._streams.values() if stream.wants_speaker
+            ]
+            if self._tone is not None:
+                frames.append(self._tone.frame())
+                if self._tone.over:
+                    self._tone = None
+            self._devices.put(mix(frames))
+
+    # Housekeeping
+
+    def _check(self, now: float) -> None:
+        self._check_at = now + CHECK_S
+        started = [stream for stream in self._streams.values() if stream.started]
+        self._devices.want(
+            microphone=any(stream.wants_microphone for stream in started),
+            speaker=self._tone is not None or any(stream.wants_speaker for stream in started),
+        )
+        for stream in started:
+            stream.check(now, self._devices.microphone_problem, self._devices.speaker_problem)
+        if now >= self._stats_at:
+            self._stats_at = now + STATS_S
+            for stream in started:
+                stream.tell_stats(now)
+            # The collector is off; what little is cyclic goes while there is nothing to do.
+            gc.collect(1 if started else 2)
+        self._bury()
+        self._mind_daemon(now)
+
+    def _bury(self) -> None:
+        for name, stream in list(self._closing.items()):
+            closed = stream.finished()
+            if closed is not None:
+                del self._closing[name]
+                self._control.emit(closed)
+
+    def _mind_daemon(self, now: float) -> None:
+        if self._control.connected:
+            self._alone_since = None
+        elif not self._control.persistent:
+            self._ending = True
+        elif self._alone_since is None:
+            self._alone_since = now
+        elif now - self._alone_since >= ORPHAN_S:
+            for name in list(self._streams):
+                self._stop(StopStream(name))
+            self._tone = None
+
+    def _shut(self) -> None:
+        for name in list(self._streams):
+            self._stop(StopStream(name))
+        self._files.close()
+        for stream in self._closing.values():
+            self._control.emit(stream.finished() or StreamClosed(stream.name))
+        self._devices.close()
+        self._control.close()
+
+    # Commands
+
+    def _obey(self, ready: socket) -> None:
+        for command in self._control.read(ready):
+            self._handlers[type(command)](command)
+        if self._control.fresh:
+            self.greet()
+        if not self._control.connected and not self._control.persistent:
+            self._ending = True
+
+    def greet(self) -> None:
+        """Say what we are and have, as the first event of a connection."""
+        self._control.fresh = False
+        self._control.emit(
+            MediaReady(
+                version=MEDIA_VERSION,
+                realtime=self._realtime,
+                memory_locked=self._memory_locked,
+                opus=opus.version(),
+                streams=tuple(self._streams),
+            )
+        )
+
+    def _open(self, command: OpenStream) -> None:
+        try:
+            if command.stream in self._streams:
+                self._streams[command.stream].reopen(command)
+                return
+            if len(self._streams) >= MAX_STREAMS or command.stream in self._closing:
+                raise UdpError("There are too many calls at once.")
+            stream = Stream(command, self._control.emit, self._files, monotonic)
+            self._streams[command.stream] = stream
+        except UdpError as error:
+            self._fail(command.stream, str(error))
+
+    def _fail(self, stream: str, detail: str) -> None:
+        self._control.emit(StreamFailed(stream, SoundProblem.NO_SOUND_ARRIVING, detail))
+
+    def _start(self, command: StartStream) -> None:
+        stream = self._streams.get(command.stream)
+        if stream is None:
+            self._fail(command.stream, "The call has no sound to start.")
+            return
+        now = monotonic()
+        fresh = not stream.started
+        if stream.start(command, now) and fresh:
+            stream.due = self._phase(stream, now)
+            self._check_at = now
+
+    def _phase(self, stream: Stream, now: float) -> float:
+        """First beat of a stream, in the emptiest of the slots that share the 20 ms."""
+        used = [0] * PHASES
+        for other in self._streams.values():
+            if other.started and other is not stream:
+                used[int((other.due - self._epoch) / FRAME_S * PHASES + 0.5) % PHASES] += 1
+        slot = min(range(PHASES), key=used.__getitem__)
+        beats = int((now - self._epoch) / FRAME_S) + 1
+        return self._epoch + (beats + slot / PHASES) * FRAME_S
+
+    def _stop(self, command: StopStream) -> None:
+        stream = self._streams.pop(command.stream, None)
+        if stream is not None:
+            stream.close()
+            self._closing[command.stream] = stream
+            self._check_at = monotonic()
+
+    def _set(self, command: SetStream) -> None:
+        if command.stream in self._streams:
+            self._streams[command.stream].set(command)
+
+    def _choose(self, command: ChooseDevices) -> None:
+        self._devices.choose(command.input_device, command.output_device)
+
+    def _ring(self, command: Ring) -> None:
+        known = command.tone in CADENCES
+        self._tone = Tone(command.tone) if command.tone is not None and known else None
+        self._check_at = monotonic()

@@ -1,0 +1,337 @@
+"""One stream of a call: its socket, its voice in both directions, its files and its figures."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from appliance.adapters.opus import OpusError
+from appliance.adapters.srtp import SrtpError
+from appliance.adapters.udp import UdpError, VoiceSocket
+from appliance.adapters.wavfile import WavError
+from appliance.media.files import FileThread, PlayFile, RecordFile
+from appliance.media.lateness import Lateness
+from appliance.media.pcm import SILENCE, SILENT_DB, level_db
+from appliance.media.voice import Receiver, Sender, loss_and_round_trip
+from appliance.media.watch import Facts, Watch, problems
+from appliance.model.media import (
+    FileStarted,
+    FirstSound,
+    MediaEvent,
+    OpenStream,
+    SetStream,
+    SoundProblem,
+    StartStream,
+    StreamClosed,
+    StreamFailed,
+    StreamOpened,
+    StreamStats,
+)
+from appliance.protocol.jitter import FRAME_S
+from appliance.protocol.rtcp import RtcpReport
+
+DEVICE_LOST_S = 0.06
+"""Without a beat of the sound card for this long, the stream goes on by our own clock."""
+
+REPORT_S = (0.75, 1.5)
+"""RTCP reports are sent this far apart, at random (RFC 3550 6.3.1): within 5 % of the voice."""
+
+BURST = 64
+"""Packets read per wake-up of a socket; then others have their turn."""
+
+BEAT_BUDGET = 256
+"""Packets read per 20 ms; what a flood brings beyond it is left to the kernel to drop."""
+
+Emit = Callable[[MediaEvent], None]
+
+
+class Stream:
+    """A stream from `OpenStream` to `StreamClosed`."""
+
+    def __init__(
+        self, command: OpenStream, emit: Emit, files: FileThread, clock: Callable[[], float]
+    ) -> None:
+        """Bind; raises `UdpError`."""
+        self.name = command.stream
+        self._emit = emit
+        self._files = files
+        self._clock = clock
+        self._socket = VoiceSocket(command.local_host)
+        self._next_socket: VoiceSocket | None = None
+        self._sender: Sender | None = None
+        self._receiver: Receiver | None = None
+        self._watch = Watch(self.name)
+        self._facts = Facts(started_at=0.0)
+        self._lateness = Lateness()
+        self.play: PlayFile | None = None
+        self.record: RecordFile | None = None
+        self._level_in_db = SILENT_DB
+        self._volume_pct = 100
+        self._budget = BEAT_BUDGET
+        self._device_in_at = self._device_out_at = 0.0
+        self._play_said = self._record_said = self._first_said = False
+        self._loss_there: float | None = None
+        self._round_trip_s: float | None = None
+        self._report_at = 0.0
+        self.due = 0.0
+        """Next moment of its 20 ms grid; the engine's."""
+        emit(StreamOpened(self.name, self._socket.port))
+
+    # What the daemon wants
+
+    @property
+    def started(self) -> bool:
+        """Whether it sends and receives."""
+        return self._sender is not None
+
+    def reopen(self, command: OpenStream) -> None:
+        """Bind another socket for the next `start`; raises `UdpError`."""
+        fresh = VoiceSocket(command.local_host)
+        if self._next_socket is not None:
+            self._next_socket.close()
+        self._next_socket = fresh
+        self._emit(StreamOpened(self.name, fresh.port))
+
+    def start(self, command: StartStream, now: float) -> bool:
+        """Send and receive, or change keys and addresses; False: it failed, which was said."""
+        try:
+            self._change_path(command)
+            if self._sender is None or self._receiver is None:
+                keys = (command.crypto_suite, command.send_key)
+                self._sender = Sender(*keys, command.payload_type)
+                keys = (command.crypto_suite, command.receive_key)
+                self._receiver = Receiver(*keys, command.payload_type)
+                self._receiver.set_volume_pct(self._volume_pct)
+                self._facts.started_at = now
+            else:
+                suite, payload_type = command.crypto_suite, command.payload_type
+                self._sender.rekey(suite, command.send_key, payload_type)
+                self._receiver.rekey(suite, command.receive_key, payload_type, now)
+        except (UdpError, ValueError) as error:
+            self._fail(SoundProblem.NO_SOUND_ARRIVING, str(error))
+            return False
+        except (SrtpError, OpusError) as error:
+            detail = f"The sound can't be encrypted or encoded: {error}."
+            self._fail(SoundProblem.UNREADABLE_SOUND, detail)
+            return False
+        self._use_files(command)
+        return True
+
+    def _change_path(self, command: StartStream) -> None:
+        if not 0 < command.remote_port < 65_536 or not 96 <= command.payload_type < 128:
+            raise ValueError("The other side named a port or codec that can't be.")
+        sock = self._next_socket or self._socket
+        sock.connect(command.remote_host, command.remote_port)
+        if sock is not self._socket:
+            self._socket.close()
+            self._socket, self._next_socket = sock, None
+
+    def _use_files(self, command: StartStream) -> None:
+        if command.play is not None and (self.play is None or self.play.path != command.play):
+            self._leave_play()
+            try:
+                self.play, self._play_said = PlayFile(command.play), False
+            except WavError as error:
+                self._facts.play_problem = str(error)
+        if command.record is not None and (
+            self.record is None or self.record.path != command.record
+        ):
+            if self.record is not None:
+                self.record.close()
+            self.record, self._record_said = RecordFile(command.record, self._files), False
+
+    def _leave_play(self) -> None:
+        if self.play is not None:
+            self.play.close()
+            self.play = None
+
+    def _fail(self, problem: SoundProblem, detail: str) -> None:
+        self._emit(StreamFailed(self.name, problem, detail))
+
+    def set(self, command: SetStream) -> None:
+        """Mute, loudness."""
+        if command.muted is not None:
+            self._facts.muted = command.muted
+        if command.volume_pct is not None:
+            self._volume_pct = max(0, min(200, command.volume_pct))
+            if self._receiver is not None:
+                self._receiver.set_volume_pct(self._volume_pct)
+
+    def close(self) -> None:
+        """Stop; `finished` tells when its files are complete."""
+        self._sender = self._receiver = None
+        self._socket.close()
+        if self._next_socket is not None:
+            self._next_socket.close()
+        if self.play is not None:
+            self.play.close()
+        if self.record is not None:
+            self.record.close()
+
+    def finished(self) -> StreamClosed | None:
+        """Its last event, once its files are complete and its process is gone."""
+        if self.play is not None and not self.play.reaped():
+            return None
+        if self.record is not None and not self.record.closed:
+            return None
+        return StreamClosed(self.name, self._lateness.histogram())
+
+    # The beat
+
+    def fileno(self) -> int:
+        """For select."""
+        return self._socket.fileno()
+
+    @property
+    def thirsty(self) -> bool:
+        """Whether it may still read in this beat."""
+        return self._budget > 0
+
+    @property
+    def wants_microphone(self) -> bool:
+        """A sound card is what it sends."""
+        return self.started and self.play is None and self._facts.play_problem is None
+
+    @property
+    def wants_speaker(self) -> bool:
+        """A sound card is what it plays to."""
+        return self.started and self.record is None
+
+    def beat(self, now: float) -> None:
+        """Its grid has come round (at `due`): send and play what no sound card drives."""
+        self._budget = BEAT_BUDGET
+        if self._sender is None or self._receiver is None:
+            return
+        if not self.wants_microphone:
+            self._send(self._from_file(now))
+            self._lateness.add(self._clock() - self.due)
+        elif now - self._device_in_at > DEVICE_LOST_S:
+            self._send(SILENCE)
+        if self.record is not None:
+            if not self._record_said:
+                self._record_said = True
+                self._emit(FileStarted(self.name, self.record.path, recording=True, at_s=now))
+            self.record.write(self.sound(now))
+        elif now - self._device_out_at > DEVICE_LOST_S:
+            self.sound(now)
+        if now >= self._report_at:
+            self._report(now)
+
+    def _from_file(self, now: float) -> bytes:
+        if self.play is None:
+            return SILENCE
+        if not self._play_said and self.play.ready:
+            self._play_said = True
+            at_s = now - FRAME_S  # A microphone gives a frame when its last sample was spoken.
+            self._emit(FileStarted(self.name, self.play.path, recording=False, at_s=at_s))
+        return self.play.frame()
+
+    def microphone(self, frame: bytes, now: float) -> None:
+        """20 ms from the sound card, all streams alike."""
+        self._device_in_at = now
+        if any(frame):
+            self._facts.last_microphone_at = now
+        self._send(frame)
+
+    def speaker(self, now: float) -> bytes:
+        """The next 20 ms for the sound card."""
+        self._device_out_at = now
+        return self.sound(now)
+
+    def skip(self, frames: int) -> None:
+        """The process stood still for so long that these frames are left out."""
+        if self._sender is not None:
+            self._sender.skip(frames)
+
+    def _send(self, frame: bytes) -> None:
+        if self._sender is None:
+            return
+        if self._facts.muted:
+            frame = SILENCE
+        self._level_in_db = level_db(frame) if frame is not SILENCE else SILENT_DB
+        self._socket.send(self._sender.frame(frame))
+
+    def sound(self, now: float) -> bytes:
+        """Their next 20 ms."""
+        if self._receiver is None:
+            return SILENCE
+        frame = self._receiver.frame(now)
+        if self._receiver.playing and not self._first_said:
+            self._first_said = True
+            self._emit(FirstSound(self.name, now))
+        return frame
+
+    def receive(self) -> None:
+        """Its socket is readable."""
+        for _ in range(min(BURST, self._budget)):
+            data = self._socket.receive()
+            if data is None:
+                return
+            self._budget -= 1
+            if self._receiver is None or not data:
+                continue
+            now = self._clock()
+            result = self._receiver.datagram(data, now)
+            if result is True:
+                self._facts.last_voice_at = now
+            elif result is False:
+                self._facts.last_rejected_at = now
+            else:
+                self._heard(result, now)
+
+    def _heard(self, report: RtcpReport, now: float) -> None:
+        if self._sender is None:
+            return
+        found = loss_and_round_trip(report, ssrc=self._sender.ssrc, now=now)
+        if found is not None:
+            self._loss_there, round_trip_s = found
+            self._sender.heard_there(self._loss_there)
+            if round_trip_s is not None:
+                self._round_trip_s = round_trip_s
+
+    def _report(self, now: float) -> None:
+        if self._sender is None or self._receiver is None:
+            return
+        self._report_at = now + random.uniform(*REPORT_S)  # noqa: S311 - spreads, hides nothing
+        self._socket.send(self._sender.report(self._receiver.report_blocks(now), now))
+
+    # What the daemon hears
+
+    def check(self, now: float, microphone: str | None, speaker: str | None) -> None:
+        """Say what has begun or ceased to be wrong; the devices' problems come from outside."""
+        if not self.started:
+            return
+        facts = self._facts
+        facts.uses_microphone = self.wants_microphone
+        facts.microphone_problem = microphone if self.wants_microphone else None
+        facts.speaker_problem = speaker if self.wants_speaker else None
+        if self.play is not None:
+            facts.play_problem = self.play.problem
+        facts.record_problem = self.record.problem if self.record is not None else None
+        for warning in self._watch.update(problems(facts, now)):
+            self._emit(warning)
+
+    def tell_stats(self, now: float) -> None:
+        """Once a second."""
+        if self._sender is None or self._receiver is None:
+            return
+        receiver = self._receiver
+        reception = receiver.buffer.reception
+        self._emit(
+            StreamStats(
+                stream=self.name,
+                loss_pct=reception.loss_pct(now=now, late=receiver.buffer.late),
+                jitter_ms=reception.jitter_s * 1000,
+                buffer_ms=receiver.buffer.buffered_s * 1000,
+                level_in_db=self._level_in_db,
+                level_out_db=receiver.level_db,
+                packets_sent=self._sender.packets,
+                packets_received=receiver.packets,
+                concealed=receiver.concealed,
+                rejected=receiver.rejected,
+                late_max_ms=self._lateness.take_worst_s() * 1000,
+                recovered=receiver.recovered,
+                loss_there_pct=self._loss_there,
+                round_trip_ms=None if self._round_trip_s is None else self._round_trip_s * 1000,
+            )
+        )
