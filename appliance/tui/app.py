@@ -1,0 +1,317 @@
+"""The screen's program: where state, daemon, regions and keys are put together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+
+from appliance.api.client import Client
+from appliance.api.errors import ClientError
+from appliance.api.schema import CallInfo
+from appliance.tui import views
+from appliance.tui.client import StationClient
+from appliance.tui.drafts import Drafts
+from appliance.tui.editor import MAX_EDIT_CHARS
+from appliance.tui.main_screen import MainScreen
+from appliance.tui.notices import Notice
+from appliance.tui.operator import Operator
+from appliance.tui.screens.find import FindDialog
+from appliance.tui.screens.help import HelpPage
+from appliance.tui.screens.leave import LeaveDialog
+from appliance.tui.screens.menu import MenuDialog
+from appliance.tui.screens.network import NetworkPage
+from appliance.tui.screens.ringing import RingingDialog
+from appliance.tui.screens.sound import SoundDialog
+from appliance.tui.screens.verify import VerifyDialog
+from appliance.tui.screens.volume import VolumeDialog
+from appliance.tui.store import Action, AlarmsRead, Selected, TuiState, reduce
+from appliance.tui.sync import Follower
+from appliance.tui.wording import Times
+
+IN_USE_S: Final = 120.0
+"""A message counts as seen while the last key is no older."""
+
+_NOTICE_S: Final = 8.0
+_BAD_NOTICE_S: Final = 30.0
+_DRAW_S: Final = 0.1
+"""Changes that come in quick succession are drawn together."""
+
+
+class FencewireApp(App[int], inherit_bindings=False):
+    """A client of the local API on a terminal."""
+
+    TITLE = "fencewire"
+    ENABLE_COMMAND_PALETTE = False
+    ALLOW_SELECT = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c,ctrl+q", "leave", "Leave", show=False, priority=True)
+    ]
+
+    def __init__(
+        self,
+        client: StationClient,
+        *,
+        times: Times | None = None,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(ansi_color=True)
+        self.theme = "ansi-dark"
+        self.animation_level = "none"
+        self.client = client
+        self.times = times or Times()
+        self.now_s = now_s
+        self.state = TuiState()
+        self.drafts = Drafts(self.state.selected)
+        self.notice: Notice | None = None
+        self.main = MainScreen()
+        self._touched_s = now_s()
+        self._drawing = False
+        self._minute: str | None = None
+        self.follower = Follower(
+            client, state=lambda: self.state, dispatch=self.dispatch, now_s=now_s
+        )
+        self.operator = Operator(
+            client,
+            self.drafts,
+            state=lambda: self.state,
+            dispatch=self.dispatch,
+            say=self.say,
+            start=self.start,
+            now_s=now_s,
+        )
+
+    def get_default_screen(self) -> MainScreen:
+        """Return the only screen."""
+        return self.main
+
+    def on_ready(self) -> None:
+        """Begin to follow the daemon once the first picture stands."""
+        self.main.draw()
+        self.run_worker(self.follower.run(), name="follow")
+        self.run_worker(self.drafts.run(self.client), name="drafts")
+        self.set_interval(1.0, self.tick)
+
+    async def on_unmount(self) -> None:
+        """Store what was begun; where the daemon is away there is nowhere to."""
+        with suppress(ClientError):
+            await self.drafts.flush(self.client)
+
+    # State
+
+    def dispatch(self, action: Action) -> None:
+        """Take what happened into the state."""
+        before, self.state = self.state, reduce(self.state, action)
+        if self.state is before:
+            return
+        if before.connection == "up" and not _anybody(before) and _anybody(self.state):
+            self.bell()
+        if len(views.open_alarms(self.state)) > len(views.open_alarms(before)):
+            self.bell()
+        if self.drafts.conversation != self.state.selected or before.connection != "up":
+            self._show(self.state.selected)
+        self._follow_calls()
+        self.redraw()
+
+    def _follow_calls(self) -> None:
+        call = views.ringing(self.state)
+        for dialog in [one for one in self.main.dialogs if one.rings]:
+            if call is None or dialog.rings != call.id:
+                self.main.close_dialog(dialog)
+        if call is not None and self.main.find_dialog(RingingDialog) is None:
+            self.bell()
+            self.main.open_dialog(RingingDialog(call.id))
+
+    def _show(self, conversation: str) -> None:
+        self.drafts.conversation = conversation
+        self.start(self._open(conversation))
+
+    async def _open(self, conversation: str) -> None:
+        if self.state.connection != "up":
+            return
+        try:
+            await self.drafts.load(self.client, conversation)
+            await self.follower.open_talk(conversation)
+        except ClientError as error:
+            if self.state.connection == "up":
+                self.say(str(error), True)
+        self.redraw()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside the screen."""
+        self.run_worker(work)
+
+    # Drawing
+
+    def redraw(self) -> None:
+        """Draw soon."""
+        if not self._drawing and self.is_running:
+            self._drawing = True
+            self.set_timer(0.01 if self._recently_touched() else _DRAW_S, self._draw)
+
+    def _recently_touched(self) -> bool:
+        return self.now_s() - self._touched_s < 1.0
+
+    def _draw(self) -> None:
+        self._drawing = False
+        self.main.draw()
+        seen = self.main.conversation.sight.seen
+        if seen is not None and not self.main.dialogs and self.in_use():
+            self.operator.seen(self.state.selected, seen)
+
+    def tick(self) -> None:
+        """Draw what changes with time alone: once a minute, or a second during a call."""
+        now_s = self.now_s()
+        if self.notice is not None and now_s >= self.notice.until_s:
+            self.notice = None
+            self.redraw()
+        at = views.clock(self.state, now_s)
+        minute = None if at is None else self.times.clock(at)
+        if minute != self._minute or views.running(self.state) is not None:
+            self._minute = minute
+            self.redraw()
+        ring = self.main.find_dialog(RingingDialog)
+        if ring is not None:
+            ring.blink()
+
+    def say(self, text: str, bad: bool) -> None:
+        """Say something above the keys for a while."""
+        lasts_s = _BAD_NOTICE_S if bad else _NOTICE_S
+        self.notice = Notice(text, bad, self.now_s() + lasts_s)
+        self.redraw()
+
+    # The operator
+
+    def touched(self) -> None:
+        """Note that somebody is there."""
+        self._touched_s = self.now_s()
+
+    def in_use(self) -> bool:
+        """Tell whether somebody is there."""
+        return self.now_s() - self._touched_s < IN_USE_S
+
+    def on_app_focus(self) -> None:
+        """The terminal came to the front."""
+        self.touched()
+        self.redraw()
+
+    def write(self, text: str) -> None:
+        """Put text into the message line."""
+        editor = self.drafts.editor
+        after = editor.typed(text)
+        if after is editor and text:
+            self.say(
+                f"That is too much for one message: at most {MAX_EDIT_CHARS} characters fit here.",
+                True,
+            )
+        self.drafts.edit(after)
+
+    def send(self) -> None:
+        """Send the message line."""
+        self.notice = None
+        self.main.conversation.to_end()
+        self.operator.send()
+
+    def choose(self, conversation: str) -> None:
+        """Show a conversation."""
+        self.dispatch(Selected(conversation))
+
+    def choose_next(self, by: int) -> None:
+        """Show the conversation so many rows further down."""
+        listed = self.state.listed
+        at = listed.index(self.state.selected) + by
+        self.choose(listed[max(min(at, len(listed) - 1), 0)])
+
+    def load_older(self) -> None:
+        """Fetch the part before the oldest message that is here."""
+        self.start(self._older(self.state.selected))
+
+    async def _older(self, conversation: str) -> None:
+        await self.operator.ask(self.follower.older(conversation))
+        self.redraw()
+
+    def call_chosen(self) -> None:
+        """Call whoever is chosen."""
+        station = views.chosen(self.state)
+        if station is None:
+            self.say("Choose one station with Up and Down first: everyone can't be called.", False)
+        else:
+            self.operator.call(station)
+
+    def answer(self, call: CallInfo) -> None:
+        """Take a call: it gets the screen, with the conversation of whoever calls."""
+        for dialog in list(self.main.dialogs):
+            self.main.close_dialog(dialog)
+        self.choose(call.station)
+        self.operator.answer(call)
+
+    def mute(self) -> None:
+        """Turn our microphone off, or on again."""
+        call = views.running(self.state)
+        if call is not None:
+            self.operator.mute(call)
+
+    def acknowledge(self) -> None:
+        """Note that the alarms were read."""
+        self.dispatch(AlarmsRead())
+
+    def open_menu(self) -> None:
+        """Show everything that can be done."""
+        self.main.open_dialog(MenuDialog())
+
+    def open_help(self) -> None:
+        """Show the page that explains."""
+        self.main.open_dialog(HelpPage())
+
+    def open_network(self) -> None:
+        """Show links and neighbours."""
+        self.main.open_dialog(NetworkPage())
+
+    def open_volume(self) -> None:
+        """Show the loudness of the call."""
+        if views.running(self.state) is None:
+            self.say("The volume is set during a call.", False)
+        else:
+            self.main.open_dialog(VolumeDialog())
+
+    def open_sound(self) -> None:
+        """Show sound devices."""
+        self.main.open_dialog(SoundDialog())
+
+    def open_find(self) -> None:
+        """Find a station by name or number."""
+        self.main.open_dialog(FindDialog())
+
+    def open_verify(self) -> None:
+        """Compare with whoever is on the line, who asks, or who is chosen."""
+        call = views.running(self.state)
+        asked = views.asking(self.state)
+        wanted = self.state.selected
+        if call is not None:
+            wanted = call.station
+        elif asked is not None and views.comparing(self.state, wanted) is None:
+            wanted = asked.station
+        if wanted in self.state.stations:
+            self.main.open_dialog(VerifyDialog(wanted))
+        else:
+            self.say("Choose one station with Up and Down first, then press F9.", False)
+
+    def action_leave(self) -> None:
+        """Ask before the screen goes."""
+        if self.main.find_dialog(LeaveDialog) is None:
+            self.main.open_dialog(LeaveDialog())
+
+
+def _anybody(state: TuiState) -> bool:
+    return any(one.reach == "here" for one in state.stations.values())
+
+
+def run_tui(api_path: Path | None) -> int:
+    """Show the screen until the operator leaves it; returns the exit code."""
+    app = FencewireApp(Client(api_path))
+    return app.run(mouse=False) or 0

@@ -1,0 +1,72 @@
+"""The call that is running, above the conversation: who, how long, how well, and the digits."""
+
+from __future__ import annotations
+
+from appliance.api.schema import CallInfo
+from appliance.tui import views
+from appliance.tui.look import BAD, BOLD, CARE, GOOD, INVERSE, LOUD, PLAIN
+from appliance.tui.pane import Pane, Row, spread
+from appliance.tui.store import TuiState
+from appliance.tui.text import plain, wrap
+from appliance.tui.wording import call_state, digits, meter, timer
+
+_QUALITY = {"good": GOOD, "fair": CARE, "bad": BAD}
+
+
+def talking_s(state: TuiState, call: CallInfo, now_s: float) -> float:
+    """Return how long the call has been going on."""
+    told = call.talking_s or 0.0
+    return told + now_s - state.call_at_s.get(call.id, now_s) if call.state == "talking" else told
+
+
+def _head(state: TuiState, call: CallInfo, now_s: float, width: int) -> Row:
+    who = views.station_name(state, call.station, call.name, max(width // 2 - 12, 16))
+    if call.state != "talking":
+        return [(f" {who}   ", BOLD), (call_state(call), CARE)]
+    words = call.quality if call.quality in _QUALITY else "measuring"
+    return spread(
+        [
+            (f" {who}  ", BOLD),
+            (f"{timer(talking_s(state, call, now_s))}  ", BOLD),
+            ("sound: ", PLAIN),
+            (words, _QUALITY.get(words, PLAIN)),
+        ],
+        [
+            (" you MUTED  ", LOUD) if call.muted else (f" you {meter(call.level_in_db)}  ", PLAIN),
+            (f"them {meter(call.level_out_db)} ", PLAIN),
+        ],
+        width,
+    )
+
+
+def panel_rows(state: TuiState, call: CallInfo, now_s: float, width: int) -> list[Row]:
+    """Return the panel: two to five rows."""
+    rows: list[Row] = [_head(state, call, now_s, width)]
+    for problem in call.problems[:2]:
+        lines = wrap(plain(f"{problem.text} {problem.fix}"), width - 4)[:2]
+        rows += [[(" ! ", LOUD), (line, BAD)] for line in lines]
+    if call.digits and call.state == "talking":
+        rows.append(
+            [
+                (" Compare aloud to be sure who it is:  ", PLAIN),
+                (f" {digits(call.digits)} ", INVERSE),
+                ("  F9 we compared", PLAIN),
+            ]
+        )
+    return rows
+
+
+class CallPanel(Pane):
+    """The running call; hidden while there is none."""
+
+    def fit_height(self) -> None:
+        """Take as many rows as there is to say."""
+        app = self.station_app
+        call = views.running(app.state)
+        width = max(app.size.width, 40)
+        self.set_height(len(panel_rows(app.state, call, app.now_s(), width)) if call else 0)
+
+    def paint(self, width: int, height: int) -> list[Row]:
+        app = self.station_app
+        call = views.running(app.state)
+        return panel_rows(app.state, call, app.now_s(), width) if call else []

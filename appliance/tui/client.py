@@ -1,0 +1,81 @@
+"""What the screen needs of the local API.
+
+`appliance.api.client.Client` fits it (for the methods' contracts see there); tests put an in-tree
+fake in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+from appliance.api.schema import (
+    CallInfo,
+    Event,
+    Link,
+    Message,
+    MessagePage,
+    SoundSettings,
+    SoundTest,
+    Station,
+    Status,
+    Verification,
+)
+
+
+class StationClient(Protocol):
+    """The daemon, as the screen sees it.  All raise `ClientError`."""
+
+    async def status(self) -> Status: ...
+
+    async def set_name(self, name: str) -> Status: ...
+
+    async def stations(self) -> tuple[Station, ...]: ...
+
+    async def station(self, station: str) -> Station: ...
+
+    async def add_peer(
+        self, host: str, port: int | None = None, *, timeout_s: float = 10.0
+    ) -> Station: ...
+
+    async def send(self, to: str, text: str) -> Message: ...
+
+    async def messages(
+        self, conversation: str | None = None, *, before: int | None = None, limit: int = 50
+    ) -> MessagePage: ...
+
+    async def mark_read(self, conversation: str, *, up_to: int) -> int: ...
+
+    async def draft(self, conversation: str) -> str: ...
+
+    async def set_draft(self, conversation: str, text: str) -> None: ...
+
+    async def calls(self) -> tuple[CallInfo, ...]: ...
+
+    async def call(self, to: str) -> CallInfo: ...
+
+    async def answer(self, call: str) -> CallInfo: ...
+
+    async def hang_up(self, call: str) -> CallInfo: ...
+
+    async def set_call(
+        self, call: str, *, muted: bool | None = None, volume_pct: int | None = None
+    ) -> CallInfo: ...
+
+    async def verify(self, station: str, *, spoken_id: str | None = None) -> Verification: ...
+
+    async def verifications(self) -> tuple[Verification, ...]: ...
+
+    async def finish_verification(self, verification: str, *, match: bool) -> Verification: ...
+
+    async def sound(self) -> SoundSettings: ...
+
+    async def set_sound(
+        self, *, input_device: str | None, output_device: str | None
+    ) -> SoundSettings: ...
+
+    async def test_sound(self) -> SoundTest: ...
+
+    async def links(self) -> tuple[Link, ...]: ...
+
+    def events(self, cursor: str | None = None) -> AsyncGenerator[Event]: ...

@@ -1,0 +1,79 @@
+"""The message line: whatever is typed goes here."""
+
+from __future__ import annotations
+
+from appliance.api.schema import EVERYONE
+from appliance.tui import views
+from appliance.tui.editor import Editor, lay_out
+from appliance.tui.look import BAD, FRAME, INVERSE, PLAIN
+from appliance.tui.pane import Pane, Row, boxed, edge, floor
+from appliance.tui.text import plain_name
+
+MAX_MESSAGE_CHARS = 16_000
+"""What the API takes."""
+
+_COUNT_FROM_CHARS = 14_000
+"""From here on the length is shown."""
+
+_PROMPT = "> "
+
+
+def editor_rows(editor: Editor, width: int, most: int) -> list[Row]:
+    """Draw the rows around the cursor."""
+    layout = lay_out(editor, width - len(_PROMPT) - 1)
+    first = max(min(layout.row - most + 1, len(layout.rows) - most), 0)
+    rows: list[Row] = []
+    for at, text in enumerate(layout.rows[first : first + most], first):
+        lead = (_PROMPT if at == 0 else " " * len(_PROMPT), FRAME)
+        if at == layout.row:
+            under = text[layout.index : layout.index + 1] or " "
+            after = text[layout.index + 1 :]
+            rows.append([lead, (text[: layout.index], PLAIN), (under, INVERSE), (after, PLAIN)])
+        else:
+            rows.append([lead, (text, PLAIN)])
+    return rows
+
+
+class ComposerPane(Pane):
+    """The message line and the frame around it."""
+
+    def most_rows(self) -> int:
+        """How many rows of text are shown at most."""
+        return 4 if self.app.size.height < 30 else 8
+
+    def fit_height(self) -> None:
+        """Take as many rows as the text needs."""
+        width = max(self.size.width - 2, 20)
+        rows = editor_rows(self.station_app.drafts.editor, width, self.most_rows())
+        self.set_height(len(rows) + 2)
+
+    def paint(self, width: int, height: int) -> list[Row]:
+        editor = self.station_app.drafts.editor
+        rows = editor_rows(editor, width - 2, height - 2)
+        return [
+            self._upper_edge(len(editor.text), width),
+            *(boxed(row, width) for row in rows),
+            floor(width),
+        ]
+
+    def _upper_edge(self, length: int, width: int) -> Row:
+        state = self.station_app.state
+        station = views.chosen(state)
+        to = "everyone" if state.selected == EVERYONE or not station else plain_name(station.name)
+        pane = self.station_app.main.conversation
+        right = "more below: PgDn" if pane.sight.below else ""
+        style = FRAME
+        if length > _COUNT_FROM_CHARS:
+            right = f"{length} of {MAX_MESSAGE_CHARS} characters"
+            style = BAD if length > MAX_MESSAGE_CHARS else FRAME
+        return edge(f"To {to}", width, ends="├┤", right=right, style=style)
+
+
+def too_long(text: str) -> str | None:
+    """Return what to say of a message that can't be sent."""
+    if len(text) <= MAX_MESSAGE_CHARS:
+        return None
+    return (
+        f"This message has {len(text)} characters; {MAX_MESSAGE_CHARS} is the most that fits. "
+        "Nothing was sent. Shorten it, or send it in parts."
+    )

@@ -1,0 +1,210 @@
+"""The one screen: its regions, the dialogs over them, and where keys go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+
+from appliance.tui import views
+from appliance.tui.call_panel import CallPanel
+from appliance.tui.composer import ComposerPane
+from appliance.tui.conversation import ConversationPane
+from appliance.tui.dialogs import Area, Dialog
+from appliance.tui.keybar import Hint, KeyBar
+from appliance.tui.notices import AlarmBanner, NoticePane
+from appliance.tui.pane import Pane
+from appliance.tui.stations import StationsPane, left_width
+from appliance.tui.store import AlarmsRead
+from appliance.tui.topline import TopLine
+
+if TYPE_CHECKING:
+    from appliance.tui.app import FencewireApp
+
+D = TypeVar("D", bound=Dialog)
+
+
+class MainScreen(Screen[None], inherit_bindings=False):
+    """Everything that is ever seen."""
+
+    DEFAULT_CSS = """
+    MainScreen { layers: base dialog; layout: vertical; overflow: hidden hidden; }
+    MainScreen Horizontal { height: 1fr; overflow: hidden hidden; }
+    MainScreen Vertical { width: 1fr; height: 100%; overflow: hidden hidden; }
+    StationsPane { width: 32; height: 100%; }
+    ConversationPane { height: 1fr; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.top_line = TopLine()
+        self.alarm = AlarmBanner()
+        self.call_panel = CallPanel()
+        self.stations = StationsPane()
+        self.conversation = ConversationPane()
+        self.composer = ComposerPane()
+        self.notice = NoticePane()
+        self.key_bar = KeyBar()
+        self.dialogs: list[Dialog] = []
+
+    @property
+    def station_app(self) -> FencewireApp:
+        """The application, by its own type."""
+        return cast("FencewireApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        yield self.top_line
+        yield self.alarm
+        yield self.call_panel
+        with Horizontal():
+            yield self.stations
+            with Vertical():
+                yield self.conversation
+                yield self.composer
+        yield self.notice
+        yield self.key_bar
+
+    def _panes(self) -> Iterator[Pane]:
+        yield from (self.top_line, self.alarm, self.call_panel, self.stations)
+        # The message line says whether the conversation goes on below what is in sight.
+        yield from (self.conversation, self.composer, self.notice, self.key_bar)
+        yield from self.dialogs
+
+    def draw(self) -> None:
+        """Bring every region up to date; only what changed is sent."""
+        width, height = self.app.size
+        if not width or not height or not self.is_mounted:
+            return
+        self.alarm.fit_height()
+        self.call_panel.fit_height()
+        self.notice.fit_height()
+        self.composer.fit_height()
+        columns = left_width(width)
+        if self.stations.styles.width is None or self.stations.styles.width.value != columns:
+            self.stations.styles.width = columns
+        self.key_bar.hints = self.dialogs[-1].hints() if self.dialogs else self.hints()
+        for dialog in self.dialogs:
+            self._place(dialog)
+        for pane in self._panes():
+            pane.repaint()
+
+    def _place(self, dialog: Dialog) -> None:
+        width, height = self.app.size
+        alarm = self.alarm.rows_taken
+        if dialog.covers_all:
+            dialog.place(Area(alarm, width, height - alarm))
+        else:
+            top = 1 + alarm + self.call_panel.rows_taken
+            dialog.place(Area(top, width, height - top - 1 - self.notice.rows_taken))
+
+    # Dialogs
+
+    def open_dialog(self, dialog: Dialog) -> None:
+        """Put a dialog over what is there; a ringing call stays on top of everything."""
+        above = [one for one in self.dialogs if one.rings] if not dialog.rings else []
+        self.dialogs.insert(len(self.dialogs) - len(above), dialog)
+        self._place(dialog)
+        self.mount(dialog, before=above[0] if above else None)
+        self.station_app.redraw()
+
+    def close_dialog(self, dialog: Dialog) -> None:
+        """Take a dialog away."""
+        if dialog in self.dialogs:
+            self.dialogs.remove(dialog)
+            dialog.remove()
+            self.station_app.redraw()
+
+    def find_dialog(self, kind: type[D]) -> D | None:
+        """Return the open dialog of a kind."""
+        return next((one for one in self.dialogs if isinstance(one, kind)), None)
+
+    # Keys
+
+    def hints(self) -> list[Hint]:
+        """Return what can be pressed while no dialog is open."""
+        state = self.station_app.state
+        menu = Hint("Esc", "menu")
+        if views.running(state) is not None:
+            return [
+                Hint("Enter", "send"),
+                Hint("F6", "mute"),
+                Hint("F7", "volume"),
+                Hint("F8", "sound"),
+                Hint("F9", "verify"),
+                Hint("F1", "help"),
+                Hint("Esc", "hang up (asks)"),
+            ]
+        hints = [Hint("Enter", "send"), Hint("Up/Down", "who"), Hint("F1", "help")]
+        if views.chosen(state) is not None:
+            hints += [Hint("F2", "call"), Hint("F4", "network"), Hint("F9", "verify")]
+        else:
+            hints += [Hint("F4", "network"), Hint("F8", "sound")]
+        return [*hints, menu]
+
+    def on_key(self, event: events.Key) -> None:
+        """Send a key where it belongs."""
+        event.stop()
+        event.prevent_default()
+        app = self.station_app
+        app.touched()
+        character = event.character if event.is_printable else None
+        if event.key == "f10":
+            app.dispatch(AlarmsRead())
+        elif self.dialogs:
+            self.dialogs[-1].on_key_pressed(event.key, character)
+        else:
+            self.main_key(event.key, character)
+        app.redraw()
+
+    def main_key(self, key: str, character: str | None) -> None:
+        """Take a key while no dialog is open: what is printable is written."""
+        app = self.station_app
+        action = self._actions().get(key)
+        if action is not None:
+            action()
+        elif character is not None:
+            app.write(character)
+        else:
+            app.drafts.edit(app.drafts.editor.key(key))
+
+    def _actions(self) -> dict[str, Callable[[], None]]:
+        app = self.station_app
+        return {
+            "up": lambda: app.choose_next(-1),
+            "down": lambda: app.choose_next(1),
+            "pageup": lambda: self.scroll_by(-self.conversation.page_lines),
+            "pagedown": lambda: self.scroll_by(self.conversation.page_lines),
+            "enter": app.send,
+            "escape": app.open_menu,
+            "f1": app.open_help,
+            "f2": app.call_chosen,
+            "f4": app.open_network,
+            "f6": app.mute,
+            "f7": app.open_volume,
+            "f8": app.open_sound,
+            "f9": app.open_verify,
+        }
+
+    def scroll_by(self, lines: int) -> None:
+        """Scroll the conversation, asking for older messages at its upper end."""
+        if self.conversation.scroll_lines(lines):
+            self.station_app.load_older()
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Write what was pasted, line feeds too."""
+        event.stop()
+        app = self.station_app
+        app.touched()
+        if self.dialogs:
+            self.dialogs[-1].pasted(event.text)
+        else:
+            app.write(event.text)
+        app.redraw()
+
+    def on_resize(self) -> None:
+        """Everything moves."""
+        self.station_app.redraw()

@@ -1,0 +1,98 @@
+"""What went wrong and what to do, above the keys; and the alarm that can't be missed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appliance.tui import views
+from appliance.tui.look import BAD, CARE, LOUD, PLAIN
+from appliance.tui.pane import Pane, Row
+from appliance.tui.store import TuiState
+from appliance.tui.text import pad, plain, wrap
+
+_MAX_ROWS = 3
+_MAX_ALARM_ROWS = 4
+
+NOT_CONNECTED = (
+    "The program that talks to the other stations does not answer. Trying again by itself. "
+    "What you write stays here until it is back."
+)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something to say about what was just done."""
+
+    text: str
+    """Plain English, with what to do next."""
+
+    bad: bool
+    """It did not work."""
+
+    until_s: float
+    """When it goes."""
+
+
+def what_to_say(state: TuiState, notice: Notice | None) -> tuple[str, bool] | None:
+    """Return the most pressing thing and whether it is bad news."""
+    if notice is not None:
+        return notice.text, notice.bad
+    if state.connection == "lost":
+        more = f" ({state.trouble})" if state.trouble and state.status is None else ""
+        return NOT_CONNECTED + more, True
+    asked = views.asking(state)
+    if asked is not None:
+        who = views.station_name(state, asked.station)
+        return f"{who} wants to compare six digits with you. Choose them and press F9.", False
+    if state.status is None:
+        return None
+    if state.status.problems:
+        worst, *others = state.status.problems
+        more = f" ({len(others)} more: Esc 8)" if others else ""
+        return f"{worst.text} {worst.fix}{more}", True
+    if state.status.name_is_default:
+        return "Others see you under the name above. Esc 6 gives this station a better one.", False
+    return None
+
+
+class NoticePane(Pane):
+    """One to three rows above the keys; hidden when there is nothing to say."""
+
+    def _rows_for(self, width: int) -> list[Row]:
+        app = self.station_app
+        said = what_to_say(app.state, app.notice)
+        if said is None:
+            return []
+        text, bad = said
+        lines = wrap(plain(text), width - 4)[:_MAX_ROWS]
+        mark = (" ! ", LOUD) if bad else (" - ", CARE)
+        blank = ("   ", PLAIN)
+        style = BAD if bad else PLAIN
+        return [[blank if at else mark, (line, style)] for at, line in enumerate(lines)]
+
+    def fit_height(self) -> None:
+        """Take as many rows as there is to say."""
+        self.set_height(len(self._rows_for(max(self.app.size.width, 40))))
+
+    def paint(self, width: int, height: int) -> list[Row]:
+        return self._rows_for(width)
+
+
+class AlarmBanner(Pane):
+    """Full width, inverse, until the operator says that it was read."""
+
+    def _rows_for(self, width: int) -> list[Row]:
+        alarms = views.open_alarms(self.station_app.state)
+        if not alarms:
+            return []
+        more = f" (and {len(alarms) - 1} more)" if len(alarms) > 1 else ""
+        lines = wrap(plain(f"ALARM: {alarms[0]}{more}"), width - 2)[: _MAX_ALARM_ROWS - 1]
+        lines.append("Do not trust that name until you compared aloud.   F10 or Esc 1: I read this")
+        return [[(pad(f" {line}", width), LOUD)] for line in lines]
+
+    def fit_height(self) -> None:
+        """Take as many rows as there is to say."""
+        self.set_height(len(self._rows_for(max(self.app.size.width, 40))))
+
+    def paint(self, width: int, height: int) -> list[Row]:
+        return self._rows_for(width)

@@ -1,0 +1,215 @@
+"""What the operator does, as requests to the daemon; what goes wrong is said in words.
+
+Everything here runs beside the screen: a key never waits for the daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from appliance.api.errors import ClientError, ConnectionLost
+from appliance.api.schema import CallInfo, Station
+from appliance.tui import views
+from appliance.tui.client import StationClient
+from appliance.tui.composer import too_long
+from appliance.tui.drafts import Drafts
+from appliance.tui.store import (
+    Action,
+    CallCame,
+    MarkedRead,
+    MessageCame,
+    StationCame,
+    StatusCame,
+    TuiState,
+    VerificationCame,
+)
+from appliance.tui.text import one_line, plain_name
+
+T = TypeVar("T")
+
+VOLUME_STEP_PCT = 20
+MAX_VOLUME_PCT = 200
+
+_UNSURE = (
+    "The connection broke while it was sent: look below whether it is there before you repeat."
+)
+
+
+class Operator:
+    """The hands on the station."""
+
+    def __init__(
+        self,
+        client: StationClient,
+        drafts: Drafts,
+        *,
+        state: Callable[[], TuiState],
+        dispatch: Callable[[Action], None],
+        say: Callable[[str, bool], None],
+        start: Callable[[Coroutine[Any, Any, None]], object],
+        now_s: Callable[[], float],
+    ) -> None:
+        self.client = client
+        self.drafts = drafts
+        self.state = state
+        self.dispatch = dispatch
+        self.say = say
+        self.start = start
+        self.now_s = now_s
+        self._sending = asyncio.Lock()
+        self._marked: tuple[str, int] | None = None
+
+    async def ask(self, request: Awaitable[T]) -> T | None:
+        """Wait for an answer; None, and words on the screen, when it is an error."""
+        try:
+            return await request
+        except ClientError as error:
+            self.say(str(error), True)
+            return None
+
+    # Messages
+
+    def send(self) -> None:
+        """Send the message line; it comes back where that fails."""
+        text = self.drafts.editor.text
+        if not text.strip():
+            self.say("Type a message first, then press Enter.", False)
+            return
+        problem = too_long(text)
+        if problem:
+            self.say(problem, True)
+            return
+        conversation = self.drafts.conversation
+        self.start(self._send(conversation, self.drafts.take()))
+
+    async def _send(self, conversation: str, text: str) -> None:
+        async with self._sending:
+            try:
+                message = await self.client.send(conversation, text)
+            except ClientError as error:
+                self.drafts.give_back(conversation, text)
+                unsure = f" {_UNSURE}" if isinstance(error, ConnectionLost) else ""
+                self.say(f"Not sent. {error}{unsure}", True)
+                return
+        self.drafts.sent(conversation)
+        self.dispatch(MessageCame(message))
+
+    def seen(self, conversation: str, up_to: int) -> None:
+        """Report what the operator has seen, once."""
+        if self._marked == (conversation, up_to):
+            return
+        self._marked = (conversation, up_to)
+        self.start(self._seen(conversation, up_to))
+
+    async def _seen(self, conversation: str, up_to: int) -> None:
+        try:
+            await self.client.mark_read(conversation, up_to=up_to)
+            self.dispatch(MarkedRead(conversation, up_to))
+            if conversation in self.state().stations:
+                station = await self.client.station(conversation)
+                self.dispatch(StationCame(station, self.now_s()))
+            self.dispatch(StatusCame(await self.client.status(), self.now_s()))
+        except ClientError:
+            self._marked = None  # tried again when the conversation is drawn next
+
+    # Calls
+
+    def call(self, station: Station) -> None:
+        """Place a call, unless one is running."""
+        if views.running(self.state()) is not None:
+            self.say("You are in a call. Esc and Enter end it; then call again.", False)
+            return
+        self.start(self._call_came(self.client.call(station.id)))
+
+    def answer(self, call: CallInfo) -> None:
+        """Take a call."""
+        self.start(self._call_came(self.client.answer(call.id)))
+
+    def hang_up(self, call: CallInfo) -> None:
+        """End, decline or cancel a call."""
+        self.start(self._call_came(self.client.hang_up(call.id)))
+
+    def mute(self, call: CallInfo) -> None:
+        """Turn our microphone off, or on again."""
+        self.start(self._call_came(self.client.set_call(call.id, muted=not call.muted)))
+
+    def volume(self, call: CallInfo, by_pct: int) -> None:
+        """Make the other side louder, or softer."""
+        wanted = min(max(call.volume_pct + by_pct, 0), MAX_VOLUME_PCT)
+        self.start(self._call_came(self.client.set_call(call.id, volume_pct=wanted)))
+
+    async def _call_came(self, request: Awaitable[CallInfo]) -> None:
+        call = await self.ask(request)
+        if call is not None:
+            self.dispatch(CallCame(call, self.now_s()))
+
+    def decline_with(self, call: CallInfo, text: str) -> None:
+        """Decline a call and write instead."""
+        self.start(self._decline_with(call, text))
+
+    async def _decline_with(self, call: CallInfo, text: str) -> None:
+        await self._call_came(self.client.hang_up(call.id))
+        await self._send(call.station, text)
+
+    # Trust
+
+    def verify(self, station: Station) -> None:
+        """Begin to compare digits."""
+        self.start(self._verification(self.client.verify(station.id)))
+
+    def verify_by_id(self, station: Station, spoken: str) -> None:
+        """Compare a whole id that was read out."""
+        self.start(self._verification(self.client.verify(station.id, spoken_id=spoken), say=True))
+
+    def finish_verification(self, verification: str, *, match: bool) -> None:
+        """Say whether the digits were the same."""
+        finish = self.client.finish_verification(verification, match=match)
+        self.start(self._verification(finish, say=True))
+
+    async def _verification(self, request: Awaitable[Any], *, say: bool = False) -> None:
+        result = await self.ask(request)
+        if result is None:
+            return
+        self.dispatch(VerificationCame(result))
+        if say and result.text:
+            self.say(one_line(result.text), result.state != "verified")
+
+    # The station itself
+
+    def rename(self, name: str) -> None:
+        """Choose the name that others see."""
+        self.start(self._rename(name))
+
+    async def _rename(self, name: str) -> None:
+        status = await self.ask(self.client.set_name(name))
+        if status is not None:
+            self.dispatch(StatusCame(status, self.now_s()))
+            self.say(f"Others see you as {plain_name(status.name)} now.", False)
+
+    def add_peer(self, typed: str) -> None:
+        """Look for a station at a network address."""
+        self.say("Looking there...", False)
+        self.start(self._add_peer(typed))
+
+    async def _add_peer(self, typed: str) -> None:
+        host, port = split_host(typed)
+        station = await self.ask(self.client.add_peer(host, port))
+        if station is not None:
+            self.dispatch(StationCame(station, self.now_s()))
+            self.say(f"Found {plain_name(station.name)}.", False)
+
+
+def split_host(typed: str) -> tuple[str, int | None]:
+    """Return host and port of ``host``, ``host:port``, ``[v6]:port`` or a bare IPv6 address."""
+    text = typed.strip()
+    if text.startswith("["):
+        host, _, tail = text[1:].partition("]")
+        port = tail.removeprefix(":")
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    else:
+        host, port = text, ""
+    valid = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65_536
+    return host, int(port) if valid else None

@@ -1,0 +1,75 @@
+"""The page behind F1."""
+
+from __future__ import annotations
+
+from appliance.tui.dialogs import PageDialog
+from appliance.tui.look import BOLD, KEY, PLAIN
+from appliance.tui.pane import Row
+from appliance.tui.text import wrap
+
+_PARTS: list[tuple[str, list[tuple[str, str]]]] = [
+    (
+        "To write",
+        [
+            ("Up Down", "choose who, in the list on the left"),
+            ("type", "whatever you type goes into the line at the bottom"),
+            ("Enter", "sends it. Everyone is all who can be reached"),
+            ("PgUp PgDn", "reads older messages and comes back"),
+        ],
+    ),
+    (
+        "Did it arrive?",
+        [
+            ("waiting", "it is kept here until they can be reached"),
+            ("carried", "others have it and bring it to them"),
+            ("delivered", "it is on their station"),
+            ("read", "somebody there has seen it"),
+            ("~14:02", "a time that may be wrong: no clock was sure"),
+        ],
+    ),
+    (
+        "To call",
+        [
+            ("F2", "calls whoever is chosen"),
+            ("Enter, Esc", "answers a call, or declines it"),
+            ("F6 F7 F8", "microphone off and on, volume, other sound devices"),
+            ("Esc Enter", "hangs up"),
+        ],
+    ),
+    (
+        "Is it really them?",
+        [
+            ("?·k7qd", "a name with this is not verified: anybody may use any name"),
+            ("F9", "compares six digits aloud. Once they match, the mark goes"),
+            ("ALARM", "somebody uses the name or number of one you verified"),
+        ],
+    ),
+    (
+        "Everything else",
+        [
+            ("Esc", "the menu: everything has a number there"),
+            ("F4", "the network: who is there, and over which cable or radio"),
+            ("Ctrl+C", "leaves the screen; your station goes on without it"),
+        ],
+    ),
+]
+
+_KEY_COLUMNS = 12
+
+
+class HelpPage(PageDialog):
+    """Short, in the order in which it is wanted."""
+
+    title = "Help"
+
+    def body(self, width: int) -> list[Row]:
+        rows: list[Row] = []
+        for heading, lines in _PARTS:
+            rows.append([(heading, BOLD)])
+            for key, text in lines:
+                first, *rest = wrap(text, width - _KEY_COLUMNS - 2)
+                space = " " * (_KEY_COLUMNS - len(key))
+                rows.append([("  ", PLAIN), (key, KEY), (space, PLAIN), (first, PLAIN)])
+                rows += [[(" " * (_KEY_COLUMNS + 2) + line, PLAIN)] for line in rest]
+            rows.append([])
+        return rows[:-1]

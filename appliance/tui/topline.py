@@ -1,0 +1,52 @@
+"""The first line: who I am, how many I reach, what waits, and the time."""
+
+from __future__ import annotations
+
+from appliance.tui import views
+from appliance.tui.look import BAD, BOLD, CARE, PLAIN
+from appliance.tui.pane import Pane, Row, row_cells
+from appliance.tui.store import TuiState
+from appliance.tui.text import fit, plain_name
+from appliance.tui.wording import Times, number
+
+
+def _plural(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
+
+
+def top_row(state: TuiState, now_s: float, times: Times, width: int) -> Row:
+    """Return the line; what does not fit goes from the middle."""
+    status = state.status
+    if status is None:
+        words = "Starting..." if state.connection == "starting" else "Not connected"
+        return [(" fencewire  ", BOLD), (words, BAD if state.connection == "lost" else PLAIN)]
+    me: Row = [
+        (f" {fit(plain_name(status.name), max(width // 3, 8))}", BOLD),
+        (f" {number(status.number)}", PLAIN),
+    ]
+    facts: list[Row] = []
+    if state.connection == "lost":
+        facts.append([("NOT CONNECTED", BAD)])
+    else:
+        facts.append([(f"reach {status.reach}", PLAIN)])
+    if state.missed_calls:
+        facts.append([(_plural(len(state.missed_calls), "missed call", "missed calls"), CARE)])
+    if status.unread:
+        facts.append([(f"{status.unread} unread", CARE)])
+    at = views.clock(state, now_s)
+    if at is not None:
+        facts.append([(times.clock(at), PLAIN)])
+    room = width - row_cells(me) - sum(row_cells(row) for row in facts) - 1
+    gap = max(min(room // len(facts), 6), 1)
+    line = list(me)
+    for row in facts:
+        line += [(" " * gap, PLAIN), *row]
+    return line
+
+
+class TopLine(Pane):
+    """The first line."""
+
+    def paint(self, width: int, height: int) -> list[Row]:
+        app = self.station_app
+        return [top_row(app.state, app.now_s(), app.times, width)]

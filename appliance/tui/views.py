@@ -1,0 +1,102 @@
+"""Questions that several regions ask of the state."""
+
+from __future__ import annotations
+
+from appliance.api.schema import EVERYONE, CallInfo, Message, Station, Verification, WallTime
+from appliance.tui.store import Talk, TuiState
+from appliance.tui.wording import name
+
+_RUNNING = ("talking", "connecting", "ringing-there", "dialling")
+
+
+def clock(state: TuiState, now_s: float) -> WallTime | None:
+    """Return our wall clock, run on since the daemon told it."""
+    if state.status is None:
+        return None
+    told = state.status.clock
+    return WallTime(told.ms + int((now_s - state.status_at_s) * 1000), told.sure)
+
+
+def away_s(state: TuiState, station: Station, now_s: float) -> float | None:
+    """Return how long a station has been away, as far as anybody knows."""
+    if station.since_s is not None:
+        return station.since_s + now_s - state.told_at_s.get(station.id, now_s)
+    here = clock(state, now_s)
+    if station.last_seen is None or here is None or station.last_seen.ms > here.ms:
+        return None
+    return (here.ms - station.last_seen.ms) / 1000
+
+
+def chosen(state: TuiState) -> Station | None:
+    """Return the station whose conversation is shown; None: everyone."""
+    return state.stations.get(state.selected)
+
+
+def talk(state: TuiState) -> Talk | None:
+    """Return the conversation that is shown; None while it is being loaded."""
+    return state.talks.get(state.selected)
+
+
+def unread(state: TuiState, conversation: str) -> int:
+    """Return how many messages of a conversation nobody has looked at."""
+    if conversation != EVERYONE:
+        station = state.stations.get(conversation)
+        return station.unread if station else 0
+    if state.status is None:
+        return 0
+    return max(state.status.unread - sum(one.unread for one in state.stations.values()), 0)
+
+
+def first_unread(messages: tuple[Message, ...]) -> int | None:
+    """Return the place of the first message that nobody has looked at."""
+    return next((place for place, one in enumerate(messages) if one.unread), None)
+
+
+def station_name(state: TuiState, station: str, fallback: str = "", width: int = 40) -> str:
+    """Return a station's name with its tag, also of one that is not in the list."""
+    known = state.stations.get(station)
+    if known is not None:
+        return name(known, width)
+    if state.status is not None and station == state.status.id:
+        return "you"
+    return f"{fallback}?·{station[:4]}" if fallback else f"?·{station[:4]}"
+
+
+def ringing(state: TuiState) -> CallInfo | None:
+    """Return the call that rings here."""
+    return next((one for one in state.calls.values() if one.state == "ringing-here"), None)
+
+
+def running(state: TuiState) -> CallInfo | None:
+    """Return the call that we are in, or that we are placing."""
+    found = [one for one in state.calls.values() if one.state in _RUNNING]
+    return min(found, key=lambda one: _RUNNING.index(one.state), default=None)
+
+
+def open_alarms(state: TuiState) -> list[str]:
+    """Return the alarms that the operator has not acknowledged, oldest first."""
+    return [text for text, read in state.alarms.items() if not read]
+
+
+def comparing(state: TuiState, station: str) -> Verification | None:
+    """Return the comparison that runs with a station."""
+    return next(
+        (
+            one
+            for one in state.verifications
+            if one.station == station and one.state in {"waiting", "compare"}
+        ),
+        None,
+    )
+
+
+def asking(state: TuiState) -> Verification | None:
+    """Return a comparison that another station began and that waits for us."""
+    return next(
+        (
+            one
+            for one in state.verifications
+            if not one.ours and one.state in {"waiting", "compare"}
+        ),
+        None,
+    )

@@ -1,0 +1,203 @@
+"""States, names and times in words.
+
+Everything here is a pure function of what the API told.  Colour never says anything that these
+words do not.  What stays out: layout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from appliance.api.schema import EVERYONE, CallInfo, Message, Station, Verification, WallTime
+from appliance.tui.text import cells, fit, one_line, plain_name
+
+RESERVED_NAMES = frozenset({"you", "everyone"})
+"""What the screen itself says; a station of that name shows its tag even when verified."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_METER_CELLS = 6
+_METER_FLOOR_DB = -60.0
+"""Below this a meter is empty."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """How moments are written."""
+
+    zone: tzinfo | None = None
+    """Time zone; None: the machine's."""
+
+    def moment(self, at: WallTime) -> datetime | None:
+        """Return a claimed time in our zone; None where it is beyond all calendars."""
+        try:
+            return (_EPOCH + timedelta(milliseconds=at.ms)).astimezone(self.zone)
+        except (OverflowError, ValueError, OSError):
+            return None
+
+    def clock(self, at: WallTime) -> str:
+        """Return ``14:02``, or ``~14:02`` where the clock was not sure."""
+        moment = self.moment(at)
+        text = "--:--" if moment is None else f"{moment:%H:%M}"
+        return text if at.sure else f"~{text}"
+
+    def day(self, at: WallTime) -> str:
+        """Return ``Tue 3 Nov 2026``."""
+        moment = self.moment(at)
+        return "no date" if moment is None else f"{moment:%a} {moment.day} {moment:%b %Y}"
+
+
+def suffix(station: Station) -> str:
+    """Return what follows the name: nothing once verified, else a question mark and the tag."""
+    if station.trust != "verified":
+        return f"?·{station.tag}"
+    return f"·{station.tag}" if plain_name(station.name).casefold() in RESERVED_NAMES else ""
+
+
+def name(station: Station, width: int = 40) -> str:
+    """Return a station's name with its tag; the tag survives any shortening."""
+    tail = suffix(station)
+    return fit(plain_name(station.name), max(width - cells(tail), 1)) + tail
+
+
+def span(seconds: float) -> str:
+    """Return a duration in its largest unit: ``20m``."""
+    minutes = max(int(seconds // 60), 0)
+    if minutes < 60:
+        return f"{minutes}m"
+    if minutes < 48 * 60:
+        return f"{minutes // 60}h"
+    return f"{min(minutes // 1440, 999)}d"
+
+
+def timer(seconds: float) -> str:
+    """Return a running time: ``2:14``."""
+    whole = max(int(seconds), 0)
+    hours, rest = divmod(whole, 3600)
+    tail = f"{rest % 60:02}"
+    return f"{hours}:{rest // 60:02}:{tail}" if hours else f"{rest // 60}:{tail}"
+
+
+def presence(station: Station, away_s: float | None) -> str:
+    """Return how a station can be reached, in at most eight columns."""
+    if station.reach == "here":
+        return "here"
+    if station.reach == "connecting":
+        return "joining"
+    return "away" if away_s is None else f"away {span(away_s)}"
+
+
+def delivery(message: Message, times: Times) -> str:
+    """Return how far one of our messages came."""
+    if message.conversation == EVERYONE:
+        return _spread(message)
+    at = message.recipients[0].at if message.recipients else None
+    when = f" {times.clock(at)}" if at is not None else ""
+    match message.state:
+        case "queued":
+            return "waiting"
+        case "relayed":
+            return f"carried by {max(message.delivered_to, 1)}"
+        case "expired":
+            return "not delivered: it expired"
+        case "delivered" | "read":
+            return f"{message.state}{when}"
+
+
+def _spread(message: Message) -> str:
+    readers = sum(1 for one in message.recipients if one.state == "read")
+    if message.delivered_to == 0:
+        return "waiting" if message.state != "expired" else "not delivered: it expired"
+    read = f", read by {readers}" if readers else ""
+    return f"delivered to {message.delivered_to}{read}"
+
+
+_RANK = {"queued": 0, "relayed": 1, "expired": 2, "delivered": 3, "read": 4}
+
+
+def furthest(one: Message, other: Message) -> Message:
+    """Return whichever of two tellings of one message is the later one."""
+    if _RANK[one.state] != _RANK[other.state]:
+        return one if _RANK[one.state] > _RANK[other.state] else other
+    return one if one.delivered_to > other.delivered_to else other
+
+
+def meter(level_db: float) -> str:
+    """Return a level as six marks, silence as ``......``."""
+    share = (level_db - _METER_FLOOR_DB) / -_METER_FLOOR_DB
+    full = min(max(round(share * _METER_CELLS), 0), _METER_CELLS) if share == share else 0
+    return "#" * full + "." * (_METER_CELLS - full)
+
+
+def digits(six: str) -> str:
+    """Return six digits as they are read aloud."""
+    return f"{' '.join(six[:3])}   {' '.join(six[3:])}"
+
+
+def number(seven: str) -> str:
+    """Return a seven-digit number as it is dialled."""
+    return f"{seven[:3]}-{seven[3:]}" if len(seven) == 7 else seven
+
+
+_CALL_STATES = {
+    "dialling": "calling...",
+    "ringing-there": "it rings there...",
+    "ringing-here": "IS CALLING",
+    "connecting": "connecting...",
+    "ended": "ended",
+}
+
+_END_REASONS = {
+    "hung-up": "you hung up",
+    "they-hung-up": "they hung up",
+    "declined": "you declined",
+    "they-declined": "they declined: write instead",
+    "busy": "they are in another call: write, or try again soon",
+    "no-answer": "no answer: write instead",
+    "cancelled": "given up before it was answered",
+    "unreachable": "no way to reach them: a message waits until there is one",
+    "no-common-codec": "the two stations have no sound format in common",
+    "no-such-line": "there is no such line",
+    "failed": "it failed",
+}
+
+
+def missed(call: CallInfo) -> bool:
+    """Tell whether they called and nobody here reacted."""
+    return (
+        call.state == "ended"
+        and not call.outgoing
+        and call.end_reason in {"cancelled", "no-answer"}
+    )
+
+
+def call_state(call: CallInfo) -> str:
+    """Return where a call is."""
+    return _CALL_STATES.get(call.state, call.state)
+
+
+def call_end(call: CallInfo) -> str:
+    """Return how a call ended, in one sentence."""
+    if missed(call):
+        return "missed call"
+    who = "you called" if call.outgoing else "they called"
+    lasted = f", {timer(call.talking_s)}" if call.talking_s else ""
+    reason = _END_REASONS.get(call.end_reason or "", call.end_reason or "over")
+    if call.end_reason == "failed" and call.detail:
+        reason = one_line(call.detail)
+    return f"{who}{lasted}: {reason}"
+
+
+_VERIFICATION_STATES = {
+    "waiting": "waiting for the other station",
+    "compare": "compare the digits aloud now",
+    "verified": "verified",
+    "mismatch": "the digits were different",
+    "abandoned": "abandoned",
+    "refused": "refused",
+}
+
+
+def verification_state(verification: Verification) -> str:
+    """Return where a comparison is."""
+    return _VERIFICATION_STATES.get(verification.state, verification.state)
