@@ -57,7 +57,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     def action(name: str, function: Callable[[argparse.Namespace], int], text: str) -> Any:
         sub = actions.add_parser(name, help=text, description=text)
-        sub.add_argument("--name", default="default", help="which village (default: %(default)s)")
+        sub.add_argument(
+            "--name", default=place.DEFAULT_NAME, help="which village (default: %(default)s)"
+        )
         sub.set_defaults(village_function=function)
         return sub
 
@@ -115,7 +117,7 @@ def _up(args: argparse.Namespace) -> int:
         args.topology, directory=_directory(args), daemons=not args.no_daemons, tied=False
     )
     count = len(village.topology.stations)
-    which = "" if args.name == "default" else f" --name {args.name}"
+    which = "" if args.name == place.DEFAULT_NAME else f" --name {args.name}"
     first = village.topology.stations[0]
     _say(f"The village is up: {args.topology}, {count} station{'s' if count > 1 else ''}.")
     if not args.no_daemons:

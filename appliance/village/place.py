@@ -17,6 +17,9 @@ from appliance.village.protocol import CONTROL, LOCK, request
 from appliance.village.station import paths_of
 from appliance.village.topology import Topology
 
+DEFAULT_NAME = "default"
+"""The village that is meant when none is named."""
+
 MAX_SOCKET_PATH_BYTES = 107
 """sun_path of unix(7), less its zero."""
 
@@ -62,9 +65,11 @@ def claim(directory: Path, topology: Topology) -> int:
     lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if not _lock(directory, lock):
         os.close(lock)
+        which = "" if directory.name == DEFAULT_NAME else f" --name {directory.name}"
         raise VillageError(
-            f"A village is up in {directory} already. Look at it with: fencewire village status. "
-            "End it with: fencewire village down"
+            f"A village is up in {directory} already. "
+            f"Look at it with: fencewire village status{which}. "
+            f"End it with: fencewire village down{which}"
         )
     _empty(directory)
     return lock
