@@ -24,7 +24,7 @@ from zeroconf import IPVersion, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from appliance.adapters.links import Interface, LinkSnapshot
-from appliance.protocol.dnssd import SERVICE_TYPE, Announcement, DnssdError
+from appliance.protocol.dnssd import MAX_INSTANCES, SERVICE_TYPE, Announcement, DnssdError
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +44,15 @@ REOPEN_S: Final = 0.02
 MAX_HOSTS: Final = 4
 """How many of our addresses of each family are announced on a link."""
 
-MAX_RESOLVING: Final = 16
+MAX_RESOLVING: Final = 64
 """How many instances are asked for their missing records at a time; others wait for their next
 announcement."""
 
 RESOLVE_TIMEOUT_MS: Final = 3000
+
+FLUSHED_AFTER_S: Final = 1.2
+"""RFC 6762 section 10.2: what an announcement replaces is kept for another second, after which
+we look once more, so that addresses which are no more are not tried first."""
 
 # linux/in.h, linux/in6.h.  Linux gives a wildcard socket the groups that any other socket joined.
 _IP_MULTICAST_ALL: Final = 49
@@ -142,6 +146,7 @@ class MdnsLink:
         self._info: AsyncServiceInfo | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._resolving: set[str] = set()
+        self._rechecking: set[str] = set()
 
     @property
     def index(self) -> int:
@@ -238,8 +243,9 @@ class MdnsLink:
             f"{self._instance}.{SERVICE_TYPE}",
             port=self._announcement.port,
             properties=self._announcement.to_properties(),
-            # A name for each link, so that no link's addresses flush another's from caches.
-            server=f"{self._instance}-{self.offer.index}.local.",
+            # Another name for each link, so that no link's addresses flush another's from caches,
+            # and after each change, so that a family which is no more is not remembered.
+            server=f"{self._instance}-{self._rng.getrandbits(32):08x}.local.",
             parsed_addresses=[*self.offer.ipv4, *self.offer.ipv6],
         )
 
@@ -256,8 +262,18 @@ class MdnsLink:
         if state_change is ServiceStateChange.Removed:
             self._on_lost(self.name, instance)
             return
+        if (
+            state_change is ServiceStateChange.Updated
+            and name not in self._rechecking
+            and len(self._rechecking) < MAX_INSTANCES
+        ):
+            self._rechecking.add(name)
+            self._spawn(partial(self._recheck, zeroconf, instance, name))
+        self._look_up(zeroconf, instance, name)
+
+    def _look_up(self, zeroconf: Zeroconf, instance: str, name: str) -> None:
         try:
-            info = AsyncServiceInfo(service_type, name)
+            info = AsyncServiceInfo(SERVICE_TYPE, name)
         except ZeroconfError:
             log.debug("%s: an instance with an impossible name", self.name)
             return
@@ -273,6 +289,13 @@ class MdnsLink:
                 self._hear(instance, info)
         finally:
             self._resolving.discard(info.name)
+
+    async def _recheck(self, zeroconf: Zeroconf, instance: str, name: str) -> None:
+        await asyncio.sleep(FLUSHED_AFTER_S)
+        self._rechecking.discard(name)
+        info = AsyncServiceInfo(SERVICE_TYPE, name)
+        if info.load_from_cache(zeroconf):
+            self._hear(instance, info)
 
     def _hear(self, instance: str, info: AsyncServiceInfo) -> None:
         try:
