@@ -1,0 +1,1 @@
+"""The daemon: where the station, the adapters and the local API are put together."""

@@ -1,0 +1,446 @@
+"""The pump between the station and the world: inputs in, effects out, timers.
+
+This is the only place that knows both the station's parts and the adapters.  Inputs are handled one
+at a time on the event loop; effects are carried out in the order in which the station gives them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from appliance.adapters.links import LinkSnapshot, LinkWatch
+from appliance.adapters.mdns import Mdns
+from appliance.adapters.media_client import MediaClient, MediaUnavailableError
+from appliance.adapters.session import Session
+from appliance.adapters.sessions import DialError, Hooks, Sessions
+from appliance.adapters.store import Store
+from appliance.daemon.timekeeper import AWAKE_VALUE, Timekeeper
+from appliance.model.call import Call
+from appliance.model.identity import StationId
+from appliance.model.media import (
+    DeviceList,
+    Levels,
+    MediaCommand,
+    MediaEvent,
+    MediaReady,
+    OpenStream,
+    SoundProblem,
+    StreamFailed,
+    StreamStats,
+)
+from appliance.node.call_effects import CallChanged, Media, NeedSession, SendSip
+from appliance.node.effects import (
+    AlarmRaised,
+    Change,
+    Dial,
+    Effect,
+    EndSession,
+    Send,
+    Transact,
+)
+from appliance.node.peers import SessionInfo
+from appliance.node.ports import Operation, SetValue, StoreError
+from appliance.node.station import Station
+from appliance.protocol.dnssd import Gone, Sighting
+from appliance.protocol.frames import Channel
+from appliance.protocol.hello import VERSIONS
+
+log = logging.getLogger(__name__)
+
+STAGGER_S: Final = 0.25
+"""Between two candidates of one dial (RFC 8305 section 5)."""
+
+KEEP_AWAKE_EVERY_S: Final = 60.0
+"""How often the time that this station has been awake is noted."""
+
+MAX_STATS: Final = 64
+
+
+class Watcher(Protocol):
+    """Who is told of what clients may want to see."""
+
+    def changed(self, change: Change) -> None:
+        """A station, message or comparison is new or different, or there is an alarm."""
+
+    def call_changed(self, call: Call) -> None:
+        """A call is new or different."""
+
+    def call_measured(self, stats: StreamStats) -> None:
+        """A running call has new figures."""
+
+    def links_changed(self) -> None:
+        """A network interface is new or different."""
+
+    def store_failed(self, why: str) -> None:
+        """Something could not be stored."""
+
+    def store_works(self) -> None:
+        """Something was stored."""
+
+    def media_changed(self) -> None:
+        """The voice process came or went."""
+
+    def station_refused(self, host: str, code: str, text: str) -> None:
+        """Somebody failed to prove a key."""
+
+
+@dataclass(frozen=True)
+class DialResult:
+    """How a dial ended."""
+
+    peer: StationId | None
+    """Who was met."""
+
+    error: DialError | None
+    """Why nobody was."""
+
+
+class Runtime:
+    """Runs one station."""
+
+    def __init__(
+        self,
+        station: Station,
+        store: Store,
+        timekeeper: Timekeeper,
+        *,
+        watcher: Watcher,
+        make_sessions: Callable[[Hooks], Sessions],
+    ) -> None:
+        self.station = station
+        self.store = store
+        self.time = timekeeper
+        self.snapshot = LinkSnapshot()
+        """The network interfaces as they are now."""
+
+        self.stats: dict[str, StreamStats] = {}
+        """Latest figures by call."""
+
+        self.discovering = False
+        """Whether announcements are sent and heard."""
+
+        self._watcher = watcher
+        self.sessions = make_sessions(
+            Hooks(
+                on_open=self._session_opened,
+                on_message=self._message,
+                on_close=self._session_closed,
+                on_refused=watcher.station_refused,
+            )
+        )
+        self.media = MediaClient(self._media_event)
+        self._mdns: Mdns | None = None
+        self._handles: dict[int, Session] = {}
+        self._numbers: dict[Session, int] = {}
+        self._last_handle = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._dial_waiters: dict[int, asyncio.Future[DialResult]] = {}
+        self._media_waiters: list[tuple[type[MediaEvent], asyncio.Future[Any]]] = []
+        self._media_queue: asyncio.Queue[MediaCommand] = asyncio.Queue(256)
+        self._loop = asyncio.get_running_loop()
+
+    # -- Life
+
+    async def start(self, *, boot: bytes, interfaces: tuple[str, ...]) -> None:
+        """Begin to announce, listen for others and carry out what the station wants."""
+        self.carry_out(self.station.start(self.time.now()))
+        self._mdns = Mdns(
+            station=self.station.id,
+            boot=boot,
+            port=self.sessions.port,
+            version=max(VERSIONS),
+            on_seen=self._seen,
+            on_gone=self._gone,
+            rng=random.Random(),  # noqa: S311 (jitter only)
+            interfaces=interfaces,
+        )
+        self.spawn(self._discover(self._mdns))
+        self.spawn(self._run_media())
+        self.spawn(self._keep_awake())
+
+    async def stop(self) -> None:
+        """Say goodbye to all, and leave the store complete."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for call in self.station.calls.active:
+            self.station.calls.hangup(call.id, now=self.time.now().monotonic)
+        self.carry_out(self.station.calls_changed())
+        await asyncio.sleep(0.05)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._mdns is not None:
+            await self._mdns.stop()
+        await self.sessions.close()
+        await self.media.stop()
+        self.store.submit(self._awake_operation(), lazy=True)
+        await self.store.close()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something beside; it is cancelled at the end."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+        return task
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a part of the daemon failed", exc_info=error)
+            self._loop.call_exception_handler({"message": "part failed", "exception": error})
+
+    async def _keep_awake(self) -> None:
+        while True:
+            await asyncio.sleep(KEEP_AWAKE_EVERY_S)
+            self.store.submit(self._awake_operation(), lazy=True)
+
+    def _awake_operation(self) -> Operation[None]:
+        awake_ms = int(self.time.moment().awake_s * 1000)
+        return SetValue(AWAKE_VALUE, str(awake_ms).encode())
+
+    # -- Effects
+
+    def carry_out(self, effects: Iterable[Effect]) -> None:
+        """Do what the station wants, in order, and set the next timer."""
+        for effect in effects:
+            match effect:
+                case Send(peer, channel, data):
+                    self._send(peer, channel, data)
+                case SendSip(peer, data):
+                    self._send(peer, Channel.SIP, data)
+                case Transact():
+                    self._transact(effect)
+                case Dial():
+                    self.spawn(self._dial(effect))
+                case EndSession(handle, reason):
+                    session = self._handles.get(handle)
+                    if session is not None:
+                        session.end(reason)
+                case Media(command):
+                    self._command_media(command)
+                case CallChanged(call):
+                    self._watcher.call_changed(call)
+                case NeedSession():
+                    # Whoever can be dialled is dialled now, without waiting for a retry.
+                    self.carry_out(self.station.peers.links_changed(self.time.now().monotonic))
+                case _:
+                    self._note(effect)
+        self._arm()
+
+    def _note(self, change: Change) -> None:
+        if isinstance(change, AlarmRaised):
+            log.warning("alarm %s: %s", change.code, change.text)
+        self._watcher.changed(change)
+
+    def _send(self, peer: StationId, channel: Channel, data: bytes) -> None:
+        info = self.station.peers.session(peer)
+        session = self._handles.get(info.handle) if info is not None else None
+        if session is not None and not session.send(channel, data):
+            log.warning("session with %s: too much waits; a %s was dropped", peer.tag, channel.name)
+
+    def _transact(self, effect: Transact[Any]) -> None:
+        def failed(error: StoreError) -> None:
+            log.error("could not store: %s", error)
+            self._watcher.store_failed(str(error))
+            self.carry_out(effect.failed(str(error)))
+
+        def durable(result: Any) -> None:
+            self._watcher.store_works()
+            self.carry_out(effect.then(result))
+
+        self.store.submit(
+            effect.operation,
+            lazy=effect.lazy,
+            on_applied=lambda result: self.carry_out(effect.early(result)),
+            on_durable=durable,
+            on_failed=failed,
+        )
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        at = self.station.next_wakeup(self.time.now())
+        self._timer = self._loop.call_at(at, self._wakeup) if at is not None else None
+
+    def _wakeup(self) -> None:
+        self.carry_out(self.station.wakeup(self.time.now()))
+
+    # -- Finding others
+
+    async def _discover(self, mdns: Mdns) -> None:
+        async with LinkWatch() as watch:
+            await mdns.start()
+            self.discovering = True
+            async for snapshot in watch:
+                self.snapshot = snapshot
+                await mdns.interfaces_changed(snapshot)
+                self.carry_out(self.station.peers.links_changed(self.time.now().monotonic))
+                self._watcher.links_changed()
+
+    def _seen(self, sighting: Sighting) -> None:
+        now = self.time.now().monotonic
+        self.carry_out(
+            self.station.peers.sighted(
+                sighting.instance, sighting.station, sighting.candidates, now
+            )
+        )
+
+    def _gone(self, gone: Gone) -> None:
+        self.station.peers.gone(gone.instance, gone.station)
+
+    async def dial_address(self, host: str, port: int) -> DialResult:
+        """Dial an address that the operator gave, and say how it ended."""
+        effects = self.station.peers.add_address(host, port, self.time.now().monotonic)
+        waiters = [
+            self._dial_waiters.setdefault(effect.attempt, self._loop.create_future())
+            for effect in effects
+            if isinstance(effect, Dial) and (host, port) in effect.candidates
+        ]
+        self.carry_out(effects)
+        if not waiters:
+            return DialResult(None, None)
+        return await waiters[0]
+
+    async def _dial(self, effect: Dial) -> None:
+        tasks: list[asyncio.Task[Session]] = []
+        error: DialError | None = None
+        session: Session | None = None
+        waiting = list(effect.candidates)
+        running: set[asyncio.Task[Session]] = set()
+        try:
+            while (waiting or running) and session is None:
+                if waiting:
+                    host, port = waiting.pop(0)
+                    task = asyncio.create_task(self.sessions.dial(host, port, effect.wanted))
+                    tasks.append(task)
+                    running.add(task)
+                done, running = await asyncio.wait(
+                    running,
+                    timeout=STAGGER_S if waiting else None,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                for task in done:
+                    failure = task.exception()
+                    if failure is None:
+                        session = task.result()
+                    elif isinstance(failure, DialError):
+                        error = failure
+                    else:
+                        raise failure
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            now = self.time.now().monotonic
+            waiter = self._dial_waiters.pop(effect.attempt, None)
+            if session is None:
+                log.debug("attempt %d failed: %s", effect.attempt, error)
+                self.carry_out(self.station.peers.dial_failed(effect.attempt, now))
+            else:
+                peer = session.proved.peer
+                self.carry_out(self.station.peers.dial_succeeded(effect.attempt, peer, now))
+            if waiter is not None and not waiter.done():
+                met = session.proved.peer if session is not None else None
+                waiter.set_result(DialResult(met, error))
+
+    # -- Sessions
+
+    def session_with(self, peer: StationId) -> Session | None:
+        """Return the session in use with a station."""
+        info = self.station.peers.session(peer)
+        return self._handles.get(info.handle) if info is not None else None
+
+    def _session_opened(self, session: Session) -> None:
+        self._last_handle += 1
+        handle = self._last_handle
+        self._handles[handle] = session
+        self._numbers[session] = handle
+        now = self.time.now()
+        proved, path = session.proved, session.path
+        log.info("session with %s at %s", proved.peer.tag, path.remote_host)
+        info = SessionInfo(
+            handle=handle,
+            peer=proved.peer,
+            boot=proved.peer_boot,
+            outgoing=session.outgoing,
+            local_host=path.local_host,
+            remote_host=path.remote_host,
+            opened_at=now.monotonic,
+        )
+        self.carry_out(self.station.session_opened(info, now))
+
+    def _session_closed(self, session: Session, reason: str) -> None:
+        handle = self._numbers.pop(session)
+        del self._handles[handle]
+        peer = session.proved.peer
+        log.info("session with %s ended: %s", peer.tag, reason)
+        self.carry_out(self.station.session_closed(handle, peer, self.time.now()))
+
+    def _message(self, session: Session, channel: Channel, data: bytes) -> None:
+        handle = self._numbers[session]
+        peer = session.proved.peer
+        self.carry_out(self.station.message_received(handle, peer, channel, data, self.time.now()))
+
+    # -- Sound
+
+    async def _run_media(self) -> None:
+        while True:
+            try:
+                await self.media.start()
+                break
+            except MediaUnavailableError as error:
+                log.warning("%s", error)
+                self._watcher.media_changed()
+                await asyncio.sleep(5.0)
+        self._watcher.media_changed()
+        while True:
+            command = await self._media_queue.get()
+            try:
+                await self.media.send(command)
+            except MediaUnavailableError as error:
+                if isinstance(command, OpenStream):
+                    self._media_event(
+                        StreamFailed(command.stream, SoundProblem.MEDIA_GONE, str(error))
+                    )
+
+    def _command_media(self, command: MediaCommand) -> None:
+        try:
+            self._media_queue.put_nowait(command)
+        except asyncio.QueueFull:
+            log.error("the voice process takes no commands")
+
+    def _media_event(self, event: MediaEvent) -> None:
+        for kind, waiter in list(self._media_waiters):
+            if isinstance(event, kind) and not waiter.done():
+                waiter.set_result(event)
+                self._media_waiters.remove((kind, waiter))
+        if isinstance(event, StreamStats):
+            self.stats[event.stream] = event
+            while len(self.stats) > MAX_STATS:
+                del self.stats[next(iter(self.stats))]
+            self._watcher.call_measured(event)
+        if isinstance(event, MediaReady):
+            self._watcher.media_changed()
+        if not isinstance(event, DeviceList | Levels):
+            self.carry_out(self.station.media_event(event, self.time.now()))
+
+    async def ask_media(
+        self, command: MediaCommand, answer: type[MediaEvent], timeout_s: float
+    ) -> MediaEvent:
+        """Give a command and wait for its answer; raises MediaUnavailableError or TimeoutError."""
+        waiter: asyncio.Future[MediaEvent] = self._loop.create_future()
+        entry = (answer, waiter)
+        self._media_waiters.append(entry)
+        try:
+            await self.media.send(command)
+            return await asyncio.wait_for(waiter, timeout_s)
+        finally:
+            with contextlib.suppress(ValueError):
+                self._media_waiters.remove(entry)
