@@ -15,10 +15,11 @@ import sys
 import threading
 from pathlib import Path
 
-from appliance.adapters.opus import OpusError, version
+from appliance.adapters.opus import OpusError
 from appliance.adapters.realtime import be_realtime, die_with_parent, lock_memory
 from appliance.media.control import Control
 from appliance.media.engine import Engine
+from appliance.media.voice import warm_up
 
 SWITCH_INTERVAL_S = 0.0005
 """How long another thread of ours may keep the interpreter from the loop; Python's own is 5 ms."""
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         die_with_parent(parent)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # The terminal's Ctrl-C is the daemon's.
     try:
-        version()
+        warm_up()
         control = Control(path=options.socket, fd=options.fd)
     except (OSError, OpusError) as error:
         sys.stderr.write(f"The voice process can't start: {error}\n")

@@ -24,8 +24,8 @@ MAX_WAITING = 512
 MAX_WAITING_STATS = 64
 """Above it no figures are added, so that what matters is kept."""
 
-BURST = 32
-"""Commands read at a time."""
+BURST = 1
+"""Commands read at a time, so that the calls that are to start do not hold up those that run."""
 
 _UCRED = struct.Struct("3i")
 

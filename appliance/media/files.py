@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -26,6 +27,13 @@ _PROGRAM = (
     " sys.exit(main(sys.argv[2]))"
 )
 
+_CHRT = shutil.which("chrt")
+_ORDINARY = [_CHRT, "-o", "0"] if _CHRT else []
+"""A small program that leaves real time before Python starts, which would compete with the loop.
+
+`posix_spawn` could do it too, but keeps us waiting until the then ordinary child is scheduled.
+"""
+
 
 class PlayFile:
     """A WAV file that stands in for a microphone; silence before and behind it."""
@@ -44,10 +52,10 @@ class PlayFile:
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_DUP2, writing, 1),
         ]
-        command = [sys.executable, "-I", "-S", "-c", _PROGRAM, root, path]
+        command = [*_ORDINARY, sys.executable, "-I", "-S", "-c", _PROGRAM, root, path]
         try:
             self._pid: int | None = os.posix_spawn(
-                sys.executable,
+                command[0],
                 command,
                 os.environ,
                 file_actions=actions,
