@@ -178,15 +178,23 @@ install_wheels() { # LOCK
     return 1
 }
 
+has_source_only() {
+    compgen -G "$venv/lib/python3*/site-packages/$source_only" >/dev/null
+}
+
 build_source_only() {
-    compgen -G "$venv/lib/python3*/site-packages/$source_only" >/dev/null && return
     local log
+    has_source_only && return
     log=$(mktemp)
-    if ! is_there gcc || ! pip --no-deps --no-build-isolation --no-binary "$source_only" \
-        --requirement <(lock_part source "$root/requirements-dev.lock") >"$log" 2>&1; then
+    exec 9<"$root/requirements.lock"
+    flock 9
+    if ! has_source_only && ! { is_there gcc && pip --no-deps --no-build-isolation \
+        --no-binary "$source_only" \
+        --requirement <(lock_part source "$root/requirements-dev.lock") >"$log" 2>&1; }; then
         say "$source_only could not be built (it needs gcc and python3-dev)," \
             "so tests of speech quality are skipped."
     fi
+    exec 9<&-
     rm -f "$log"
 }
 
