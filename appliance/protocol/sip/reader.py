@@ -40,6 +40,9 @@ _STATUS_LINE: Final = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.IGN
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 _NUMBER: Final = re.compile(r"[0-9]{1,10}")
 _SCHEME: Final = re.compile(r"[A-Za-z]+:")
+_BARE_RECEIVED: Final = re.compile(
+    r"(;\s*received\s*=\s*)([0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)", re.IGNORECASE
+)
 
 _ONCE: Final = frozenset(
     {"call-id", "content-length", "content-type", "cseq", "from", "max-forwards", "to"}
@@ -119,6 +122,8 @@ def _add_header(message: Message, line: str) -> None:
     name = _LONG_NAMES.get(name.lower(), name)
     if name.lower() in _ONCE and message.headers.get(name) is not None:
         raise SipError(f"{name} is there twice")
+    if name == "Via":  # RFC 5118 section 4.5: an IPv6 address comes with brackets or without
+        value = _BARE_RECEIVED.sub(r"\1[\2]", value)
     message.headers.add(name, value.strip())
 
 
