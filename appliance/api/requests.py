@@ -14,6 +14,9 @@ MAX_BODY_BYTES = 128 * 1024
 """Room for 16,000 characters in UTF-8 (64 kB at most) or as escapes of six bytes (96 kB); only
 emoji written as pairs of escapes are too large before they are too long."""
 
+MAX_TEXT_CHARS = 16_000
+"""Of one message."""
+
 MAX_PEER_TIMEOUT_S = 60.0
 MAX_PAGE = 200
 """Messages in one answer."""

@@ -1,3 +1,5 @@
+"""A server over a daemon that is only memory."""
+
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator

@@ -1,3 +1,5 @@
+"""The client library against a real server, and against things that are none."""
+
 from __future__ import annotations
 
 import asyncio

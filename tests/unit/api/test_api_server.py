@@ -1,3 +1,5 @@
+"""The API server on a real socket: errors, limits, streams, the socket file, credentials."""
+
 from __future__ import annotations
 
 import asyncio
@@ -163,8 +165,7 @@ async def test_a_websocket_carries_the_same_events(
             assert second["data"]["text"] == "Are you there?"
         async with session.ws_connect(f"http://x/v1/events?cursor={first['cursor']}") as websocket:
             assert await websocket.receive_json() == second
-            await server.stop()
-            closed = await websocket.receive()
+            closed, _ = await asyncio.gather(websocket.receive(), server.stop())
             assert closed.type is aiohttp.WSMsgType.CLOSE
             assert closed.data == aiohttp.WSCloseCode.GOING_AWAY
 

@@ -1,3 +1,5 @@
+"""The ring of events and its cursors."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""Writing JSON and reading it back: strict, and nothing but the documented error."""
+
 from __future__ import annotations
 
 import json

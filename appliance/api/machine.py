@@ -1,0 +1,90 @@
+"""The part of the local API's shapes that is about the machine: sound, links, checks.
+
+Users import them from `schema`, where the rest is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+CheckResult: TypeAlias = Literal["ok", "warn", "bad"]
+
+
+@dataclass(frozen=True)
+class SoundSettings:
+    """Sound devices: those there are and those chosen."""
+
+    inputs: tuple[str, ...]
+    """Names of microphones."""
+
+    outputs: tuple[str, ...]
+    """Names of speakers."""
+
+    input: str | None
+    """Chosen; None: the system's default."""
+
+    output: str | None
+    """Chosen; None: the system's default."""
+
+
+@dataclass(frozen=True)
+class SoundTest:
+    """What a level test heard."""
+
+    input_db: float | None
+    """Loudest moment of the microphone; None: there is none."""
+
+    output_ok: bool
+    """The tone could be played."""
+
+    text: str
+    """One sentence for the operator."""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A station met on a link."""
+
+    station: str
+    """Station id."""
+
+    host: str
+    """Its address there."""
+
+    rtt_ms: float | None
+    """Round trip."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A network interface."""
+
+    name: str
+    """Such as ``eth0``."""
+
+    up: bool
+    """Up and with a carrier."""
+
+    addresses: tuple[str, ...]
+    """With prefix length."""
+
+    neighbours: tuple[Neighbour, ...]
+    """Stations with a session over it."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that `doctor` looked at."""
+
+    name: str
+    """Such as ``sound``."""
+
+    result: CheckResult
+    """ok, warn or bad."""
+
+    text: str
+    """What was found."""
+
+    fix: str
+    """What to do; empty when all is well."""

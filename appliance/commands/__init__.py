@@ -1,0 +1,1 @@
+"""The commands of `fencewire`, one module for each group; `parser` lists them."""

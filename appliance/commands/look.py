@@ -1,0 +1,142 @@
+"""Looking: status, stations, events, doctor."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import aclosing
+
+from appliance.api.client import Client, Disconnected
+from appliance.api.errors import NotRunning
+from appliance.api.jsonable import to_json
+from appliance.api.schema import Check, Event, Station
+from appliance.commands import exits, local_checks
+from appliance.commands.output import Output, duration, label, number, visible
+from appliance.commands.session import command
+
+
+@command
+async def status(client: Client, out: Output, _args: argparse.Namespace) -> int:
+    """Describe this station."""
+    now = await client.status()
+    out.json(now)
+    chosen = "   (choose your own: fencewire name NAME)" if now.name_is_default else ""
+    voice = "ready" if now.media.running else f"not running: {visible(now.media.detail)}"
+    for title, text in (
+        ("name", visible(now.name) + chosen),
+        ("number", number(now.number)),
+        ("reaches", f"{now.reach} station{'' if now.reach == 1 else 's'}"),
+        ("unread", str(now.unread)),
+        ("voice", voice),
+        ("address", f"{now.address} port {now.port}"),
+        ("id", now.spoken_id),
+        ("running", f"{duration(now.uptime_s)}, version {visible(now.version)}"),
+    ):
+        out.line(f"{title:<9}{text}")
+    for problem in now.problems:
+        out.line(f"PROBLEM  {visible(problem.text)} {visible(problem.fix)}")
+    return exits.OK
+
+
+@command
+async def stations(client: Client, out: Output, args: argparse.Namespace) -> int:
+    """List the stations, or show one."""
+    if args.station is not None:
+        one = await client.station(args.station)
+        out.json(one)
+        found: tuple[Station, ...] = (one,)
+    else:
+        found = await client.stations()
+        out.json(found)
+    if not found:
+        out.line("No station yet. Plug in a cable or a radio, or try: fencewire peer HOST")
+    rows = [
+        (
+            label(one),
+            one.reach if one.rtt_ms is None else f"{one.reach} {one.rtt_ms:.1f} ms",
+            one.trust,
+            number(one.number),
+            visible(one.link or ""),
+            f"{one.unread} unread" if one.unread else "",
+        )
+        for one in found
+    ]
+    for row in aligned(rows):
+        out.line(row)
+    for one in found:
+        if one.alarm:
+            out.line(f"ALARM    {label(one)}: {visible(one.alarm)}")
+    return exits.OK
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows with their columns under each other."""
+    if not rows:
+        return []
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+@command
+async def links(client: Client, out: Output, _args: argparse.Namespace) -> int:
+    """List network interfaces and the stations met there."""
+    found = await client.links()
+    out.json(found)
+    names = {one.id: label(one) for one in await client.stations()}
+    for link in found:
+        addresses = ", ".join(visible(address) for address in link.addresses)
+        out.line(f"{visible(link.name)}  {'up' if link.up else 'down'}  {addresses}".rstrip())
+        for one in link.neighbours:
+            away = "" if one.rtt_ms is None else f"  {one.rtt_ms:.1f} ms"
+            name = names.get(one.station, one.station[:4])
+            out.line(f"    {name}  {visible(one.host)}{away}")
+    return exits.OK
+
+
+@command
+async def events(client: Client, out: Output, args: argparse.Namespace) -> int:
+    """Print events as JSON lines; with --follow also over restarts of the daemon."""
+    if not args.follow:
+        async with aclosing(client.events(args.cursor)) as stream:
+            async for event in stream:
+                _print(event)
+    await client.status()  # that there is none at all is an error, that it goes away is not
+    async with aclosing(client.follow(args.cursor)) as items:
+        async for item in items:
+            if isinstance(item, Event):
+                _print(item)
+            elif isinstance(item, Disconnected):
+                out.note(f"{item.error} Waiting for it.")
+    return exits.OK
+
+
+def _print(event: Event) -> None:
+    sys.stdout.write(json.dumps(to_json(event)) + "\n")
+    sys.stdout.flush()
+
+
+@command
+async def doctor(client: Client, out: Output, _args: argparse.Namespace) -> int:
+    """Look for what is wrong: by the daemon, or here when there is none."""
+    missing: NotRunning | None = None
+    try:
+        checks = await client.doctor()
+    except NotRunning as error:
+        missing = error
+        checks = local_checks.look(client.path, error)
+    out.json(checks)
+    for check in checks:
+        out.line(f"{check.result:<5}{visible(check.name)}: {visible(check.text)}")
+        if check.fix and check.result != "ok":
+            out.line(f"     {visible(check.fix)}")
+    return exits.NOT_RUNNING if missing is not None else verdict(checks)
+
+
+def verdict(checks: Sequence[Check]) -> int:
+    """Return the exit code of what was found: warnings are fine."""
+    return exits.FAILED if any(check.result == "bad" for check in checks) else exits.OK

@@ -1,0 +1,218 @@
+"""Calls from the command line: call, answer, hangup.
+
+The daemon holds the call; the command shows it and ends it when it is interrupted.  A closed
+terminal (SIGHUP) ends the command alone: the call goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Final
+
+from appliance.api.client import Client
+from appliance.api.schema import CallInfo
+from appliance.commands import exits
+from appliance.commands.output import Failure, Output, caller, duration, visible
+from appliance.commands.session import changes, command
+
+_HANG_UP_S: Final = 10.0
+"""For the daemon to end a call when it is told to."""
+
+_STATES: Final = {
+    "dialling": "Calling {name} …",
+    "ringing-there": "It rings there.",
+    "ringing-here": "{name} is calling.",
+    "connecting": "Connecting …",
+    "talking": "You can talk. Ctrl-C hangs up.",
+}
+_ENDS: Final = {
+    "hung-up": "You hung up",
+    "they-hung-up": "They hung up",
+    "declined": "You declined",
+    "they-declined": "They declined",
+    "busy": "They are in another call",
+    "no-answer": "Nobody answered",
+    "cancelled": "The call was given up before it was answered",
+    "unreachable": "The station can't be reached",
+    "no-common-codec": "The two stations have no way of sending sound in common",
+    "no-such-line": "There is no such line at that station",
+    "failed": "The call failed",
+}
+
+
+class _Teller:
+    """Says what changed about a call, once."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        self._last: CallInfo | None = None
+
+    def tell(self, call: CallInfo) -> None:
+        last, self._last = self._last, call
+        if last is None or self._facts(last) != self._facts(call):
+            self._out.json(call)
+        if last is None or last.state != call.state:
+            self._out.line(self._state(call))
+        for problem in call.problems:
+            if last is None or problem not in last.problems:
+                self._out.line(f"NO SOUND: {visible(problem.text)} {visible(problem.fix)}")
+        if call.state == "talking" and last is not None:
+            if call.quality not in (last.quality, "none"):
+                self._out.line(f"Sound: {visible(call.quality)}, {call.loss_pct:.0f} % lost.")
+            if call.digits is not None and call.digits != last.digits:
+                digits = f"{call.digits[:3]} {call.digits[3:]}"
+                self._out.line(f"Compare aloud to be sure who it is: {visible(digits)}")
+
+    @staticmethod
+    def _facts(call: CallInfo) -> tuple[object, ...]:
+        """Return what is worth a line of JSON: not how loud it is just now."""
+        return (call.state, call.muted, call.problems, call.quality, call.digits, call.detail)
+
+    @staticmethod
+    def _state(call: CallInfo) -> str:
+        if call.state != "ended":
+            return _STATES.get(call.state, visible(call.state)).format(name=caller(call))
+        text = _ENDS.get(call.end_reason or "failed", "The call is over")
+        if call.talking_s is not None:
+            text += f" after {duration(call.talking_s)}"
+        return f"{text}: {visible(call.detail)}" if call.detail else f"{text}."
+
+
+def _file(name: str | None, *, must_exist: bool) -> str | None:
+    """Return a sound file's whole path, since the daemon does not know where we are."""
+    if name is None:
+        return None
+    path = Path(name).absolute()
+    if must_exist and not path.is_file():
+        raise Failure(f"There is no file {visible(str(path))}.", "Give the path of a WAV file.")
+    if not must_exist and not path.parent.is_dir():
+        raise Failure(f"There is no folder {visible(str(path.parent))}.", "Make it first.")
+    return str(path)
+
+
+@command
+async def call(client: Client, out: Output, args: argparse.Namespace) -> int:
+    """Call a station and stay with the call until it ends."""
+    play, record = _file(args.play, must_exist=True), _file(args.record, must_exist=False)
+    async with aclosing(changes(client, CallInfo)) as stream:
+        await anext(stream)
+        placed = await client.call(args.to, line=args.line, play=play, record=record)
+        return await _Stay(client, out, stream, for_s=args.for_).until_over(placed)
+
+
+@command
+async def answer(client: Client, out: Output, args: argparse.Namespace) -> int:
+    """Answer a ringing call and stay with it until it ends."""
+    play, record = _file(args.play, must_exist=True), _file(args.record, must_exist=False)
+    async with aclosing(changes(client, CallInfo)) as stream:
+        await anext(stream)
+        ringing = args.call or await _ringing(client, out, stream, args.wait)
+        answered = await client.answer(ringing, play=play, record=record)
+        return await _Stay(client, out, stream, for_s=args.for_).until_over(answered)
+
+
+async def _ringing(
+    client: Client,
+    out: Output,
+    stream: AsyncGenerator[CallInfo | None],
+    wait_s: float | None,
+) -> str:
+    """Return the call that has been ringing here for longest, waiting for one if asked to."""
+    calls: tuple[CallInfo, ...] = await client.calls()
+    try:
+        async with asyncio.timeout(wait_s or 0):
+            while True:
+                ringing = [one for one in calls if one.state == "ringing-here"]
+                if ringing:
+                    first = min(ringing, key=lambda one: one.started_at.ms)
+                    out.line(f"{caller(first)} is calling.")
+                    return first.id
+                if wait_s is None:
+                    raise Failure(
+                        "No call is ringing here.", "Wait for one with: fencewire answer --wait 60"
+                    )
+                change = await anext(stream)
+                calls = await client.calls() if change is None else (change,)
+    except TimeoutError:
+        raise Failure(f"No call came within {wait_s:g} s.", code=exits.NOT_IN_TIME) from None
+
+
+@command
+async def hangup(client: Client, out: Output, args: argparse.Namespace) -> int:
+    """End a call, or all that are running."""
+    running = (
+        [args.call] if args.call else [c.id for c in await client.calls() if c.state != "ended"]
+    )
+    if not running:
+        raise Failure("There is no call to end.")
+    for one in running:
+        ended = await client.hang_up(one)
+        out.json(ended)
+        out.line(f"{caller(ended)}: hung up.")
+    return exits.OK
+
+
+class _Stay:
+    """Stays with one call: shows it, and ends it after a time or when interrupted."""
+
+    def __init__(
+        self,
+        client: Client,
+        out: Output,
+        stream: AsyncGenerator[CallInfo | None],
+        *,
+        for_s: float | None,
+    ) -> None:
+        self._client = client
+        self._stream = stream
+        self._teller = _Teller(out)
+        self._for_s = for_s
+        self._timer: asyncio.TimerHandle | None = None
+        self._stop = asyncio.Event()
+        self._last_words = asyncio.timeout(None)
+
+    async def until_over(self, now: CallInfo) -> int:
+        """Return the exit code of how it ended."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop.set)
+        ender = asyncio.create_task(self._end_when_told(now.id))
+        try:
+            async with self._last_words:
+                while True:
+                    self._teller.tell(now)
+                    if now.state == "ended":
+                        return exits.CALL_ENDS.get(now.end_reason or "failed", exits.NO_CALL)
+                    if now.state == "talking" and self._for_s is not None and self._timer is None:
+                        self._timer = loop.call_later(self._for_s, self._stop.set)
+                    now = await self._next(now)
+        except TimeoutError:
+            raise Failure(
+                "The daemon did not say that the call is over.", "Look: fencewire status"
+            ) from None
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+            ender.cancel()
+            await asyncio.wait({ender})
+
+    async def _next(self, now: CallInfo) -> CallInfo:
+        """Wait for the call's next state; events of before it was placed are passed over."""
+        while True:
+            change = await anext(self._stream)
+            calls = await self._client.calls() if change is None else (change,)
+            for one in calls:
+                if one.id == now.id:
+                    return one
+
+    async def _end_when_told(self, call: str) -> None:
+        await self._stop.wait()
+        self._last_words.reschedule(asyncio.get_running_loop().time() + _HANG_UP_S)
+        await self._client.hang_up(call)

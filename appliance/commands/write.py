@@ -1,0 +1,217 @@
+"""Writing and reading: send, inbox."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Final
+
+from appliance.api.client import Client, Disconnected, event_data
+from appliance.api.errors import NotRunning
+from appliance.api.requests import MAX_TEXT_CHARS
+from appliance.api.schema import EVERYONE, Event, Message
+from appliance.commands import exits
+from appliance.commands.output import Failure, Output, clock, label, paragraphs, visible
+from appliance.commands.session import changes, command
+
+_ARRIVED: Final = frozenset({"delivered", "read"})
+_SETTLED: Final = _ARRIVED | {"expired"}
+_MAX_SHOWN: Final = 1_000
+"""Messages that one `inbox` goes back for those that nobody has seen."""
+
+_MAX_STDIN_CHARS: Final = 1_000_000
+"""So that a wrong file is refused rather than read into memory; the daemon's bound is lower."""
+
+
+@command
+async def send(client: Client, out: Output, args: argparse.Namespace) -> int:
+    """Write to a station or to everyone."""
+    text = _from_stdin() if args.text == ["-"] else " ".join(args.text)
+    if len(text) > MAX_TEXT_CHARS:
+        raise Failure(
+            f"This text has {len(text):,} characters; a message has at most {MAX_TEXT_CHARS:,}.",
+            "Shorten it, or send it in parts.",
+        )
+    async with aclosing(changes(client, Message)) as stream:
+        if args.wait is not None:
+            await anext(stream)
+        message = await client.send(args.to, text, line=args.line, precedence=args.precedence)
+        if args.wait is not None:
+            message = await _settled(client, stream, message, timeout_s=args.wait)
+    out.json(message)
+    out.line(_state(message))
+    if args.wait is None or message.state in _ARRIVED:
+        return exits.OK
+    if message.state == "expired":
+        raise Failure("It was not delivered before its time ran out.", code=exits.NOT_IN_TIME)
+    raise Failure(
+        f"It was not delivered within {args.wait:g} s.",
+        "It waits here and goes out by itself when the station can be reached.",
+        code=exits.NOT_IN_TIME,
+    )
+
+
+def _from_stdin() -> str:
+    try:
+        return sys.stdin.read(_MAX_STDIN_CHARS).removesuffix("\n")
+    except UnicodeDecodeError:
+        raise Failure("What comes from standard input is no text.", "Send UTF-8.") from None
+
+
+async def _settled(
+    client: Client,
+    stream: AsyncGenerator[Message | None],
+    message: Message,
+    *,
+    timeout_s: float,
+) -> Message:
+    """Return the message when it has arrived or never will, or as it is when time runs out."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            while message.state not in _SETTLED:
+                change = await anext(stream)
+                if change is None:
+                    message = await client.message(message.id)
+                elif change.id == message.id:
+                    message = change
+    except TimeoutError:
+        pass  # how far it came is the answer
+    return message
+
+
+def _state(message: Message) -> str:
+    words = {"queued": "Waiting", "relayed": "On its way", "expired": "Not delivered"}
+    state = words.get(message.state, message.state.capitalize())
+    if message.conversation == EVERYONE and message.state in _ARRIVED:
+        state += f" to {message.delivered_to} station{'' if message.delivered_to == 1 else 's'}"
+    return f"{state}: {visible(message.problem)}" if message.problem else f"{state}."
+
+
+class _Reader:
+    """Prints messages once each, and notes them as read."""
+
+    def __init__(self, client: Client, out: Output, *, peek: bool) -> None:
+        self._client = client
+        self._out = out
+        self._peek = peek
+        self._shown: OrderedDict[str, None] = OrderedDict()
+        self._labels: dict[str, str] = {}
+
+    async def show(self, messages: tuple[Message, ...]) -> None:
+        """Print those that were not yet printed."""
+        fresh = [message for message in messages if message.id not in self._shown]
+        if any(not one.outgoing and one.author not in self._labels for one in fresh):
+            self._labels = {one.id: label(one) for one in await self._client.stations()}
+        for message in fresh:
+            self._out.json(message)
+            self._out.line(self._text(message))
+            self._shown[message.id] = None
+            if len(self._shown) > 2 * _MAX_SHOWN:
+                self._shown.popitem(last=False)
+        if not self._peek:
+            await self._note_read(messages)
+
+    async def _note_read(self, messages: tuple[Message, ...]) -> None:
+        latest: dict[str, int] = {}
+        for message in messages:
+            if message.unread:
+                seen = latest.get(message.conversation, message.order)
+                latest[message.conversation] = max(seen, message.order)
+        for conversation, order in latest.items():
+            await self._client.mark_read(conversation, up_to=order)
+
+    def _text(self, message: Message) -> str:
+        author = self._labels.get(
+            message.author, f"{visible(message.author_name)}? ·{message.author[:4]}"
+        )
+        if message.outgoing:
+            to = "everyone" if message.conversation == EVERYONE else message.conversation[:4]
+            author = f"you to {self._labels.get(message.conversation, to)}"
+        elif message.conversation == EVERYONE:
+            author += " to everyone"
+        urgent = "" if message.precedence == "routine" else f" {message.precedence.upper()}"
+        mark = "*" if message.unread else " "
+        state = f"\n    {_state(message)}" if message.outgoing else ""
+        body = paragraphs(message.text, indent="    ")
+        return f"{mark} {clock(message.written_at)} {author}{urgent}: {body}{state}"
+
+
+async def _pages(client: Client, conversation: str | None, least: int) -> tuple[Message, ...]:
+    """Return the latest messages, and whatever is unread however far back."""
+    wanted = await _unread(client, conversation)
+    found: tuple[Message, ...] = ()
+    before: int | None = None
+    while True:
+        page = await client.messages(conversation, before=before, limit=min(200, max(least, 50)))
+        found = page.messages + found
+        seen_all = sum(message.unread for message in found) >= wanted
+        if not page.more or not page.messages or (len(found) >= least and seen_all):
+            break
+        if len(found) >= _MAX_SHOWN:
+            raise Failure(
+                f"Unread messages are more than {_MAX_SHOWN:,} back, too many to show at once.",
+                "Look at one conversation at a time: fencewire inbox --with STATION",
+            )
+        before = page.messages[0].order
+    recent = max(0, len(found) - least)
+    return tuple(one for one in found[:recent] if one.unread) + found[recent:]
+
+
+async def _unread(client: Client, conversation: str | None) -> int:
+    if conversation is not None and conversation != EVERYONE:
+        return (await client.station(conversation)).unread
+    total = (await client.status()).unread
+    if conversation is None:
+        return total
+    return total - sum(station.unread for station in await client.stations())
+
+
+async def _conversation(client: Client, name: str | None) -> str | None:
+    if name is None or name == EVERYONE:
+        return name
+    return (await client.station(name)).id
+
+
+@command
+async def inbox(client: Client, out: Output, args: argparse.Namespace) -> int:
+    """Show what is unread and what came last; note it as read."""
+    reader = _Reader(client, out, peek=args.peek)
+    conversation = await _conversation(client, args.with_)
+    if not args.follow:
+        messages = await _pages(client, conversation, args.limit)
+        await reader.show(messages)
+        if not messages:
+            out.line("No messages.")
+        return exits.OK
+    await client.status()  # that there is none at all is an error, that it goes away is not
+    await _follow(client, out, reader, conversation, args.limit)
+    return exits.OK
+
+
+async def _follow(
+    client: Client, out: Output, reader: _Reader, conversation: str | None, least: int
+) -> None:
+    """Show what is there and what comes, over restarts of the daemon."""
+    stale = False
+    async with aclosing(client.follow()) as items:
+        async for item in items:
+            if isinstance(item, Disconnected):
+                out.note(f"{item.error} Waiting for it.")
+                continue
+            event = item if isinstance(item, Event) else None
+            try:
+                if stale or (event is not None and event.type == "reset"):
+                    await reader.show(await _pages(client, conversation, least))
+                    stale = False
+                elif event is not None:
+                    message = event_data(event)
+                    if not isinstance(message, Message):
+                        continue
+                    if conversation in (None, message.conversation):
+                        await reader.show((message,))
+            except NotRunning:
+                stale = True  # the stream says so too, and comes back
