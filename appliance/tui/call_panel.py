@@ -59,12 +59,8 @@ def panel_rows(state: TuiState, call: CallInfo, now_s: float, width: int) -> lis
 class CallPanel(Pane):
     """The running call; hidden while there is none."""
 
-    def fit_height(self) -> None:
-        """Take as many rows as there is to say."""
-        app = self.station_app
-        call = views.running(app.state)
-        width = max(app.size.width, 40)
-        self.set_height(len(panel_rows(app.state, call, app.now_s(), width)) if call else 0)
+    def height_for(self, width: int) -> int:
+        return len(self.paint(width, 0))
 
     def paint(self, width: int, height: int) -> list[Row]:
         app = self.station_app

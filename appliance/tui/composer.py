@@ -37,15 +37,9 @@ def editor_rows(editor: Editor, width: int, most: int) -> list[Row]:
 class ComposerPane(Pane):
     """The message line and the frame around it."""
 
-    def most_rows(self) -> int:
-        """How many rows of text are shown at most."""
-        return 4 if self.app.size.height < 30 else 8
-
-    def fit_height(self) -> None:
-        """Take as many rows as the text needs."""
-        width = max(self.size.width - 2, 20)
-        rows = editor_rows(self.station_app.drafts.editor, width, self.most_rows())
-        self.set_height(len(rows) + 2)
+    def height_for(self, width: int) -> int:
+        most = 4 if self.station_app.size.height < 30 else 8
+        return len(editor_rows(self.station_app.drafts.editor, width - 2, most)) + 2
 
     def paint(self, width: int, height: int) -> list[Row]:
         editor = self.station_app.drafts.editor

@@ -241,9 +241,9 @@ class ConversationPane(Pane):
         app = self.station_app
         if self.sight.top is None:
             return False
-        width = self.size.width - 2
+        width = self.width - 2
         self._scroller.scroll(app.state, self._entries(), app.times, width, by, self.sight.top)
-        self.repaint()
+        self.station_app.main.draw()
         return by < 0 and self._near_top()
 
     def _near_top(self) -> bool:
@@ -254,7 +254,7 @@ class ConversationPane(Pane):
     @property
     def page_lines(self) -> int:
         """How far a page key goes."""
-        return max(self.size.height - 3, 1)
+        return max(self.height - 3, 1)
 
     def paint(self, width: int, height: int) -> list[Row]:
         app = self.station_app

@@ -9,13 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textual.geometry import Offset
-
 from appliance.tui.composer import editor_rows
 from appliance.tui.editor import Editor
 from appliance.tui.keybar import Hint
 from appliance.tui.look import INVERSE, PLAIN
-from appliance.tui.pane import Pane, Row, boxed, edge, floor
+from appliance.tui.pane import Pane, Row, boxed, edge, floor, spread
 from appliance.tui.text import fit, plain, wrap
 
 ESC_BACK = Hint("Esc", "back")
@@ -24,6 +22,23 @@ ESC_BACK = Hint("Esc", "back")
 @dataclass(frozen=True)
 class Area:
     """The part of the screen that dialogs may cover."""
+
+    top: int
+    """First row."""
+
+    width: int
+    """Columns."""
+
+    height: int
+    """Rows."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where a dialog stands."""
+
+    left: int
+    """First column."""
 
     top: int
     """First row."""
@@ -57,7 +72,6 @@ def paragraphs(text: str, width: int) -> list[Row]:
 class Dialog(Pane):
     """Base: a frame with rows in it that scroll where they are too many."""
 
-    DEFAULT_CSS = "Dialog { layer: dialog; position: absolute; }"
     covers_all: ClassVar[bool] = False
     """Takes all rows, not just those between the first and the last."""
 
@@ -69,6 +83,9 @@ class Dialog(Pane):
         """The incoming call that it belongs to: it stays on top and goes with the call."""
         self.top = 0
         """First row in sight."""
+
+    def opened(self) -> None:
+        """Begin: the dialog has just come into sight."""
 
     def heading(self) -> str:
         """Return what stands in the frame."""
@@ -109,23 +126,12 @@ class Dialog(Pane):
         """Go away."""
         self.station_app.main.close_dialog(self)
 
-    def place(self, area: Area) -> None:
-        """Take the room that the rows need."""
+    def place(self, area: Area) -> Box:
+        """Return where to stand: in the middle, with the room that the rows need."""
         width = self.wanted_width(area)
         height = min(len(self.body(width - 4)) + 2, area.height)
-        self.settle(
-            Offset((area.width - width) // 2, area.top + (area.height - height) // 2),
-            width,
-            height,
-        )
-
-    def settle(self, at: Offset, width: int, height: int) -> None:
-        """Stand there."""
-        if (self.styles.offset.x.value, self.styles.offset.y.value) != (at.x, at.y):
-            self.styles.offset = (at.x, at.y)
-        if self.styles.width is None or self.styles.width.value != width:
-            self.styles.width = width
-        self.set_height(height)
+        left = (area.width - width) // 2
+        return Box(left, area.top + (area.height - height) // 2, width, height)
 
     def paint(self, width: int, height: int) -> list[Row]:
         rows = self.body(width - 4)
@@ -161,7 +167,7 @@ class ListDialog(Dialog):
         raise NotImplementedError
 
     def hints(self) -> list[Hint]:
-        return [Hint("Up/Down", "choose"), Hint("Enter", "do it"), ESC_BACK]
+        return [Hint("1 2 3", "or"), Hint("Up/Down", "choose"), Hint("Enter", "do it"), ESC_BACK]
 
     def body(self, width: int) -> list[Row]:
         rows = list(self.intro(width))
@@ -172,13 +178,13 @@ class ListDialog(Dialog):
             line = f" {number}  {item.label}"
             style = INVERSE if place == self.chosen else PLAIN
             mark = ">" if place == self.chosen else " "
-            text = fit(f"{mark}{line}", width - len(item.key) - 2)
-            rows.append([(text, style), (f"  {item.key}", PLAIN)])
+            text = fit(f"{mark}{line} ", width - len(item.key) - 2)
+            rows.append(spread([(text, style)], [(item.key, PLAIN)], width))
         return rows
 
     def focus_row(self) -> int | None:
         items = self.items()
-        return len(self.body(self.size.width - 4)) - len(items) + self.chosen if items else None
+        return len(self.body(self.width - 4)) - len(items) + self.chosen if items else None
 
     def on_key_pressed(self, key: str, character: str | None) -> None:
         items = self.items()
@@ -242,8 +248,8 @@ class PageDialog(Dialog):
     def wanted_width(self, area: Area) -> int:
         return area.width
 
-    def place(self, area: Area) -> None:
-        self.settle(Offset(0, area.top), area.width, area.height)
+    def place(self, area: Area) -> Box:
+        return Box(0, area.top, area.width, area.height)
 
     def hints(self) -> list[Hint]:
         return [Hint("Up/Down", "more"), ESC_BACK]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from textual import events
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
+from textual.strip import Strip
 
 from appliance.tui import views
 from appliance.tui.call_panel import CallPanel
+from appliance.tui.canvas import Canvas
 from appliance.tui.composer import ComposerPane
 from appliance.tui.conversation import ConversationPane
 from appliance.tui.dialogs import Area, Dialog
@@ -31,16 +32,11 @@ D = TypeVar("D", bound=Dialog)
 class MainScreen(Screen[None], inherit_bindings=False):
     """Everything that is ever seen."""
 
-    DEFAULT_CSS = """
-    MainScreen { layers: base dialog; layout: vertical; overflow: hidden hidden; }
-    MainScreen Horizontal { height: 1fr; overflow: hidden hidden; }
-    MainScreen Vertical { width: 1fr; height: 100%; overflow: hidden hidden; }
-    StationsPane { width: 32; height: 100%; }
-    ConversationPane { height: 1fr; }
-    """
+    DEFAULT_CSS = "MainScreen { overflow: hidden hidden; }"
 
     def __init__(self) -> None:
         super().__init__()
+        self.canvas = Canvas(self._draw)
         self.top_line = TopLine()
         self.alarm = AlarmBanner()
         self.call_panel = CallPanel()
@@ -57,49 +53,56 @@ class MainScreen(Screen[None], inherit_bindings=False):
         return cast("FencewireApp", self.app)
 
     def compose(self) -> ComposeResult:
-        yield self.top_line
-        yield self.alarm
-        yield self.call_panel
-        with Horizontal():
-            yield self.stations
-            with Vertical():
-                yield self.conversation
-                yield self.composer
-        yield self.notice
-        yield self.key_bar
-
-    def _panes(self) -> Iterator[Pane]:
-        yield from (self.top_line, self.alarm, self.call_panel, self.stations)
-        # The message line says whether the conversation goes on below what is in sight.
-        yield from (self.conversation, self.composer, self.notice, self.key_bar)
-        yield from self.dialogs
+        panes: list[Pane] = [self.top_line, self.alarm, self.call_panel, self.stations]
+        panes += [self.conversation, self.composer, self.notice, self.key_bar]
+        for pane in panes:
+            pane.attach(self.station_app)
+        yield self.canvas
 
     def draw(self) -> None:
         """Bring every region up to date; only what changed is sent."""
-        width, height = self.app.size
-        if not width or not height or not self.is_mounted:
-            return
-        self.alarm.fit_height()
-        self.call_panel.fit_height()
-        self.notice.fit_height()
-        self.composer.fit_height()
-        columns = left_width(width)
-        if self.stations.styles.width is None or self.stations.styles.width.value != columns:
-            self.stations.styles.width = columns
-        self.key_bar.hints = self.dialogs[-1].hints() if self.dialogs else self.hints()
-        for dialog in self.dialogs:
-            self._place(dialog)
-        for pane in self._panes():
-            pane.repaint()
+        self.canvas.update()
 
-    def _place(self, dialog: Dialog) -> None:
-        width, height = self.app.size
-        alarm = self.alarm.rows_taken
+    def _draw(self, width: int, height: int) -> list[Strip]:
+        self.key_bar.hints = self.dialogs[-1].hints() if self.dialogs else self.hints()
+        above = [
+            *self.top_line.draw(width, 1),
+            *self.alarm.draw(width, self.alarm.height_for(width)),
+            *self.call_panel.draw(width, self.call_panel.height_for(width)),
+        ]
+        below = [
+            *self.notice.draw(width, self.notice.height_for(width)),
+            *self.key_bar.draw(width, 1),
+        ]
+        body = self._draw_body(width, max(height - len(above) - len(below), 0))
+        rows = [*above, *body, *below][:height]
+        for dialog in self.dialogs:
+            rows = self._overlaid(rows, dialog, Area(len(above), width, len(body)))
+        return rows
+
+    def _draw_body(self, width: int, height: int) -> list[Strip]:
+        """Draw the list on the left, and the conversation over the message line."""
+        columns = left_width(width)
+        rest = width - columns
+        lines = min(self.composer.height_for(rest), height)
+        # The message line says whether the conversation goes on, so that is drawn first.
+        right = self.conversation.draw(rest, height - lines) + self.composer.draw(rest, lines)
+        left = self.stations.draw(columns, height)
+        return [Strip.join(pair) for pair in zip(left, right, strict=True)]
+
+    def _overlaid(self, rows: list[Strip], dialog: Dialog, area: Area) -> list[Strip]:
         if dialog.covers_all:
-            dialog.place(Area(alarm, width, height - alarm))
-        else:
-            top = 1 + alarm + self.call_panel.rows_taken
-            dialog.place(Area(top, width, height - top - 1 - self.notice.rows_taken))
+            alarm = self.alarm.height
+            area = Area(alarm, area.width, len(rows) - alarm)
+        box = dialog.place(area)
+        drawn = dialog.draw(box.width, box.height)
+        rows = list(rows)
+        for y, line in enumerate(drawn, box.top):
+            if y < len(rows):
+                under = rows[y]
+                parts = (under.crop(0, box.left), line, under.crop(box.left + box.width))
+                rows[y] = Strip.join(parts)
+        return rows
 
     # Dialogs
 
@@ -107,15 +110,14 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """Put a dialog over what is there; a ringing call stays on top of everything."""
         above = [one for one in self.dialogs if one.rings] if not dialog.rings else []
         self.dialogs.insert(len(self.dialogs) - len(above), dialog)
-        self._place(dialog)
-        self.mount(dialog, before=above[0] if above else None)
+        dialog.attach(self.station_app)
+        dialog.opened()
         self.station_app.redraw()
 
     def close_dialog(self, dialog: Dialog) -> None:
         """Take a dialog away."""
         if dialog in self.dialogs:
             self.dialogs.remove(dialog)
-            dialog.remove()
             self.station_app.redraw()
 
     def find_dialog(self, kind: type[D]) -> D | None:

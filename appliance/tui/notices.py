@@ -48,17 +48,17 @@ def what_to_say(state: TuiState, notice: Notice | None) -> tuple[str, bool] | No
         return None
     if state.status.problems:
         worst, *others = state.status.problems
-        more = f" ({len(others)} more: Esc 8)" if others else ""
+        more = f" ({len(others)} more: Esc, More)" if others else ""
         return f"{worst.text} {worst.fix}{more}", True
     if state.status.name_is_default:
-        return "Others see you under the name above. Esc 6 gives this station a better one.", False
+        return "Others see you under the name above. A better one: Esc, then My name.", False
     return None
 
 
 class NoticePane(Pane):
     """One to three rows above the keys; hidden when there is nothing to say."""
 
-    def _rows_for(self, width: int) -> list[Row]:
+    def paint(self, width: int, height: int) -> list[Row]:
         app = self.station_app
         said = what_to_say(app.state, app.notice)
         if said is None:
@@ -70,18 +70,14 @@ class NoticePane(Pane):
         style = BAD if bad else PLAIN
         return [[blank if at else mark, (line, style)] for at, line in enumerate(lines)]
 
-    def fit_height(self) -> None:
-        """Take as many rows as there is to say."""
-        self.set_height(len(self._rows_for(max(self.app.size.width, 40))))
-
-    def paint(self, width: int, height: int) -> list[Row]:
-        return self._rows_for(width)
+    def height_for(self, width: int) -> int:
+        return len(self.paint(width, 0))
 
 
 class AlarmBanner(Pane):
     """Full width, inverse, until the operator says that it was read."""
 
-    def _rows_for(self, width: int) -> list[Row]:
+    def paint(self, width: int, height: int) -> list[Row]:
         alarms = views.open_alarms(self.station_app.state)
         if not alarms:
             return []
@@ -90,9 +86,5 @@ class AlarmBanner(Pane):
         lines.append("Do not trust that name until you compared aloud.   F10 or Esc 1: I read this")
         return [[(pad(f" {line}", width), LOUD)] for line in lines]
 
-    def fit_height(self) -> None:
-        """Take as many rows as there is to say."""
-        self.set_height(len(self._rows_for(max(self.app.size.width, 40))))
-
-    def paint(self, width: int, height: int) -> list[Row]:
-        return self._rows_for(width)
+    def height_for(self, width: int) -> int:
+        return len(self.paint(width, 0))

@@ -1,22 +1,19 @@
-"""A region of the screen that draws itself in rows and sends only what changed.
+"""A region of the screen that draws itself in rows.
 
-A serial line carries 960 characters a second, so a pane compares what it draws with what stands
-there and repaints the columns that differ.  Everything is drawn by `paint`, borders too, so that
-no glyph reaches the screen that we did not choose.
+Everything is drawn here, frames too, so that no glyph reaches the screen that we did not choose.
+What stays out: where a region stands (`main_screen.py`) and how rows reach the terminal
+(`canvas.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
-from typing import TYPE_CHECKING, TypeAlias, cast
+from itertools import chain, islice, repeat
+from typing import TYPE_CHECKING, TypeAlias
 
-from rich.cells import get_character_cell_size
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Region, Size
 from textual.strip import Strip
-from textual.widget import Widget
 
 from appliance.tui.look import BOLD, FRAME, PLAIN
 from appliance.tui.text import cells, fit
@@ -67,98 +64,49 @@ def floor(width: int) -> Row:
     return [("└" + "─" * (width - 2) + "┘", FRAME)]
 
 
-def _columns(line: Strip) -> list[tuple[str, Style | None]]:
-    out: list[tuple[str, Style | None]] = []
-    for segment in line:
-        for char in segment.text:
-            size = get_character_cell_size(char)
-            if size == 0 and out:
-                out[-1] = (out[-1][0] + char, segment.style)
-            out.extend(((char, segment.style), ("", None))[:size])
-    return out
-
-
-def changed_span(old: Strip, new: Strip) -> tuple[int, int] | None:
-    """Return the columns, from and to, in which two rows of one width differ."""
-    if old == new:
-        return None
-    before, after = _columns(old), _columns(new)
-    if len(before) != len(after):
-        return 0, max(len(before), len(after))
-    differ = [at for at, (one, two) in enumerate(zip(before, after, strict=True)) if one != two]
-    if not differ:
-        return None
-    start, end = differ[0], differ[-1] + 1
-    # Wide characters take a second, empty column that belongs to them.
-    while start > 0 and "" in (before[start][0], after[start][0]):
-        start -= 1
-    while end < len(after) and "" in (before[end][0], after[end][0]):
-        end += 1
-    return start, end
-
-
-class Pane(Widget):
-    """Base of all regions."""
-
-    DEFAULT_CSS = "Pane { width: 100%; height: 1; }"
-    can_focus = False
+class Pane:
+    """Base of all regions and dialogs."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._rows: list[Strip] = []
-        self._rows_size = Size(0, 0)
-        self.rows_taken = 0
-        """As `set_height` said last."""
+        self.rows: list[Strip] = []
+        """As drawn last."""
+        self._app: FencewireApp | None = None
+
+    def attach(self, app: FencewireApp) -> None:
+        """Learn whose region this is."""
+        self._app = app
 
     @property
     def station_app(self) -> FencewireApp:
-        """The application, by its own type."""
-        return cast("FencewireApp", self.app)
+        """The application."""
+        if self._app is None:
+            raise RuntimeError(f"{type(self).__name__} is not attached")
+        return self._app
+
+    @property
+    def width(self) -> int:
+        """Columns, as drawn last."""
+        return self.rows[0].cell_length if self.rows else 0
+
+    @property
+    def height(self) -> int:
+        """Rows, as drawn last."""
+        return len(self.rows)
+
+    def height_for(self, width: int) -> int:
+        """Return how many rows are wanted; for regions that are not given theirs."""
+        return 1
 
     def paint(self, width: int, height: int) -> Iterable[Row]:
         """Return what stands here now, from the top; missing rows are blank."""
         raise NotImplementedError
 
-    def _painted(self) -> list[Strip]:
-        width, height = self.size
-        if not width or not height:
-            return []
-        rows: list[Strip] = []
-        for row in chain(self.paint(width, height), ([] for _ in range(height))):
-            if len(rows) == height:
-                break
-            rows.append(strip(row, width))
-        return rows
-
-    def repaint(self) -> None:
-        """Draw anew and send what changed."""
-        old, old_size = self._rows, self._rows_size
-        self._rows, self._rows_size = self._painted(), self.size
-        if old_size != self.size:
-            self.refresh()
-            return
-        regions = [
-            Region(span[0], y, span[1] - span[0], 1)
-            for y, (before, after) in enumerate(zip(old, self._rows, strict=True))
-            if (span := changed_span(before, after)) is not None
-        ]
-        if regions:
-            self.refresh(*regions)
-
-    def render_line(self, y: int) -> Strip:
-        """Return one row (textual's line API), drawn anew where the size has changed."""
-        if self._rows_size != self.size:
-            self._rows, self._rows_size = self._painted(), self.size
-        return self._rows[y] if y < len(self._rows) else Strip.blank(self.size.width)
+    def draw(self, width: int, height: int) -> list[Strip]:
+        """Return exactly so many rows of exactly so many columns."""
+        painted = islice(chain(self.paint(width, height), repeat(())), max(height, 0))
+        self.rows = [strip(row, width) for row in painted]
+        return self.rows
 
     def get_text(self) -> str:
         """Return the characters that stand here, for tests."""
-        return "\n".join(row.text.rstrip() for row in self._rows)
-
-    def set_height(self, rows: int) -> None:
-        """Take this many rows; none hides the pane."""
-        self.rows_taken = rows
-        if self.display != (rows > 0):
-            self.display = rows > 0
-        if rows and (self.styles.height is None or self.styles.height.value != rows):
-            self.styles.height = rows
+        return "\n".join(row.text.rstrip() for row in self.rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from appliance.tui import views
-from appliance.tui.dialogs import Item, ListDialog, PageDialog, PromptDialog, paragraphs
+from appliance.tui.dialogs import Area, Item, ListDialog, PageDialog, PromptDialog, paragraphs
 from appliance.tui.editor import filled
 from appliance.tui.keybar import Hint
 from appliance.tui.look import BAD, BOLD, PLAIN
@@ -15,6 +15,15 @@ from appliance.tui.wording import name, number
 
 class MenuDialog(ListDialog):
     """What can be done now."""
+
+    def opened(self) -> None:
+        """Begin at hanging up, also where an alarm waits above it: Esc and Enter end a call."""
+        state = self.station_app.state
+        if views.running(state) is not None and views.open_alarms(state):
+            self.chosen = 1
+
+    def wanted_width(self, area: Area) -> int:
+        return min(area.width - 4, 60)
 
     def heading(self) -> str:
         call = views.running(self.station_app.state)
@@ -75,6 +84,9 @@ class MoreDialog(ListDialog):
 
     title = "More"
 
+    def wanted_width(self, area: Area) -> int:
+        return min(area.width - 4, 60)
+
     def items(self) -> list[Item]:
         app = self.station_app
         status = app.state.status
@@ -98,16 +110,11 @@ class NamePrompt(PromptDialog):
     question = "What should others see as the name of this station? Up to 40 characters."
     enter_label = "take this name"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._filled = False
-
-    def on_mount(self) -> None:
+    def opened(self) -> None:
         """Begin with the name as it is, unless it was only a default."""
         status = self.station_app.state.status
         if status is not None and not status.name_is_default:
             self.editor = filled(status.name)
-            self.repaint()
 
     def accept(self, text: str) -> None:
         self.station_app.operator.rename(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.tui.dialogs import Area, Dialog
+from appliance.tui.dialogs import Area, Box, Dialog
 from appliance.tui.keybar import Hint
 from appliance.tui.pane import Row
 
@@ -13,8 +13,8 @@ class ReadingBar(Dialog):
     def body(self, width: int) -> list[Row]:
         return []
 
-    def place(self, area: Area) -> None:
-        self.set_height(0)
+    def place(self, area: Area) -> Box:
+        return Box(0, area.top, 0, 0)
 
     def hints(self) -> list[Hint]:
         return [Hint("Up", "older"), Hint("Down", "newer"), Hint("Esc", "back to writing")]

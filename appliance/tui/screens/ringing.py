@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import Final
 
 from rich.style import Style
-from textual.geometry import Offset
 
 from appliance.api.schema import CallInfo
 from appliance.tui import views
 from appliance.tui.bigtext import big, can_be_big
-from appliance.tui.dialogs import Area, Dialog, Item, ListDialog, paragraphs
+from appliance.tui.dialogs import Area, Box, Dialog, Item, ListDialog, paragraphs
 from appliance.tui.keybar import Hint
 from appliance.tui.look import INVERSE, LOUD, PLAIN
 from appliance.tui.pane import Row
@@ -64,17 +63,17 @@ class RingingDialog(Dialog):
         self._since_s: float | None = None
         self._key_s: float | None = None
 
-    def on_mount(self) -> None:
+    def opened(self) -> None:
         """Note since when it is in sight."""
         self._since_s = self.station_app.now_s()
 
-    def place(self, area: Area) -> None:
-        self.settle(Offset(0, area.top), area.width, area.height)
+    def place(self, area: Area) -> Box:
+        return Box(0, area.top, area.width, area.height)
 
     def blink(self) -> None:
         """Once a second: only the name, so that a slow line keeps up."""
         self._lit = not self._lit
-        self.repaint()
+        self.station_app.redraw()
 
     def body(self, width: int) -> list[Row]:
         return []

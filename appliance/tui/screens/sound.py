@@ -29,7 +29,7 @@ class SoundDialog(ListDialog):
         self._settings: SoundSettings | None = None
         self._result = ""
 
-    def on_mount(self) -> None:
+    def opened(self) -> None:
         """Ask which devices there are."""
         self.station_app.start(self._load())
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from appliance.api.schema import Verification
 from appliance.tui import views
+from appliance.tui.bigtext import big, big_width, can_be_big
 from appliance.tui.dialogs import Item, ListDialog, PromptDialog, paragraphs
 from appliance.tui.look import BOLD, LOUD, PLAIN
 from appliance.tui.pane import Row
 from appliance.tui.wording import digits, verification_state
 
 _EARLIER = 4
+
+
+def _big_digits(six: str, width: int) -> list[Row]:
+    wide = f"{six[:3]} {six[3:]}"
+    if not can_be_big(wide) or big_width(wide) + 4 > width:
+        return [[("      ", PLAIN), (f"  {digits(six)}  ", LOUD)]]
+    return [[("    ", PLAIN), (line, BOLD)] for line in big(wide)]
 
 
 class VerifyDialog(ListDialog):
@@ -22,7 +30,7 @@ class VerifyDialog(ListDialog):
         self._chosen_by_hand = False
         self.title = "Verify"
 
-    def on_mount(self) -> None:
+    def opened(self) -> None:
         """Begin a comparison where there is a session and none runs."""
         state = self.station_app.state
         station = state.stations.get(self._station)
@@ -67,7 +75,7 @@ class VerifyDialog(ListDialog):
             rows = [
                 *paragraphs(text, width),
                 [],
-                [("      ", PLAIN), (f"  {digits(compared[0])}  ", LOUD)],
+                *_big_digits(compared[0], width),
                 [],
                 *paragraphs("Read them to each other. Do not send them as a message.", width),
             ]
