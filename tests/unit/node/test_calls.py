@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from call_world import World
+from call_world import DELAY_S, World
 
 from appliance.model.call import CallState, EndReason
 from appliance.model.identity import Address
@@ -154,6 +154,9 @@ def test_both_dial_each_other_at_once(lead_s: float, lower_first: bool) -> None:
     assert not a.calls.history
     assert not b.calls.history
     assert (a.tone, b.tone) == (None, None)
+    if lead_s < DELAY_S:  # both INVITEs were under way: that of the lower id is taken
+        assert any(data.startswith(b"SIP/2.0 200 OK") for _, data in b.sip)
+        assert any(data.startswith(b"SIP/2.0 491 ") for _, data in a.sip)
     b.hangup()
     world.run(2)
     world.check_quiet()
@@ -200,7 +203,10 @@ def test_a_lost_session_without_sound_ends_a_call() -> None:
 
 @pytest.mark.parametrize("moment_s", [0.0, 0.005, 0.015, 0.1])
 @pytest.mark.parametrize("away_s", [0.0, 3.0])
-def test_a_session_lost_while_dialling_is_made_good(moment_s: float, away_s: float) -> None:
+@pytest.mark.parametrize("path", [1, 2])
+def test_a_session_lost_while_dialling_is_made_good(
+    moment_s: float, away_s: float, path: int
+) -> None:
     world = World()
     a, b = world.nodes
     world.connect(a, b)
@@ -208,11 +214,12 @@ def test_a_session_lost_while_dialling_is_made_good(moment_s: float, away_s: flo
     world.run(moment_s)
     world.cut(a, b)
     world.run(away_s)
-    world.connect(a, b)
+    world.connect(a, b, path=path)
     world.run(1)
     b.answer()
-    world.run(1)
+    world.run(2)
     assert (a.state, b.state) == (CallState.TALKING, CallState.TALKING)
+    assert all(world.hears(n, s.start) for n in (a, b) for s in n.streams.values() if s.start)
 
 
 @pytest.mark.parametrize("moment_s", [0.0, 0.005, 0.015, 0.025])

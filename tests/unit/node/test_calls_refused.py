@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from call_world import World
+from sipmessage import Request
 
 from appliance.model.call import CallState, EndReason
-from appliance.protocol.sip.message import redact
+from appliance.protocol.sip.message import new_response, redact
+from appliance.protocol.sip.reader import read_message
 
 
 def _invite(world: World) -> bytes:
@@ -70,6 +72,22 @@ def test_somebody_else_cannot_touch_a_call() -> None:
     b.pump()
     assert b.sip[-1][1].startswith(b"SIP/2.0 481 ")
     assert b.state is CallState.TALKING
+
+
+def test_a_peer_that_says_that_we_dialled_each_other_is_dialled_again() -> None:
+    world = World()
+    a, b = world.nodes
+    world.connect(a, b)
+    a.place(b)
+    world.run(0.005)
+    invite = read_message(a.sip[-1][1])
+    assert isinstance(invite, Request)
+    a.calls.sip_received(b.id, bytes(new_response(invite, 491, to_tag="x")), now=world.now)
+    a.pump()
+    assert a.state is CallState.DIALLING
+    world.run(6)
+    invites = {data for _, data in a.sip if data.startswith(b"INVITE ")}
+    assert len(invites) == 2
 
 
 def test_a_flood_of_calls_stays_small() -> None:

@@ -1,0 +1,104 @@
+"""One stream's keys, ports and descriptions."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from appliance.model.media import MediaCommand, OpenStream, StartStream, StopStream
+from appliance.node.call_media import MAX_OPENING, CallMedia, NoSharedSoundError
+from appliance.protocol.sip.sdes import PREFERRED, Suite
+from appliance.protocol.sip.sdp import read_description
+
+
+class End:
+    """One side, with what it asked of the voice process."""
+
+    def __init__(self, seed: int, suites: tuple[Suite, ...] = PREFERRED) -> None:
+        self.commands: list[MediaCommand] = []
+        self.media = CallMedia(
+            "s",
+            random_bytes=random.Random(seed).randbytes,
+            suites=suites,
+            emit=self.commands.append,
+        )
+
+    def opened(self, port: int = 5000) -> End:
+        self.media.open("fe80::1%eth0")
+        self.media.opened(port)
+        return self
+
+    @property
+    def start(self) -> StartStream:
+        command = self.commands[-1]
+        assert isinstance(command, StartStream)
+        return command
+
+
+@pytest.mark.parametrize("first", PREFERRED)
+def test_offer_and_answer_agree(first: Suite) -> None:
+    caller, callee = End(1).opened(5000), End(2, (first,)).opened(6000)
+    caller.media.take_answer(callee.media.answer(caller.media.offer(), "fe80::a"), "fe80::b")
+    assert (caller.start.send_key, caller.start.receive_key) == (
+        callee.start.receive_key,
+        callee.start.send_key,
+    )
+    assert caller.start.crypto_suite == callee.start.crypto_suite == first
+    assert (caller.start.remote_host, caller.start.remote_port) == ("fe80::b", 6000)
+    assert (callee.start.remote_host, callee.start.remote_port) == ("fe80::a", 5000)
+
+
+def test_every_offer_and_every_suite_has_its_own_key() -> None:
+    media = End(1).opened().media
+    keys = set()
+    for _ in range(3):
+        description = read_description(media.offer())
+        assert description is not None
+        assert b"%" not in bytes(description)
+        keys |= {crypto.key.value for crypto in description.voice.crypto}
+    assert len(keys) == 3 * len(PREFERRED)
+
+
+def test_our_own_key_is_never_taken_for_theirs() -> None:
+    caller = End(1).opened()
+    with pytest.raises(NoSharedSoundError, match="own key"):
+        caller.media.take_answer(caller.media.offer(), "fe80::b")
+    assert not any(isinstance(command, StartStream) for command in caller.commands)
+
+
+def test_an_answer_with_a_suite_of_its_own() -> None:
+    caller = End(1, (Suite.AEAD_AES_128_GCM,)).opened()
+    other = End(2, (Suite.AES_CM_128_HMAC_SHA1_80,)).opened()
+    caller.media.offer()
+    with pytest.raises(NoSharedSoundError, match="not offered"):
+        caller.media.take_answer(other.media.offer(), "fe80::b")
+    with pytest.raises(NoSharedSoundError, match="no suite"):
+        caller.media.answer(other.media.offer(), "fe80::b")
+
+
+def test_sockets_come_in_the_order_in_which_they_were_asked_for() -> None:
+    end = End(1)
+    for host in ("fe80::1", "fe80::1", "fe80::2"):
+        end.media.open(host)
+    assert end.commands == [OpenStream("s", "fe80::1"), OpenStream("s", "fe80::2")]
+    end.media.opened(5000)
+    assert end.media.is_open("fe80::1")
+    end.media.opened(5002)
+    assert end.media.is_open("fe80::2")
+    assert b"m=audio 5002 " in end.media.offer()
+    assert end.media.opened(5004), "a socket that nobody has described yet"
+    for number in range(10):
+        end.media.open(f"fe80::{number}")
+    assert len(end.commands) == 2 + MAX_OPENING
+
+
+def test_a_stream_is_stopped_once_and_only_if_there_is_one() -> None:
+    end = End(1)
+    end.media.close()
+    assert end.commands == []
+    end.opened().media.close()
+    end.media.close()
+    assert end.commands[1:] == [StopStream("s")]
+    with pytest.raises(RuntimeError, match="socket"):
+        end.media.offer()
