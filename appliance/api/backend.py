@@ -125,4 +125,4 @@ class Backend(Protocol):
         """Look at sound, multicast, privileges, clock, disk and ports."""
 
     def events(self, cursor: str | None) -> AsyncIterator[Event]:
-        """Yield what happens from `cursor` (None: now) on; a ``reset`` first where that is gone."""
+        """Yield what happens after `cursor`; a ``reset`` first where that is gone, or None."""

@@ -46,7 +46,10 @@ class EventLog:
         return self._cursor(self._count)
 
     def publish(self, kind: EventType, data: object = None) -> None:
-        """Add an event with a dataclass of `schema` as it is now (see `EventType`), or nothing."""
+        """Add an event with a dataclass of `schema` as it is now (see `EventType`), or nothing.
+
+        A ``status`` without data is filled in by the server when it leaves.
+        """
         body = to_json(data) if data is not None else {}
         if not isinstance(body, dict):
             raise TypeError(f"an event holds an object, not {type(data).__name__}")

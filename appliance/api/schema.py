@@ -362,7 +362,8 @@ EventType: TypeAlias = Literal[
 ]
 """What the `data` of an event is: ``status``: Status; ``station``: Station; ``message``: Message
 (new, or in a new state); ``call``: CallInfo; ``verification``: Verification; ``links``: empty, ask
-again; ``alarm``: Problem; ``reset``: empty: events were missed, so load everything anew."""
+again; ``alarm``: Problem; ``reset``: empty: load everything anew, since events were missed or a
+client has just begun to follow."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import socket
 import stat
 import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, cast
@@ -29,7 +29,7 @@ from appliance.api.backend import ApiError, Backend
 from appliance.api.jsonable import to_json
 from appliance.api.peercred import may_use
 from appliance.api.routes import EVENTS, ROUTES, Action
-from appliance.api.schema import ErrorBody
+from appliance.api.schema import ErrorBody, Event
 from appliance.api.streams import EventStreams
 
 log = logging.getLogger(__name__)
@@ -103,6 +103,7 @@ class ApiServer:
         self._limits = limits or Limits()
         self._streams = EventStreams(
             backend.events,
+            self._complete,
             most=self._limits.streams,
             write_s=self._limits.write_s,
             keep_alive_s=self._limits.keep_alive_s,
@@ -188,6 +189,14 @@ class ApiServer:
             listening.close()
             raise
         return listening
+
+    def _complete(self, event: Event) -> Event:
+        """Fill in a ``status`` without data: what counts is how we are when it leaves."""
+        if event.type != "status" or event.data:
+            return event
+        data = to_json(self._backend.status())
+        assert isinstance(data, dict)
+        return replace(event, data=data)
 
     def _gate(self) -> asyncio.Protocol:
         return _Gate(self)

@@ -40,12 +40,14 @@ class EventStreams:
     def __init__(
         self,
         events: Callable[[str | None], AsyncIterator[Event]],
+        complete: Callable[[Event], Event],
         *,
         most: int,
         write_s: float,
         keep_alive_s: float,
     ) -> None:
         self._events = events
+        self._complete = complete
         self._most = most
         self._write_s = write_s
         self._keep_alive_s = keep_alive_s
@@ -162,7 +164,9 @@ class EventStreams:
                 upcoming = upcoming or asyncio.ensure_future(anext(events))
                 await asyncio.wait({upcoming}, timeout=self._keep_alive_s if alive else None)
                 if upcoming.done():
-                    line = json.dumps(to_json(upcoming.result()), ensure_ascii=False)
+                    line = json.dumps(
+                        to_json(self._complete(upcoming.result())), ensure_ascii=False
+                    )
                     upcoming = None
                     async with asyncio.timeout(self._write_s):
                         await send(line)

@@ -233,10 +233,19 @@ def _starting(commands: _Commands, *, with_village: bool) -> None:
     )
     run.add_argument("--state", metavar="DIR", help="where keys and messages are kept")
     run.add_argument(
-        "--port", type=_port, default=DEFAULT_PORT, help="for other stations (%(default)s)"
+        "--port",
+        type=_port,
+        help=f"for other stations ({DEFAULT_PORT}, or any free one where that is taken)",
     )
     run.add_argument(
         "--bind", metavar="ADDRESS", action="append", default=[], help="only there; may be repeated"
+    )
+    run.add_argument(
+        "--interface",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="look for stations only there; may be repeated",
     )
     run.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     run.add_argument("--log-file", metavar="FILE", help="log to this instead of standard error")

@@ -26,14 +26,21 @@ def run(args: argparse.Namespace) -> int:
     """Be the daemon, until it is told to stop."""
     from appliance.daemon.main import run_daemon
 
-    state = Path(args.state).absolute() if args.state else default_state_dir()
     if args.log_file:
-        _log_to(Path(args.log_file), args.log_level)
+        try:
+            _log_to(Path(args.log_file), args.log_level)
+        except OSError as error:
+            sys.stderr.write(
+                f"The log can't be written to {args.log_file}: {error.strerror}."
+                " Choose another file with --log-file.\n"
+            )
+            return exits.FAILED
     return run_daemon(
-        state=state,
+        state=Path(args.state).absolute() if args.state else default_state_dir(),
         api=api_path(args) or daemon_api_path(),
         port=args.port,
         bind=tuple(args.bind),
+        interfaces=tuple(args.interface),
         log_level=args.log_level,
     )
 

@@ -92,6 +92,8 @@ async def test_an_event_holds_its_shape(client: Client, backend: MemoryBackend) 
         data = event_data(await anext(events))
         assert isinstance(data, Message)
         assert data == stored
+        backend.log.publish("status")
+        assert event_data(await anext(events)) == backend.status()
 
 
 async def test_a_follower_sees_the_daemon_go_and_come_back(
