@@ -12,7 +12,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import aiohttp
 
@@ -77,10 +77,9 @@ def _host_text(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
     return host
 
 
-def path_of(transport: asyncio.BaseTransport) -> Path:
-    """Read the two ends of a connection."""
-    remote = transport.get_extra_info("peername")
-    local = transport.get_extra_info("sockname")
+def path_of(extra_info: Callable[[str], Any]) -> Path:
+    """Read the two ends of a connection from its `get_extra_info`."""
+    remote, local = extra_info("peername"), extra_info("sockname")
     return Path(_host_text(local), _host_text(remote), remote[1])
 
 

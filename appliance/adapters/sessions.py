@@ -265,7 +265,7 @@ class Sessions:
             session = Session(
                 response,
                 proved,
-                path_of(request.transport),
+                path_of(request.transport.get_extra_info),
                 outgoing=False,
                 certificate_digest=None,
                 on_message=self._hooks.on_message,
@@ -363,7 +363,7 @@ class Sessions:
             proved = caller.finish(await _receive(web_socket, MAX_BEFORE_PROOF))
             sock = web_socket.get_extra_info("socket")
             tune(sock)
-            path = path_of(_Transport(web_socket))
+            path = path_of(web_socket.get_extra_info)
         except BaseException:
             with contextlib.suppress(asyncio.CancelledError):
                 await web_socket.close()
@@ -388,17 +388,6 @@ class Sessions:
         finally:
             self._open.discard(session)
             self._hooks.on_close(session, reason)
-
-
-class _Transport(asyncio.BaseTransport):
-    """Shows a client WebSocket's addresses as a transport does."""
-
-    def __init__(self, web_socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
-        super().__init__()
-        self._web_socket = web_socket
-
-    def get_extra_info(self, name: str, default: object = None) -> object:
-        return self._web_socket.get_extra_info(name, default)
 
 
 async def _receive(web_socket: WebSocket, budget: int) -> bytes:

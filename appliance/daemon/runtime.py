@@ -7,7 +7,6 @@ at a time on the event loop; effects are carried out in the order in which the s
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections.abc import Callable, Coroutine, Iterable
@@ -16,22 +15,16 @@ from typing import Any, Final, Protocol
 
 from appliance.adapters.links import LinkSnapshot, LinkWatch
 from appliance.adapters.mdns import Mdns
-from appliance.adapters.media_client import MediaClient, MediaUnavailableError
 from appliance.adapters.session import Session
 from appliance.adapters.sessions import DialError, Hooks, Sessions
 from appliance.adapters.store import Store
+from appliance.daemon.dialling import dial_any
+from appliance.daemon.sound import Sound
 from appliance.daemon.timekeeper import AWAKE_VALUE, Timekeeper
 from appliance.model.call import Call
 from appliance.model.identity import StationId
 from appliance.model.media import (
-    DeviceList,
-    Levels,
-    MediaCommand,
     MediaEvent,
-    MediaReady,
-    OpenStream,
-    SoundProblem,
-    StreamFailed,
     StreamStats,
 )
 from appliance.node.call_effects import CallChanged, Media, NeedSession, SendSip
@@ -53,13 +46,8 @@ from appliance.protocol.hello import VERSIONS
 
 log = logging.getLogger(__name__)
 
-STAGGER_S: Final = 0.25
-"""Between two candidates of one dial (RFC 8305 section 5)."""
-
 KEEP_AWAKE_EVERY_S: Final = 60.0
 """How often the time that this station has been awake is noted."""
-
-MAX_STATS: Final = 64
 
 
 class Watcher(Protocol):
@@ -119,9 +107,6 @@ class Runtime:
         self.snapshot = LinkSnapshot()
         """The network interfaces as they are now."""
 
-        self.stats: dict[str, StreamStats] = {}
-        """Latest figures by call."""
-
         self.discovering = False
         """Whether announcements are sent and heard."""
 
@@ -134,16 +119,17 @@ class Runtime:
                 on_refused=watcher.station_refused,
             )
         )
-        self.media = MediaClient(self._media_event)
+        self.sound = Sound(on_event=self._media_event, on_change=watcher.media_changed)
+        """The voice process."""
+
         self._mdns: Mdns | None = None
         self._handles: dict[int, Session] = {}
         self._numbers: dict[Session, int] = {}
         self._last_handle = 0
+        self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._dial_waiters: dict[int, asyncio.Future[DialResult]] = {}
-        self._media_waiters: list[tuple[type[MediaEvent], asyncio.Future[Any]]] = []
-        self._media_queue: asyncio.Queue[MediaCommand] = asyncio.Queue(256)
         self._loop = asyncio.get_running_loop()
 
     # -- Life
@@ -162,11 +148,12 @@ class Runtime:
             interfaces=interfaces,
         )
         self.spawn(self._discover(self._mdns))
-        self.spawn(self._run_media())
+        self.spawn(self.sound.run())
         self.spawn(self._keep_awake())
 
     async def stop(self) -> None:
         """Say goodbye to all, and leave the store complete."""
+        self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
         for call in self.station.calls.active:
@@ -179,7 +166,7 @@ class Runtime:
         if self._mdns is not None:
             await self._mdns.stop()
         await self.sessions.close()
-        await self.media.stop()
+        await self.sound.stop()
         self.store.submit(self._awake_operation(), lazy=True)
         await self.store.close()
 
@@ -217,6 +204,8 @@ class Runtime:
                     self._send(peer, Channel.SIP, data)
                 case Transact():
                     self._transact(effect)
+                case Dial() if self._stopping:
+                    pass
                 case Dial():
                     self.spawn(self._dial(effect))
                 case EndSession(handle, reason):
@@ -224,7 +213,7 @@ class Runtime:
                     if session is not None:
                         session.end(reason)
                 case Media(command):
-                    self._command_media(command)
+                    self.sound.command(command)
                 case CallChanged(call):
                     self._watcher.call_changed(call)
                 case NeedSession():
@@ -266,6 +255,8 @@ class Runtime:
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if self._stopping:
+            return
         at = self.station.next_wakeup(self.time.now())
         self._timer = self._loop.call_at(at, self._wakeup) if at is not None else None
 
@@ -309,46 +300,22 @@ class Runtime:
         return await waiters[0]
 
     async def _dial(self, effect: Dial) -> None:
-        tasks: list[asyncio.Task[Session]] = []
+        peer: StationId | None = None
         error: DialError | None = None
-        session: Session | None = None
-        waiting = list(effect.candidates)
-        running: set[asyncio.Task[Session]] = set()
         try:
-            while (waiting or running) and session is None:
-                if waiting:
-                    host, port = waiting.pop(0)
-                    task = asyncio.create_task(self.sessions.dial(host, port, effect.wanted))
-                    tasks.append(task)
-                    running.add(task)
-                done, running = await asyncio.wait(
-                    running,
-                    timeout=STAGGER_S if waiting else None,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                for task in done:
-                    failure = task.exception()
-                    if failure is None:
-                        session = task.result()
-                    elif isinstance(failure, DialError):
-                        error = failure
-                    else:
-                        raise failure
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            now = self.time.now().monotonic
-            waiter = self._dial_waiters.pop(effect.attempt, None)
-            if session is None:
-                log.debug("attempt %d failed: %s", effect.attempt, error)
-                self.carry_out(self.station.peers.dial_failed(effect.attempt, now))
-            else:
-                peer = session.proved.peer
-                self.carry_out(self.station.peers.dial_succeeded(effect.attempt, peer, now))
-            if waiter is not None and not waiter.done():
-                met = session.proved.peer if session is not None else None
-                waiter.set_result(DialResult(met, error))
+            session = await dial_any(self.sessions, effect.candidates, effect.wanted)
+            peer = session.proved.peer
+        except DialError as failure:
+            error = failure
+            log.debug("attempt %d failed: %s", effect.attempt, error)
+        now = self.time.now().monotonic
+        if peer is None:
+            self.carry_out(self.station.peers.dial_failed(effect.attempt, now))
+        else:
+            self.carry_out(self.station.peers.dial_succeeded(effect.attempt, peer, now))
+        waiter = self._dial_waiters.pop(effect.attempt, None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(DialResult(peer, error))
 
     # -- Sessions
 
@@ -388,59 +355,7 @@ class Runtime:
         peer = session.proved.peer
         self.carry_out(self.station.message_received(handle, peer, channel, data, self.time.now()))
 
-    # -- Sound
-
-    async def _run_media(self) -> None:
-        while True:
-            try:
-                await self.media.start()
-                break
-            except MediaUnavailableError as error:
-                log.warning("%s", error)
-                self._watcher.media_changed()
-                await asyncio.sleep(5.0)
-        self._watcher.media_changed()
-        while True:
-            command = await self._media_queue.get()
-            try:
-                await self.media.send(command)
-            except MediaUnavailableError as error:
-                if isinstance(command, OpenStream):
-                    self._media_event(
-                        StreamFailed(command.stream, SoundProblem.MEDIA_GONE, str(error))
-                    )
-
-    def _command_media(self, command: MediaCommand) -> None:
-        try:
-            self._media_queue.put_nowait(command)
-        except asyncio.QueueFull:
-            log.error("the voice process takes no commands")
-
     def _media_event(self, event: MediaEvent) -> None:
-        for kind, waiter in list(self._media_waiters):
-            if isinstance(event, kind) and not waiter.done():
-                waiter.set_result(event)
-                self._media_waiters.remove((kind, waiter))
         if isinstance(event, StreamStats):
-            self.stats[event.stream] = event
-            while len(self.stats) > MAX_STATS:
-                del self.stats[next(iter(self.stats))]
             self._watcher.call_measured(event)
-        if isinstance(event, MediaReady):
-            self._watcher.media_changed()
-        if not isinstance(event, DeviceList | Levels):
-            self.carry_out(self.station.media_event(event, self.time.now()))
-
-    async def ask_media(
-        self, command: MediaCommand, answer: type[MediaEvent], timeout_s: float
-    ) -> MediaEvent:
-        """Give a command and wait for its answer; raises MediaUnavailableError or TimeoutError."""
-        waiter: asyncio.Future[MediaEvent] = self._loop.create_future()
-        entry = (answer, waiter)
-        self._media_waiters.append(entry)
-        try:
-            await self.media.send(command)
-            return await asyncio.wait_for(waiter, timeout_s)
-        finally:
-            with contextlib.suppress(ValueError):
-                self._media_waiters.remove(entry)
+        self.carry_out(self.station.media_event(event, self.time.now()))

@@ -1,0 +1,213 @@
+"""Tells clients what happened: the station's changes as events of the local API.
+
+It also keeps what only clients want: unread counts, the list of problems, volumes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from appliance.api.event_log import EventLog
+from appliance.api.schema import Problem
+from appliance.daemon.runtime import Runtime
+from appliance.daemon.views import Views
+from appliance.model.call import Call, CallState
+from appliance.model.identity import StationId
+from appliance.model.media import StreamStats
+from appliance.node.directory import Trust
+from appliance.node.effects import (
+    AlarmRaised,
+    Change,
+    MessageChanged,
+    StationChanged,
+    VerificationChanged,
+)
+from appliance.node.ports import CountUnread, GetMessage, StoreError
+from appliance.node.verification import VerificationRefusedError
+
+DISK: Final = "disk"
+MEDIA: Final = "media"
+NO_LINK: Final = "no-network"
+MAX_PROBLEMS: Final = 16
+
+
+class Announcer:
+    """Publishes events.  `attach` comes before anything happens."""
+
+    def __init__(self, log: EventLog) -> None:
+        self.log = log
+        self.unread: dict[StationId | None, int] = {}
+        self.volumes: dict[str, int] = {}
+        """Loudness by call, where it was changed."""
+
+        self.problems: dict[str, Problem] = {}
+        """What is wrong now, by code."""
+
+        self._compared: set[str] = set()
+        self._messages: set[bytes] = set()
+        self._publishing: asyncio.Task[None] | None = None
+
+    def attach(self, runtime: Runtime, views: Views) -> None:
+        """Say whose changes these are."""
+        self._runtime = runtime
+        self._views = views
+
+    async def load(self) -> None:
+        """Read the unread counts."""
+        self._set_unread(await self._runtime.store.perform(CountUnread()))
+
+    # -- Watcher
+
+    def changed(self, change: Change) -> None:
+        """See `Watcher`."""
+        if isinstance(change, StationChanged):
+            self._station(change.station)
+        elif isinstance(change, MessageChanged):
+            self._messages.add(change.message)
+            if self._publishing is None:
+                self._publishing = self._runtime.spawn(self._publish_messages())
+        elif isinstance(change, VerificationChanged):
+            comparison = self._runtime.station.verifier.get(change.verification)
+            if comparison is not None:
+                self.log.publish("verification", self._views.verification(comparison))
+                for call in self._runtime.station.calls.active:
+                    if call.peer.station == comparison.station:
+                        self._publish_call(call)
+        elif isinstance(change, AlarmRaised):
+            self.raise_problem(Problem(change.code, change.text, change.fix), alarm=True)
+
+    def call_changed(self, call: Call) -> None:
+        """See `Watcher`."""
+        self._compare_in_call(call)
+        self._publish_call(call)
+        if call.state is CallState.ENDED:
+            self._compared.discard(call.id)
+            self.volumes.pop(call.id, None)
+
+    def call_measured(self, stats: StreamStats) -> None:
+        """See `Watcher`."""
+        for call in self._runtime.station.calls.active:
+            if call.id == stats.stream:
+                self._publish_call(call)
+
+    def links_changed(self) -> None:
+        """See `Watcher`."""
+        links = self._views.links()
+        if any(link.up and link.addresses for link in links if link.name != "lo"):
+            self.clear_problem(NO_LINK)
+        else:
+            self.raise_problem(
+                Problem(
+                    NO_LINK,
+                    "This board has no network.",
+                    "Plug in a cable or a radio.",
+                )
+            )
+        self.log.publish("links")
+
+    def store_failed(self, why: str) -> None:
+        """See `Watcher`."""
+        self.raise_problem(
+            Problem(DISK, why, "Nothing that was confirmed is lost; new messages can't be kept.")
+        )
+
+    def store_works(self) -> None:
+        """See `Watcher`."""
+        self.clear_problem(DISK)
+
+    def media_changed(self) -> None:
+        """See `Watcher`."""
+        if self._runtime.sound.ready is not None:
+            self.clear_problem(MEDIA)
+        else:
+            self.raise_problem(
+                Problem(
+                    MEDIA,
+                    "The sound of this machine does not work, so calls are not possible.",
+                    "Run: fencewire doctor",
+                )
+            )
+        self.log.publish("status")
+
+    def station_refused(self, host: str, code: str, text: str) -> None:
+        """See `Watcher`."""
+        if code in {"impostor", "relayed", "proof"}:
+            self.raise_problem(
+                Problem(
+                    f"refused-{host}",
+                    f"Somebody at {host} could not prove who it is: {text}.",
+                    "It was refused; nothing was sent to it.",
+                )
+            )
+
+    # -- Problems
+
+    def raise_problem(self, problem: Problem, *, alarm: bool = False) -> None:
+        """Note that something is wrong; told once until it is cleared."""
+        if self.problems.get(problem.code) == problem:
+            return
+        self.problems[problem.code] = problem
+        while len(self.problems) > MAX_PROBLEMS:
+            del self.problems[next(iter(self.problems))]
+        self.log.publish("alarm" if alarm else "status", problem if alarm else None)
+
+    def clear_problem(self, code: str) -> None:
+        """Note that something is right again."""
+        if self.problems.pop(code, None) is not None:
+            self.log.publish("status")
+
+    # -- Parts
+
+    def _station(self, station: StationId) -> None:
+        if station != self._runtime.station.id:
+            contact = self._runtime.station.directory.get(station)
+            self.log.publish("station", self._views.station(contact))
+
+    def _publish_call(self, call: Call) -> None:
+        volume = self.volumes.get(call.id, 100)
+        self.log.publish("call", self._views.call(call, volume_pct=volume))
+
+    async def _publish_messages(self) -> None:
+        try:
+            while self._messages:
+                wanted, self._messages = self._messages, set()
+                for message in wanted:
+                    stored = await self._runtime.store.perform(GetMessage(message))
+                    if stored is not None:
+                        self.log.publish("message", self._views.message(stored))
+                self._set_unread(await self._runtime.store.perform(CountUnread()))
+        except StoreError as error:
+            self.store_failed(str(error))
+        finally:
+            self._publishing = None
+
+    def _set_unread(self, counts: dict[StationId | None, int]) -> None:
+        changed = {
+            conversation
+            for conversation in counts.keys() | self.unread.keys()
+            if counts.get(conversation, 0) != self.unread.get(conversation, 0)
+        }
+        self.unread.clear()
+        self.unread.update(counts)
+        for conversation in changed:
+            if conversation is None:
+                self.log.publish("status")
+            else:
+                self._station(conversation)
+
+    def _compare_in_call(self, call: Call) -> None:
+        """In a call with somebody who is not verified the digits are shown by themselves."""
+        contact = self._runtime.station.directory.get(call.peer.station)
+        answered = call.state in {CallState.CONNECTING, CallState.TALKING}
+        if not answered or contact.trust is Trust.VERIFIED or call.id in self._compared:
+            return
+        self._compared.add(call.id)
+        # The caller begins, so that the two do not begin at once.
+        if call.outgoing and self._runtime.session_with(call.peer.station) is not None:
+            now = self._runtime.time.now().monotonic
+            try:
+                _, effects = self._runtime.station.verifier.begin(call.peer.station, now)
+            except VerificationRefusedError:
+                return
+            self._runtime.carry_out(effects)

@@ -1,0 +1,405 @@
+"""What clients may ask of the daemon (`api.backend.Backend`), answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Final, TypeVar
+
+import appliance
+from appliance.adapters.media_client import MediaUnavailableError
+from appliance.adapters.sessions import DEFAULT_PORT
+from appliance.api.backend import ApiError
+from appliance.api.schema import (
+    EVERYONE,
+    CallInfo,
+    Check,
+    Event,
+    Link,
+    MediaStatus,
+    Message,
+    MessagePage,
+    SoundSettings,
+    SoundTest,
+    Station,
+    Status,
+    Verification,
+    WallTime,
+)
+from appliance.api.schema import Precedence as PrecedenceName
+from appliance.daemon.announcer import Announcer
+from appliance.daemon.doctor import examine
+from appliance.daemon.lookup import Lookup, call_error, check_files, sentence, store_error
+from appliance.daemon.runtime import Runtime
+from appliance.daemon.settings import Settings
+from appliance.daemon.views import PRECEDENCES, Views, sort_key
+from appliance.model.call import Call
+from appliance.model.identity import IdentityError, StationId
+from appliance.model.media import (
+    ChooseDevices,
+    DeviceList,
+    Levels,
+    ListDevices,
+    TestLevels,
+)
+from appliance.model.record import Precedence
+from appliance.node.calls import CallError
+from appliance.node.mailbox import Draft, MessageRefusedError
+from appliance.node.ports import (
+    GetMessage,
+    GetMessages,
+    GetValue,
+    SetValue,
+    StoredMessage,
+)
+from appliance.node.verification import VerificationRefusedError
+
+MAX_DRAFT_CHARS: Final = 16_000
+MEDIA_ANSWER_S: Final = 5.0
+
+_FIX: Final = {
+    "version": "Update the older of the two boards.",
+    "full": "Try again when others have left.",
+    "refused": "Look at the other station's log.",
+}
+
+R = TypeVar("R")
+
+
+class DaemonBackend:
+    """The daemon, as its clients see it."""
+
+    def __init__(self, runtime: Runtime, announcer: Announcer, settings: Settings) -> None:
+        self._runtime = runtime
+        self._station = runtime.station
+        self._announcer = announcer
+        self._settings = settings
+        self._lookup = Lookup(runtime)
+        self.views = Views(runtime, announcer.unread)
+        announcer.attach(runtime, self.views)
+
+    # -- Ourselves and others
+
+    def status(self) -> Status:
+        """See `Backend`."""
+        runtime, sid = self._runtime, self._station.id
+        now = runtime.time.now()
+        ready = runtime.sound.ready
+        media = (
+            MediaStatus(True, ready.realtime, ready.opus)
+            if ready is not None
+            else MediaStatus(False, False, "The voice process does not run.")
+        )
+        return Status(
+            version=appliance.__version__,
+            id=sid.text,
+            spoken_id=sid.spoken,
+            tag=sid.tag,
+            name=self._station.name,
+            name_is_default=self._station.name == sid.default_name,
+            number=sid.number(),
+            address=str(sid.address),
+            boot=self._settings.boot.hex(),
+            uptime_s=now.uptime_s,
+            port=runtime.sessions.port,
+            reach=len(self._station.peers.sessions()),
+            unread=sum(self._announcer.unread.values()),
+            clock=WallTime(now.moment.wall_ms, now.moment.sure),
+            media=media,
+            problems=tuple(self._announcer.problems.values()),
+        )
+
+    async def set_name(self, name: str) -> Status:
+        """See `Backend`."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            effects = self._station.set_name(
+                name,
+                self._runtime.time.now(),
+                done=lambda: done.set_result(None),
+                failed=lambda why: done.set_exception(store_error(why)),
+            )
+        except IdentityError as error:
+            raise ApiError(422, "bad-name", f"{sentence(error)}.", "Choose another name.") from None
+        self._runtime.carry_out(effects)
+        await done
+        self._announcer.log.publish("status", self.status())
+        return self.status()
+
+    def stations(self) -> tuple[Station, ...]:
+        """See `Backend`."""
+        found = [self.views.station(contact) for contact in self._station.directory.all()]
+        return tuple(sorted(found, key=sort_key))
+
+    def station(self, station: str) -> Station:
+        """See `Backend`."""
+        return self.views.station(self._station.directory.get(self._lookup.find(station)))
+
+    async def add_peer(self, host: str, port: int | None, timeout_s: float) -> Station:
+        """See `Backend`."""
+        port = DEFAULT_PORT if port is None else port
+        before = {info.peer for info in self._station.peers.sessions()}
+        try:
+            async with asyncio.timeout(timeout_s):
+                result = await self._runtime.dial_address(host, port)
+        except TimeoutError:
+            raise ApiError(
+                504,
+                "timeout",
+                f"{host} did not answer on port {port}.",
+                "Is Fencewire running there? It will be tried again by itself.",
+            ) from None
+        await self._settings.keep_addresses(self._station.peers.addresses())
+        if result.peer is not None and result.peer != self._station.id:
+            return self.views.station(self._station.directory.get(result.peer))
+        if result.peer is not None:
+            raise ApiError(409, "self", "That is this station.", "Give the address of another.")
+        if result.error is None and len(before) == 1:
+            return self.views.station(self._station.directory.get(next(iter(before))))
+        code = result.error.code if result.error is not None else "unreachable"
+        text = f"No session with {host}: {result.error or 'an attempt is under way'}."
+        raise ApiError(502, code, text, _FIX.get(code, "It will be tried again by itself."))
+
+    def links(self) -> tuple[Link, ...]:
+        """See `Backend`."""
+        return self.views.links()
+
+    async def doctor(self) -> tuple[Check, ...]:
+        """See `Backend`."""
+        return await examine(self._runtime, self._settings.directory)
+
+    def events(self, cursor: str | None) -> AsyncIterator[Event]:
+        """See `Backend`."""
+        return self._announcer.log.follow(cursor)
+
+    # -- Messages
+
+    async def send_message(
+        self, to: str, text: str, *, line: str, precedence: PrecedenceName, lifetime_s: int | None
+    ) -> Message:
+        """See `Backend`."""
+        address = None if to == EVERYONE else self._lookup.address(to, line)
+        draft = Draft(
+            to=address,
+            text=text,
+            precedence=Precedence(PRECEDENCES.index(precedence)),
+            lifetime_s=lifetime_s or 0,
+        )
+        stored: asyncio.Future[StoredMessage] = asyncio.get_running_loop().create_future()
+        try:
+            effects = self._station.write(
+                draft,
+                self._runtime.time.now(),
+                done=stored.set_result,
+                failed=lambda why: stored.set_exception(store_error(why)),
+            )
+        except MessageRefusedError as error:
+            status = 413 if error.code == "too-long" else 422
+            raise ApiError(status, error.code, str(error), error.fix) from None
+        self._runtime.carry_out(effects)
+        return self.views.message(await stored)
+
+    async def message(self, message: str) -> Message:
+        """See `Backend`."""
+        try:
+            found = await self._lookup.perform(GetMessage(bytes.fromhex(message)))
+        except ValueError:
+            found = None
+        if found is None:
+            raise ApiError(404, "unknown-message", "There is no such message.")
+        return self.views.message(found)
+
+    async def messages(
+        self, conversation: str | None, *, before: int | None, limit: int
+    ) -> MessagePage:
+        """See `Backend`."""
+        with_whom = self._lookup.conversation(conversation) if conversation is not None else None
+        query = GetMessages(with_whom, conversation is None, before, limit + 1)
+        found = await self._lookup.perform(query)
+        page = tuple(self.views.message(stored) for stored in found[-limit:])
+        return MessagePage(page, more=len(found) > limit)
+
+    async def mark_read(self, conversation: str, *, up_to: int) -> int:
+        """See `Backend`."""
+        marked: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        now = self._runtime.time.now()
+        effects = self._station.mailbox.mark_read(
+            self._lookup.conversation(conversation),
+            up_to,
+            now.moment,
+            uptime_s=now.uptime_s,
+            done=marked.set_result,
+            failed=lambda why: marked.set_exception(store_error(why)),
+        )
+        self._runtime.carry_out(effects)
+        return await marked
+
+    async def draft(self, conversation: str) -> str:
+        """See `Backend`."""
+        data = await self._lookup.perform(GetValue(self._draft_name(conversation)))
+        return data.decode() if data is not None else ""
+
+    async def set_draft(self, conversation: str, text: str) -> None:
+        """See `Backend`."""
+        if len(text) > MAX_DRAFT_CHARS:
+            raise ApiError(413, "too-long", f"A draft has at most {MAX_DRAFT_CHARS} characters.")
+        data = text.encode(errors="replace") if text else None
+        await self._lookup.perform(SetValue(self._draft_name(conversation), data))
+
+    def _draft_name(self, conversation: str) -> str:
+        station = self._lookup.conversation(conversation)
+        return f"draft/{station.text if station is not None else EVERYONE}"
+
+    # -- Calls
+
+    def calls(self) -> tuple[CallInfo, ...]:
+        """See `Backend`."""
+        calls = self._station.calls
+        return tuple(self._call(call) for call in (*calls.active, *reversed(calls.history)))
+
+    async def place_call(
+        self, to: str, *, line: str, play: str | None, record: str | None
+    ) -> CallInfo:
+        """See `Backend`."""
+        address = self._lookup.address(to, line)
+        check_files(play, record)
+        try:
+            call, effects = self._station.call(
+                address, self._runtime.time.now(), play=play, record=record
+            )
+        except CallError as error:
+            raise call_error(error) from None
+        self._runtime.carry_out(effects)
+        return self._call_by_id(call)
+
+    async def answer(self, call: str, *, play: str | None, record: str | None) -> CallInfo:
+        """See `Backend`."""
+        check_files(play, record)
+        now = self._runtime.time.now().monotonic
+        return self._command_call(
+            call, lambda: self._station.calls.answer(call, play=play, record=record, now=now)
+        )
+
+    async def hang_up(self, call: str) -> CallInfo:
+        """See `Backend`."""
+        now = self._runtime.time.now().monotonic
+        return self._command_call(call, lambda: self._station.calls.hangup(call, now=now))
+
+    async def set_call(self, call: str, *, muted: bool | None, volume_pct: int | None) -> CallInfo:
+        """See `Backend`."""
+
+        def change() -> None:
+            if muted is not None:
+                self._station.calls.mute(call, muted=muted)
+            if volume_pct is not None:
+                self._station.calls.set_volume(call, volume_pct=volume_pct)
+                self._announcer.volumes[call] = volume_pct
+
+        return self._command_call(call, change)
+
+    def _command_call(self, call: str, command: Callable[[], None]) -> CallInfo:
+        self._call_by_id(call)
+        try:
+            command()
+        except CallError as error:
+            raise call_error(error) from None
+        finally:
+            self._runtime.carry_out(self._station.calls_changed())
+        return self._call_by_id(call)
+
+    def _call_by_id(self, call_id: str) -> CallInfo:
+        for call in (*self._station.calls.active, *self._station.calls.history):
+            if call.id == call_id:
+                return self._call(call)
+        raise ApiError(404, "unknown-call", "There is no such call.")
+
+    def _call(self, call: Call) -> CallInfo:
+        return self.views.call(call, volume_pct=self._announcer.volumes.get(call.id, 100))
+
+    # -- Comparing
+
+    async def start_verification(self, station: str) -> Verification:
+        """See `Backend`."""
+        peer = self._lookup.find(station)
+        if self._runtime.session_with(peer) is None:
+            raise ApiError(
+                409,
+                "away",
+                "This station is not in reach, so no digits can be made.",
+                "Compare the whole id instead.",
+            )
+        try:
+            comparison, effects = self._station.verifier.begin(
+                peer, self._runtime.time.now().monotonic
+            )
+        except VerificationRefusedError as error:
+            raise ApiError(429, error.code, str(error)) from None
+        self._runtime.carry_out(effects)
+        return self.views.verification(comparison)
+
+    async def verify_by_id(self, station: str, spoken_id: str) -> Verification:
+        """See `Backend`."""
+        peer = self._lookup.find(station)
+        try:
+            heard = StationId.parse(spoken_id)
+        except IdentityError as error:
+            raise ApiError(422, "bad-id", f"{sentence(error)}.", "Read it out once more.") from None
+        match = heard == peer
+        effects = self._station.directory.verified(peer) if match else []
+        self._runtime.carry_out(effects)
+        name = self.views.name_of(peer)
+        return Verification(
+            id="",
+            station=peer.text,
+            ours=True,
+            state="verified" if match else "mismatch",
+            digits=None,
+            text=f"The id is the one of {name}: it is verified."
+            if match
+            else f"This is not the id of {name}. Do not trust it with anything.",
+        )
+
+    def verifications(self) -> tuple[Verification, ...]:
+        """See `Backend`."""
+        return tuple(self.views.verification(one) for one in self._station.verifier.all())
+
+    async def finish_verification(self, verification: str, *, match: bool) -> Verification:
+        """See `Backend`."""
+        try:
+            comparison, effects = self._station.judge(verification, match=match)
+        except VerificationRefusedError as error:
+            status = 404 if error.code == "unknown" else 409
+            raise ApiError(status, error.code, str(error)) from None
+        self._runtime.carry_out(effects)
+        return self.views.verification(comparison)
+
+    # -- Sound
+
+    async def sound(self) -> SoundSettings:
+        """See `Backend`."""
+        devices = await self._ask(ListDevices(), DeviceList, MEDIA_ANSWER_S)
+        return SoundSettings(
+            inputs=tuple(device.name for device in devices.devices if device.inputs),
+            outputs=tuple(device.name for device in devices.devices if device.outputs),
+            input=devices.input_device,
+            output=devices.output_device,
+        )
+
+    async def set_sound(self, *, input_device: str | None, output_device: str | None) -> None:
+        """See `Backend`."""
+        choice = ChooseDevices(input_device, output_device)
+        await self._settings.keep_devices(choice)
+        self._runtime.sound.command(choice)
+
+    async def test_sound(self) -> SoundTest:
+        """See `Backend`."""
+        levels = await self._ask(TestLevels(), Levels, MEDIA_ANSWER_S)
+        return SoundTest(levels.input_db, levels.output_ok, levels.detail)
+
+    async def _ask(self, command: ListDevices | TestLevels, answer: type[R], timeout_s: float) -> R:
+        try:
+            return await self._runtime.sound.ask(command, answer, timeout_s)
+        except (MediaUnavailableError, TimeoutError):
+            raise ApiError(
+                503, "no-media", "The voice process does not answer.", "Run: fencewire doctor"
+            ) from None

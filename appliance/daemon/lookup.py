@@ -1,0 +1,76 @@
+"""Turns what clients name into what the station knows, and its errors into theirs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from appliance.api.backend import ApiError
+from appliance.api.schema import EVERYONE
+from appliance.daemon.runtime import Runtime
+from appliance.model.identity import Address, StationId, is_line_name
+from appliance.node.calls import CallError
+from appliance.node.directory import UnknownStationError
+from appliance.node.ports import Operation, StoreError
+
+R = TypeVar("R")
+
+
+class Lookup:
+    """Finds things; raises ApiError where they are not there."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def find(self, text: str) -> StationId:
+        """Find a station by id, start of an id, name or number."""
+        try:
+            return self._runtime.station.directory.find(text)
+        except UnknownStationError as error:
+            code = "ambiguous-station" if error.matches else "unknown-station"
+            fix = "Give the start of its id." if error.matches else "Run: fencewire stations"
+            raise ApiError(
+                404 if code[0] == "u" else 409, code, f"{sentence(error)}.", fix
+            ) from None
+
+    def address(self, to: str, line: str) -> Address:
+        """Find a line at a station."""
+        if not is_line_name(line):
+            raise ApiError(422, "bad-line", f"No line can be named {line!r}.")
+        return Address(self.find(to), line)
+
+    def conversation(self, conversation: str) -> StationId | None:
+        """Find the other side of a conversation; None: everyone."""
+        return None if conversation == EVERYONE else self.find(conversation)
+
+    async def perform(self, operation: Operation[R]) -> R:
+        """Carry out an operation on the store."""
+        try:
+            result: R = await self._runtime.store.perform(operation)
+        except StoreError as error:
+            raise store_error(str(error)) from None
+        return result
+
+
+def check_files(play: str | None, record: str | None) -> None:
+    """Refuse stand-in files that are not there."""
+    if play is not None and not Path(play).is_file():
+        raise ApiError(422, "no-file", f"There is no file {play}.", "Give the full path of a file.")
+    if record is not None and not Path(record).parent.is_dir():
+        raise ApiError(422, "no-file", f"There is no folder for {record}.", "Make it first.")
+
+
+def call_error(error: CallError) -> ApiError:
+    """Say why a command to a call does not fit."""
+    return ApiError(409, "call-refused", f"{sentence(error)}.")
+
+
+def store_error(why: str) -> ApiError:
+    """Say why something was not stored."""
+    return ApiError(507, "not-stored", why, "Nothing was sent. Make room and try again.")
+
+
+def sentence(error: Exception) -> str:
+    """Begin with a capital letter."""
+    text = str(error)
+    return text[:1].upper() + text[1:]

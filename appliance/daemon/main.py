@@ -1,0 +1,201 @@
+"""Starts the daemon and keeps it running until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from appliance.adapters.blobs import Blobs
+from appliance.adapters.sessions import ANY_HOST, DEFAULT_PORT, Hooks, Sessions
+from appliance.adapters.store import Store
+from appliance.api.event_log import EventLog
+from appliance.api.schema import Problem
+from appliance.api.server import ApiServer
+from appliance.daemon.announcer import Announcer
+from appliance.daemon.backend import DaemonBackend
+from appliance.daemon.keyfile import KeyFileError, load_or_make
+from appliance.daemon.runtime import Runtime
+from appliance.daemon.settings import Settings
+from appliance.daemon.systemd import notify, watchdog_interval_s
+from appliance.daemon.timekeeper import Timekeeper
+from appliance.model.identity import StationKey
+from appliance.model.record import BOOT_SIZE
+from appliance.node.ports import GetMessages, GetStations, GetValue, StoreError
+from appliance.node.station import CARD_VALUE, Identity, Memory, Station
+
+log = logging.getLogger(__name__)
+
+STORE_NAME: Final = "station.db"
+EXIT_FAILED: Final = 1
+
+
+class StartError(Exception):
+    """The daemon can't start; the message says why and what to do."""
+
+
+def run_daemon(
+    *,
+    state: Path,
+    api: Path,
+    port: int | None = None,
+    hosts: tuple[str, ...] = (),
+    interfaces: tuple[str, ...] = (),
+    log_level: str = "info",
+) -> int:
+    """Run the daemon; returns an exit code.
+
+    `port` None: the usual one, or any free one where that is taken.  `hosts`: addresses on which to
+    take sessions; none: all.  `interfaces`: where to look for others; none: wherever it is usable.
+    """
+    logging.basicConfig(
+        level=log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("aiohttp").setLevel(logging.ERROR)
+    os.umask(0o077)
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        asyncio.run(_serve(state, api, port=port, hosts=hosts or ANY_HOST, interfaces=interfaces))
+    except (KeyFileError, StoreError, StartError) as error:
+        log.error("%s", error)
+        return EXIT_FAILED
+    except OSError as error:
+        log.error("The daemon can't start: %s.", error)
+        return EXIT_FAILED
+    return 0
+
+
+async def _serve(
+    state: Path,
+    api: Path,
+    *,
+    port: int | None,
+    hosts: tuple[str, ...],
+    interfaces: tuple[str, ...],
+) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    # The store's lock comes first: two daemons on one state directory would be one station twice.
+    store = await asyncio.to_thread(Store.open, state / STORE_NAME)
+    try:
+        key = load_or_make(state)
+        settings = Settings(store, state, os.urandom(BOOT_SIZE))
+        announcer = Announcer(EventLog(settings.boot.hex()))
+        runtime = await _build(key, settings, announcer, Blobs(state / "blobs"))
+        backend = DaemonBackend(runtime, announcer, settings)
+        await announcer.load()
+    except BaseException:
+        await store.close()
+        raise
+    server = ApiServer(backend, api)
+    try:
+        await _listen(runtime, announcer, port, hosts)
+        await server.start()
+        await _begin(runtime, settings, interfaces)
+        failed: list[BaseException] = []
+        loop.set_exception_handler(_stop_on_failure(failed, stopping))
+        notify("READY=1")
+        log.info("%s ·%s is ready", runtime.station.name, runtime.station.id.tag)
+        await _until(stopping)
+        notify("STOPPING=1")
+    finally:
+        await server.stop()
+        await runtime.stop()
+    if failed:
+        raise StartError("A part of the daemon failed; the log above says which.")
+
+
+async def _build(
+    key: StationKey, settings: Settings, announcer: Announcer, blobs: Blobs
+) -> Runtime:
+    store = settings.store
+    prekey, prekey_secret = await settings.prekey()
+    latest = await store.perform(GetMessages(None, True, None, 1))
+    station = Station(
+        Identity(key, settings.boot, prekey, prekey_secret),
+        Memory(
+            stations=await store.perform(GetStations()),
+            highest_order=latest[-1].order if latest else 0,
+            card=await store.perform(GetValue(CARD_VALUE)),
+        ),
+        random=Random().random,  # noqa: S311 (jitter only)
+        random_bytes=os.urandom,
+    )
+
+    def make_sessions(hooks: Hooks) -> Sessions:
+        return Sessions(key, boot=settings.boot, blobs=blobs, hooks=hooks)
+
+    timekeeper = Timekeeper(await settings.awake_s())
+    return Runtime(station, store, timekeeper, watcher=announcer, make_sessions=make_sessions)
+
+
+async def _listen(
+    runtime: Runtime, announcer: Announcer, port: int | None, hosts: tuple[str, ...]
+) -> None:
+    try:
+        await runtime.sessions.listen(DEFAULT_PORT if port is None else port, hosts)
+    except OSError as error:
+        if port is not None or error.errno != errno.EADDRINUSE:
+            raise StartError(
+                f"Sessions can't be taken on port {port or DEFAULT_PORT}: {error.strerror}. "
+                "Choose another one with --port."
+            ) from None
+        await runtime.sessions.listen(0, hosts)
+        announcer.raise_problem(
+            Problem(
+                "port",
+                f"Port {DEFAULT_PORT} is in use; sessions are taken on {runtime.sessions.port}.",
+                "Others find it by themselves. For `fencewire peer` they have to give the port.",
+            )
+        )
+
+
+async def _begin(runtime: Runtime, settings: Settings, interfaces: tuple[str, ...]) -> None:
+    devices = await settings.devices()
+    if devices is not None:
+        runtime.sound.command(devices)
+    await runtime.start(boot=settings.boot, interfaces=interfaces)
+    now = runtime.time.now().monotonic
+    for host, peer_port in await settings.addresses():
+        runtime.carry_out(runtime.station.peers.add_address(host, peer_port, now))
+    # What was loaded by now lives as long as the daemon; looking through it again costs a pause.
+    gc.collect()
+    gc.freeze()
+
+
+async def _until(stopping: asyncio.Event) -> None:
+    interval = watchdog_interval_s()
+    while not stopping.is_set():
+        try:
+            async with asyncio.timeout(interval):
+                await stopping.wait()
+        except TimeoutError:
+            notify("WATCHDOG=1")
+
+
+def _stop_on_failure(
+    failed: list[BaseException], stopping: asyncio.Event
+) -> Callable[[asyncio.AbstractEventLoop, dict[str, object]], None]:
+    """A part that fails unexpectedly ends the daemon: who started it will start it afresh."""
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        error = context.get("exception")
+        if context.get("message") == "part failed" and isinstance(error, BaseException):
+            failed.append(error)
+            stopping.set()
+        else:
+            loop.default_exception_handler(context)
+
+    return handle

@@ -1,0 +1,267 @@
+"""What clients see: the station's state in the shapes of the API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.adapters.links import LinkSnapshot
+from appliance.api.schema import (
+    EVERYONE,
+    CallInfo,
+    Link,
+    Message,
+    MessageState,
+    Neighbour,
+    Precedence,
+    Problem,
+    Recipient,
+    Station,
+    Verification,
+    WallTime,
+)
+from appliance.daemon.runtime import Runtime
+from appliance.model.call import Call, CallState
+from appliance.model.identity import StationId
+from appliance.model.media import SoundProblem, StreamStats
+from appliance.model.message import DeliveryState
+from appliance.node.directory import Contact, Trust
+from appliance.node.ports import StoredMessage
+from appliance.node.verification import Comparison, Stage
+
+PRECEDENCES: Final[tuple[Precedence, ...]] = ("routine", "welfare", "priority", "emergency")
+"""By `model.record.Precedence`."""
+
+_STATES: Final[dict[DeliveryState, MessageState]] = {
+    DeliveryState.QUEUED: "queued",
+    DeliveryState.RELAYED: "relayed",
+    DeliveryState.DELIVERED: "delivered",
+    DeliveryState.READ: "read",
+}
+
+GOOD_LOSS_PCT: Final = 3.0
+FAIR_LOSS_PCT: Final = 10.0
+"""Of what in-band FEC and concealment still hide well."""
+
+SOUND_WORDS: Final[dict[SoundProblem, tuple[str, str]]] = {
+    SoundProblem.NO_SOUND_ARRIVING: (
+        "No sound is arriving from the other side.",
+        "Ask them in a message, or hang up and call again.",
+    ),
+    SoundProblem.NO_MICROPHONE: (
+        "There is no microphone.",
+        "Plug one in; F8 chooses another.",
+    ),
+    SoundProblem.SILENT_MICROPHONE: (
+        "No sound from your microphone.",
+        "Is it plugged in and switched on? F8 chooses another.",
+    ),
+    SoundProblem.NO_SPEAKER: ("There is no loudspeaker.", "Plug one in; F8 chooses another."),
+    SoundProblem.WRONG_FORMAT: (
+        "The sound has a format that can't be used.",
+        "Use a WAV file with PCM samples, or choose another device with F8.",
+    ),
+    SoundProblem.UNREADABLE_SOUND: (
+        "Sound arrives but can't be decoded.",
+        "Hang up and call again.",
+    ),
+    SoundProblem.MEDIA_GONE: (
+        "The sound of this machine has failed; it is being started again.",
+        "Wait a moment.",
+    ),
+}
+
+_VERIFICATION_WORDS: Final[dict[Stage, str]] = {
+    Stage.WAITING: "The two stations are exchanging numbers.",
+    Stage.COMPARE: "Read the six digits to each other. Do both of you see the same?",
+    Stage.VERIFIED: "You compared with {name}: it is verified.",
+    Stage.MISMATCH: "It does not match: do not trust this station with anything.",
+    Stage.ABANDONED: "This comparison was given up. If that happens often, somebody may be "
+    "in the middle.",
+    Stage.REFUSED: "{name} begins too often and was refused. Somebody may be guessing.",
+}
+
+
+@dataclass(frozen=True)
+class Views:
+    """Makes the API's shapes of what the runtime has."""
+
+    runtime: Runtime
+    """The station and its surroundings."""
+
+    unread: dict[StationId | None, int]
+    """Unread messages by conversation; kept by the backend."""
+
+    def station(self, contact: Contact) -> Station:
+        """Describe another station."""
+        runtime, sid = self.runtime, contact.id
+        peers = runtime.station.peers
+        info, session = peers.session(sid), runtime.session_with(sid)
+        now = runtime.time.now()
+        seen: int | None
+        if info is not None:
+            since: float | None = now.monotonic - info.opened_at
+            seen, sure = now.moment.wall_ms, now.moment.sure
+        else:
+            away = peers.away_since(sid)
+            since = now.monotonic - away if away is not None else None
+            seen, sure = contact.seen_ms, contact.seen_sure
+        rtt = session.rtt_s if session is not None else None
+        return Station(
+            id=sid.text,
+            tag=sid.tag,
+            name=contact.name,
+            number=sid.number(),
+            trust=contact.trust.value,
+            reach="here" if info else "connecting" if peers.dialling(sid) else "away",
+            since_s=since,
+            last_seen=WallTime(seen, sure) if seen is not None else None,
+            rtt_ms=rtt * 1000 if rtt is not None else None,
+            host=info.remote_host if info is not None else None,
+            link=link_of(runtime.snapshot, info.local_host) if info is not None else None,
+            unread=self.unread.get(sid, 0),
+            alarm=runtime.station.directory.alarm(sid),
+            has_card=contact.card is not None,
+            clock_off_s=None,
+        )
+
+    def name_of(self, station: StationId) -> str:
+        """Return what a station is called."""
+        own = self.runtime.station
+        return own.name if station == own.id else own.directory.get(station).name
+
+    def message(self, stored: StoredMessage) -> Message:
+        """Describe a message."""
+        recipients = tuple(
+            Recipient(
+                station=one.station.text,
+                state=_STATES[one.state],
+                at=WallTime(one.at_ms, one.sure) if one.state else None,
+            )
+            for one in stored.recipients
+        )
+        furthest = max((one.state for one in stored.recipients), default=DeliveryState.QUEUED)
+        state = _STATES[furthest] if stored.outgoing else "delivered"
+        expires = stored.expires_awake_s
+        if (
+            stored.outgoing
+            and expires is not None
+            and furthest < DeliveryState.DELIVERED
+            and self.runtime.time.moment().awake_s >= expires
+        ):
+            state = "expired"
+        return Message(
+            id=stored.id.hex(),
+            conversation=stored.conversation.text if stored.conversation else EVERYONE,
+            author=stored.author.text,
+            author_name=self.name_of(stored.author),
+            outgoing=stored.outgoing,
+            text=stored.text,
+            line=stored.line,
+            precedence=PRECEDENCES[stored.precedence],
+            state=state if stored.outgoing or stored.unread else "read",
+            recipients=recipients,
+            delivered_to=stored.delivered_to,
+            written_at=WallTime(stored.written_ms, stored.written_sure),
+            received_at=WallTime(stored.received_ms, stored.received_sure),
+            order=stored.order,
+            unread=stored.unread,
+            problem=stored.problem,
+        )
+
+    def call(self, call: Call, *, volume_pct: int) -> CallInfo:
+        """Describe a call."""
+        runtime = self.runtime
+        now = runtime.time.now()
+        end = call.ended_at if call.ended_at is not None else now.monotonic
+        stats = runtime.sound.stats.get(call.id) if call.state is not CallState.ENDED else None
+        comparison = runtime.station.verifier.running(call.peer.station)
+        talking = call.state in {CallState.CONNECTING, CallState.TALKING}
+        shows = comparison is not None and talking
+        return CallInfo(
+            id=call.id,
+            station=call.peer.station.text,
+            line=call.peer.line if call.outgoing else call.line,
+            name=self.name_of(call.peer.station),
+            outgoing=call.outgoing,
+            state=call.state.value,
+            end_reason=call.end_reason.value if call.end_reason is not None else None,
+            detail=call.detail,
+            started_at=WallTime(runtime.time.wall_ms_at(call.created_at), now.moment.sure),
+            talking_s=end - call.answered_at if call.answered_at is not None else None,
+            muted=call.muted,
+            volume_pct=volume_pct,
+            problems=tuple(
+                Problem(problem.value, *SOUND_WORDS[problem]) for problem in call.problems
+            ),
+            quality=_quality(stats),
+            loss_pct=stats.loss_pct if stats is not None else 0.0,
+            level_in_db=stats.level_in_db if stats is not None else -100.0,
+            level_out_db=stats.level_out_db if stats is not None else -100.0,
+            digits=comparison.digits if comparison is not None and shows else None,
+            verification=comparison.id if comparison is not None and shows else None,
+        )
+
+    def verification(self, comparison: Comparison) -> Verification:
+        """Describe a comparison."""
+        name = self.name_of(comparison.station)
+        return Verification(
+            id=comparison.id,
+            station=comparison.station.text,
+            ours=comparison.ours,
+            state=comparison.stage.value,
+            digits=comparison.digits,
+            text=_VERIFICATION_WORDS[comparison.stage].format(name=name),
+        )
+
+    def links(self) -> tuple[Link, ...]:
+        """Describe the network interfaces and who is met there."""
+        by_link: dict[str | None, list[Neighbour]] = {}
+        for info in self.runtime.station.peers.sessions():
+            session = self.runtime.session_with(info.peer)
+            rtt = session.rtt_s if session is not None else None
+            neighbour = Neighbour(
+                station=info.peer.text,
+                host=info.remote_host,
+                rtt_ms=rtt * 1000 if rtt is not None else None,
+            )
+            link = link_of(self.runtime.snapshot, info.local_host)
+            by_link.setdefault(link, []).append(neighbour)
+        return tuple(
+            Link(
+                name=one.name,
+                up=one.up and one.carrier,
+                addresses=tuple(
+                    f"{address.host}/{address.prefix_bits}" for address in one.addresses
+                ),
+                neighbours=tuple(by_link.get(one.name, ())),
+            )
+            for one in self.runtime.snapshot.interfaces
+            if not one.loopback or by_link.get(one.name)
+        )
+
+
+def _quality(stats: StreamStats | None) -> str:
+    if stats is None or not stats.packets_received:
+        return "none"
+    if stats.loss_pct < GOOD_LOSS_PCT:
+        return "good"
+    return "fair" if stats.loss_pct < FAIR_LOSS_PCT else "bad"
+
+
+def link_of(snapshot: LinkSnapshot, local_host: str) -> str | None:
+    """Return the interface that has an address of ours."""
+    host, _, zone = local_host.partition("%")
+    if zone:
+        return zone
+    for one in snapshot.interfaces:
+        if any(address.host == host for address in one.addresses):
+            return one.name
+    return None
+
+
+def sort_key(station: Station) -> tuple[object, ...]:
+    """Order stations for people: alarms, who is here, whom we know, the rest by name."""
+    reach = {"here": 0, "connecting": 1, "away": 2}[station.reach]
+    trust = {Trust.VERIFIED: 0, Trust.KNOWN: 1, Trust.NEW: 2}[Trust(station.trust)]
+    return (reach, trust, station.name.casefold(), station.id)
