@@ -1,0 +1,269 @@
+"""Messages: what is written, what arrives, how far it came, and what is shown of it."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Final
+
+from appliance.adapters.store import outbox
+from appliance.model.identity import StationId
+from appliance.model.message import DeliveryState
+from appliance.model.record import Precedence, Record
+from appliance.node.ports import (
+    CountUnread,
+    GetMessage,
+    GetMessages,
+    Incoming,
+    MarkRead,
+    RecipientState,
+    SaveIncoming,
+    SaveOutgoing,
+    SaveReceipt,
+    StoredMessage,
+    StoreError,
+)
+
+MAX_SHOWN: Final = 64
+"""Recipients that a message is returned with."""
+
+MAX_STRANGERS: Final = 1024
+"""Recipients noted of one message to everyone, beyond those whom our operator knows.  Keys are free
+to make, so without a bound anybody could fill the disk with receipts."""
+
+_EVERYONE: Final = b""
+
+
+def _key(conversation: StationId | None) -> bytes:
+    return _EVERYONE if conversation is None else conversation.key
+
+
+def _station(key: bytes) -> StationId | None:
+    return StationId(key) if key else None
+
+
+def _add_message(db: sqlite3.Connection, message: StoredMessage, record: Record) -> int | None:
+    """Store a message and its record; return their number, or None when they are here already."""
+    number = outbox.add_record(db, record, position=message.order, kept=True)
+    if number is None:
+        return None
+    db.execute(
+        "INSERT INTO messages (number, conversation, author, outgoing, line, precedence, position,"
+        " written_ms, written_sure, received_ms, received_sure, unread, expires_awake_s, problem,"
+        " text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            number,
+            _key(message.conversation),
+            message.author.key,
+            message.outgoing,
+            message.line,
+            int(message.precedence),
+            message.order,
+            message.written_ms,
+            message.written_sure,
+            message.received_ms,
+            message.received_sure,
+            message.unread,
+            message.expires_awake_s,
+            message.problem,
+            message.text,
+        ),
+    )
+    return number
+
+
+def save_outgoing(db: sqlite3.Connection, operation: SaveOutgoing) -> None:
+    """Store what our operator wrote; it waits for its recipient, who is known from now on."""
+    message, recipient = operation.message, operation.recipient
+    number = _add_message(db, message, operation.record)
+    if number is None:
+        raise StoreError("duplicate", "This message is stored already.")
+    if recipient is None:
+        return
+    db.execute(
+        "INSERT INTO recipients (message, station, state, at_ms, sure) VALUES (?, ?, ?, ?, ?)",
+        (
+            number,
+            recipient.key,
+            int(DeliveryState.QUEUED),
+            message.received_ms,
+            message.received_sure,
+        ),
+    )
+    outbox.add_to_outbox(db, recipient, [number])
+    db.execute(
+        "UPDATE stations SET trust = 'known' WHERE id = ? AND trust = 'new'", (recipient.key,)
+    )
+
+
+def save_incoming(db: sqlite3.Connection, operation: SaveIncoming) -> Incoming:
+    """Store a message and our receipt for it; for one that is here, bring up its receipts again."""
+    author = operation.message.author
+    if _add_message(db, operation.message, operation.record) is not None:
+        outbox.add_for(db, author, operation.receipt)
+        return Incoming(new=True, receipts=(operation.receipt.raw,))
+    receipts = db.execute(
+        "SELECT receipt.number, receipt.raw FROM records AS message"
+        " JOIN messages ON messages.number = message.number"
+        " JOIN records AS receipt ON receipt.number IN (messages.delivered_by, messages.read_by)"
+        " WHERE message.id = ? AND messages.author = ? ORDER BY receipt.number",
+        (operation.record.id, author.key),
+    ).fetchall()
+    outbox.add_to_outbox(db, author, [number for number, _ in receipts])
+    return Incoming(new=False, receipts=tuple(raw for _, raw in receipts))
+
+
+def save_receipt(db: sqlite3.Connection, operation: SaveReceipt) -> tuple[bytes, ...]:
+    """Note how far messages of ours came; return those that got further than was known."""
+    return tuple(
+        record_id for record_id in operation.records if _note_state(db, operation, record_id)
+    )
+
+
+def _note_state(db: sqlite3.Connection, operation: SaveReceipt, record_id: bytes) -> bool:
+    row = db.execute(
+        "SELECT number, conversation FROM messages"
+        " WHERE outgoing AND number = (SELECT number FROM records WHERE id = ?)",
+        (record_id,),
+    ).fetchone()
+    if row is None:
+        return False
+    number, conversation = row
+    station, state, at = operation.station, int(operation.state), operation.at
+    grew = db.execute(
+        "UPDATE recipients SET state = ?, at_ms = ?, sure = ?"
+        " WHERE message = ? AND station = ? AND state < ?",
+        (state, at.wall_ms, at.sure, number, station.key, state),
+    ).rowcount
+    if not grew and conversation == _EVERYONE and _may_add_recipient(db, number, station):
+        grew = db.execute(
+            "INSERT INTO recipients (message, station, state, at_ms, sure)"
+            " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (number, station.key, state, at.wall_ms, at.sure),
+        ).rowcount
+    if grew and operation.state >= DeliveryState.DELIVERED:
+        outbox.remove_from_outbox(db, station, number)
+    return bool(grew)
+
+
+def _may_add_recipient(db: sqlite3.Connection, message: int, station: StationId) -> bool:
+    (count,) = db.execute(
+        "SELECT count(*) FROM recipients WHERE message = ?", (message,)
+    ).fetchone()
+    if count < MAX_STRANGERS:
+        return True
+    trusted = db.execute(
+        "SELECT 1 FROM stations WHERE id = ? AND trust != 'new'", (station.key,)
+    ).fetchone()
+    return trusted is not None
+
+
+def mark_read(db: sqlite3.Connection, operation: MarkRead) -> tuple[tuple[bytes, StationId], ...]:
+    """Note that the operator saw a conversation; return what was unread, in its order."""
+    seen = (_key(operation.conversation), operation.up_to)
+    unread = db.execute(
+        "SELECT records.id, records.author FROM messages"
+        " JOIN records ON records.number = messages.number"
+        " WHERE messages.unread AND messages.conversation = ? AND messages.position <= ?"
+        " ORDER BY messages.position, records.id",
+        seen,
+    ).fetchall()
+    if unread:
+        db.execute(
+            "UPDATE messages SET unread = 0 WHERE unread AND conversation = ? AND position <= ?",
+            seen,
+        )
+    return tuple((record_id, StationId(author)) for record_id, author in unread)
+
+
+# -- What is shown
+
+_MESSAGE_COLUMNS: Final = (
+    "messages.number, records.id, conversation, messages.author, outgoing, text, line, precedence,"
+    " messages.position, written_ms, written_sure, received_ms, received_sure, unread,"
+    " expires_awake_s, problem"
+)
+
+_ONE_MESSAGE: Final = f"""
+    SELECT {_MESSAGE_COLUMNS} FROM records JOIN messages USING (number) WHERE records.id = ?
+"""  # noqa: S608
+
+
+def _page_query(which: str, index: str) -> str:
+    return f"""
+        SELECT {_MESSAGE_COLUMNS}
+        FROM messages INDEXED BY {index} JOIN records ON records.number = messages.number
+        WHERE {which} messages.position < ?
+        ORDER BY messages.position DESC, records.id DESC LIMIT ?
+    """  # noqa: S608
+
+
+_PAGE_OF_ALL: Final = _page_query("", "messages_by_position")
+_PAGE_OF_ONE: Final = _page_query("conversation = ? AND", "messages_by_conversation")
+_PAST_ALL: Final = (1 << 63) - 1
+
+
+def get_message(db: sqlite3.Connection, operation: GetMessage) -> StoredMessage | None:
+    """Return one message."""
+    row = db.execute(_ONE_MESSAGE, (operation.message,)).fetchone()
+    return None if row is None else _message(db, row)
+
+
+def get_messages(db: sqlite3.Connection, operation: GetMessages) -> tuple[StoredMessage, ...]:
+    """Return the latest messages before a point, oldest first."""
+    bounds = (_PAST_ALL if operation.before is None else operation.before, max(operation.limit, 0))
+    if operation.everything:
+        rows = db.execute(_PAGE_OF_ALL, bounds).fetchall()
+    else:
+        rows = db.execute(_PAGE_OF_ONE, (_key(operation.conversation), *bounds)).fetchall()
+    return tuple(_message(db, row) for row in reversed(rows))
+
+
+def count_unread(db: sqlite3.Connection, _: CountUnread) -> dict[StationId | None, int]:
+    """Return the number of unread messages by conversation, where there are any."""
+    rows = db.execute("SELECT conversation, count(*) FROM messages WHERE unread GROUP BY 1")
+    return {_station(conversation): count for conversation, count in rows}
+
+
+def _message(db: sqlite3.Connection, row: tuple[Any, ...]) -> StoredMessage:
+    number, record_id, conversation, author, outgoing, text, line, precedence, position = row[:9]
+    written_ms, written_sure, received_ms, received_sure, unread, expires, problem = row[9:]
+    recipients, delivered_to = _recipients(db, number) if outgoing else ((), 0)
+    return StoredMessage(
+        id=record_id,
+        conversation=_station(conversation),
+        author=StationId(author),
+        outgoing=bool(outgoing),
+        text=text,
+        line=line,
+        precedence=Precedence(precedence),
+        order=position,
+        written_ms=written_ms,
+        written_sure=bool(written_sure),
+        received_ms=received_ms,
+        received_sure=bool(received_sure),
+        unread=bool(unread),
+        expires_awake_s=expires,
+        recipients=recipients,
+        delivered_to=delivered_to,
+        problem=problem,
+    )
+
+
+def _recipients(db: sqlite3.Connection, message: int) -> tuple[tuple[RecipientState, ...], int]:
+    """Return how far a message came with whom, furthest first, and how many have it."""
+    rows = db.execute(
+        "SELECT station, state, at_ms, sure FROM recipients WHERE message = ?"
+        " ORDER BY state DESC, at_ms, station LIMIT ?",
+        (message, MAX_SHOWN),
+    ).fetchall()
+    states = tuple(
+        RecipientState(StationId(station), DeliveryState(state), at_ms, bool(sure))
+        for station, state, at_ms, sure in rows
+    )
+    delivered = sum(state.state >= DeliveryState.DELIVERED for state in states)
+    if delivered == MAX_SHOWN:
+        (delivered,) = db.execute(
+            "SELECT count(*) FROM recipients WHERE message = ? AND state >= ?",
+            (message, int(DeliveryState.DELIVERED)),
+        ).fetchone()
+    return states, delivered

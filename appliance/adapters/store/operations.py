@@ -1,0 +1,62 @@
+"""Which function carries out which operation, which of them only read, and how large each is."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from appliance.adapters.store import messages, outbox, stations
+from appliance.node import ports
+
+Handler: TypeAlias = Callable[[sqlite3.Connection, Any], Any]
+
+READS: Final[dict[type[ports.Operation[Any]], Handler]] = {
+    ports.Pending: outbox.pending,
+    ports.GetMessage: messages.get_message,
+    ports.GetMessages: messages.get_messages,
+    ports.CountUnread: messages.count_unread,
+    ports.GetStations: stations.get_stations,
+    ports.GetValue: stations.get_value,
+}
+"""They change nothing, so their answers wait for no disk."""
+
+WRITES: Final[dict[type[ports.Operation[Any]], Handler]] = {
+    ports.SaveOutgoing: messages.save_outgoing,
+    ports.SaveIncoming: messages.save_incoming,
+    ports.SaveReceipt: messages.save_receipt,
+    ports.MarkRead: messages.mark_read,
+    ports.SaveOutbox: outbox.save_outbox,
+    ports.OutboxDone: outbox.outbox_done,
+    ports.SaveStation: stations.save_station,
+    ports.ForgetStation: stations.forget_station,
+    ports.SetValue: stations.set_value,
+}
+
+_BASE_SIZE: Final = 256
+"""Bytes counted for every operation beside what it carries."""
+
+_ID_SIZE: Final = 64
+"""Bytes counted for a record id, as a Python object."""
+
+
+def size_of(operation: ports.Operation[Any]) -> int:
+    """Return about how many bytes an operation keeps in memory while it waits."""
+    match operation:
+        case ports.SaveOutgoing(message, record):
+            carried = len(record.raw) + len(message.text)
+        case ports.SaveIncoming(message, record, receipt):
+            carried = len(record.raw) + len(message.text) + len(receipt.raw)
+        case ports.SaveOutbox(records):
+            carried = sum(len(record.raw) for _, record in records)
+        case ports.SaveReceipt(records=ids) | ports.OutboxDone(records=ids):
+            carried = _ID_SIZE * len(ids)
+        case ports.Pending(skip=ids):
+            carried = _ID_SIZE * len(ids)
+        case ports.SaveStation(station):
+            carried = len(station.card or b"")
+        case ports.SetValue(value=value):
+            carried = len(value or b"")
+        case _:
+            carried = 0
+    return _BASE_SIZE + carried

@@ -1,0 +1,162 @@
+"""Records, and for whom they wait."""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from typing import Final, TypeAlias
+
+from appliance.model.identity import StationId
+from appliance.model.message import DeliveryState, Receipt
+from appliance.model.record import Record, RecordKind
+from appliance.node.ports import OutboxDone, Pending, SaveOutbox
+
+_RECEIPT_COLUMNS: Final = {
+    DeliveryState.DELIVERED: "delivered_by",
+    DeliveryState.READ: "read_by",
+}
+
+_Waiting: TypeAlias = tuple[int, int, int]
+"""Negative urgency, position, record: what comes first is smallest."""
+
+
+def add_record(db: sqlite3.Connection, record: Record, *, position: int, kept: bool) -> int | None:
+    """Store a record; return its number, or None when it is here already."""
+    is_receipt = record.kind is RecordKind.RECEIPT
+    added = db.execute(
+        "INSERT INTO records (id, kind, author, urgency, position, kept, raw)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+        (
+            record.id,
+            int(record.kind),
+            record.author.key,
+            2 * record.precedence + is_receipt,
+            position,
+            kept,
+            record.raw,
+        ),
+    )
+    return added.lastrowid if added.rowcount == 1 else None
+
+
+def number_of(db: sqlite3.Connection, record_id: bytes) -> int | None:
+    """Return the number of a record that is here."""
+    row = db.execute("SELECT number FROM records WHERE id = ?", (record_id,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def add_to_outbox(db: sqlite3.Connection, station: StationId, records: Iterable[int]) -> None:
+    """Let stored records wait for a station."""
+    db.executemany(
+        "INSERT INTO outbox (station, urgency, position, record)"
+        " SELECT ?, urgency, position, number FROM records WHERE number = ?"
+        " ON CONFLICT DO NOTHING",
+        [(station.key, number) for number in records],
+    )
+
+
+def remove_from_outbox(db: sqlite3.Connection, station: StationId, record: int) -> None:
+    """Let a record wait for a station no longer."""
+    db.execute(
+        "DELETE FROM outbox WHERE (station, urgency, position, record)"
+        " = (SELECT ?, urgency, position, number FROM records WHERE number = ?)",
+        (station.key, record),
+    )
+
+
+def add_for(db: sqlite3.Connection, station: StationId, record: Record) -> None:
+    """Store a record that waits for a station.
+
+    A receipt is also noted at the messages that it speaks for, so that it can be sent again to an
+    author who asks by sending one of them again.
+    """
+    number = add_record(db, record, position=record.stamp.lamport, kept=False)
+    if number is None:
+        number = number_of(db, record.id)
+        assert number is not None
+    elif record.kind is RecordKind.RECEIPT and record.prekey is None:
+        _link(db, station, number, Receipt.decode(record.content))
+    add_to_outbox(db, station, [number])
+
+
+def _link(db: sqlite3.Connection, author: StationId, number: int, receipt: Receipt) -> None:
+    column = _RECEIPT_COLUMNS[receipt.state]
+    linked = db.executemany(
+        f"UPDATE messages SET {column} = ? WHERE NOT outgoing AND author = ?"  # noqa: S608
+        " AND number = (SELECT number FROM records WHERE id = ?)",
+        [(number, author.key, message) for message in receipt.records],
+    )
+    if linked.rowcount > 0:
+        db.execute("UPDATE records SET kept = 1 WHERE number = ?", (number,))
+
+
+def save_outbox(db: sqlite3.Connection, operation: SaveOutbox) -> None:
+    """Keep records until their recipients have them."""
+    for station, record in operation.records:
+        add_for(db, station, record)
+
+
+def outbox_done(db: sqlite3.Connection, operation: OutboxDone) -> None:
+    """Let records go that a station has, and drop those that nothing else needs."""
+    for record_id in operation.records:
+        row = db.execute("SELECT number, kept FROM records WHERE id = ?", (record_id,)).fetchone()
+        if row is None:
+            continue
+        number, kept = row
+        remove_from_outbox(db, operation.station, number)
+        # Searches the whole outbox, and so does the check of the foreign key; an index would cost
+        # every message a page, and records of this sort are rare.
+        if not kept:
+            db.execute(
+                "DELETE FROM records WHERE number = ?1"
+                " AND NOT EXISTS (SELECT 1 FROM outbox WHERE record = ?1)",
+                (number,),
+            )
+
+
+def pending(db: sqlite3.Connection, operation: Pending) -> tuple[tuple[bytes, bytes], ...]:
+    """Return what a station still has to get, most urgent first, then in order."""
+    parameters = {"station": operation.station.key, "awake_s": operation.awake_s}
+    found: list[tuple[bytes, bytes]] = []
+    last = None
+    with (
+        closing(db.execute(_WAITING_FOR_STATION, parameters)) as for_station,
+        closing(db.execute(_WAITING_FOR_EVERYONE, parameters)) as for_everyone,
+    ):
+        both: Iterator[_Waiting] = heapq.merge(for_station, for_everyone)
+        for waiting in both:
+            if len(found) >= operation.limit:
+                break
+            if waiting == last:
+                continue
+            last = waiting
+            record_id, raw = db.execute(
+                "SELECT id, raw FROM records WHERE number = ?", (waiting[2],)
+            ).fetchone()
+            if record_id not in operation.skip:
+                found.append((record_id, raw))
+    return tuple(found)
+
+
+_WAITING_FOR_STATION: Final = """
+    SELECT -outbox.urgency, outbox.position, outbox.record
+    FROM outbox LEFT JOIN messages ON messages.number = outbox.record
+    WHERE outbox.station = :station
+    AND (messages.expires_awake_s IS NULL OR messages.expires_awake_s > :awake_s)
+    ORDER BY outbox.urgency DESC, outbox.position, outbox.record
+"""
+
+_WAITING_FOR_EVERYONE: Final = f"""
+    SELECT -2 * precedence, position, number
+    FROM messages INDEXED BY messages_mine_to_everyone
+    WHERE outgoing AND conversation = x''
+    AND (expires_awake_s IS NULL OR expires_awake_s > :awake_s)
+    AND NOT EXISTS (
+        SELECT 1 FROM recipients
+        WHERE message = messages.number AND station = :station
+        AND state >= {int(DeliveryState.DELIVERED)}
+    )
+    ORDER BY precedence DESC, position, number
+"""  # noqa: S608

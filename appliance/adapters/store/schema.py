@@ -1,0 +1,129 @@
+"""The tables, and how a database of an older version becomes one of this version.
+
+Nothing here opens a file.  Rows are counted by `records.number`, so that the tables and indexes
+below repeat 8 bytes and not a 32-byte id.
+
+A conversation is a station's key, or no bytes at all for everyone.  `position` is what the port
+calls order, which SQL keeps for itself.  `urgency` sorts what waits: twice the precedence, and one
+more for a receipt, so that receipts go first among equals.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+APPLICATION_ID: Final = 0x46574952
+"""In the file's header (``PRAGMA application_id``): "FWIR"."""
+
+_VERSION_1: Final = (
+    # `kept`: a message, or a receipt of ours for one, so it stays when nobody waits for it.
+    """
+    CREATE TABLE records (
+        number INTEGER PRIMARY KEY,
+        id BLOB NOT NULL UNIQUE,
+        kind INTEGER NOT NULL,
+        author BLOB NOT NULL,
+        urgency INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        kept INTEGER NOT NULL,
+        raw BLOB NOT NULL
+    ) STRICT
+    """,
+    # `delivered_by` and `read_by`: records with our receipts for an incoming message.
+    """
+    CREATE TABLE messages (
+        number INTEGER PRIMARY KEY REFERENCES records,
+        conversation BLOB NOT NULL,
+        author BLOB NOT NULL,
+        outgoing INTEGER NOT NULL,
+        line TEXT NOT NULL,
+        precedence INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        written_ms INTEGER NOT NULL,
+        written_sure INTEGER NOT NULL,
+        received_ms INTEGER NOT NULL,
+        received_sure INTEGER NOT NULL,
+        unread INTEGER NOT NULL,
+        expires_awake_s REAL,
+        delivered_by INTEGER REFERENCES records,
+        read_by INTEGER REFERENCES records,
+        problem TEXT,
+        text TEXT NOT NULL
+    ) STRICT
+    """,
+    "CREATE INDEX messages_by_conversation ON messages (conversation, position)",
+    "CREATE INDEX messages_by_position ON messages (position)",
+    "CREATE INDEX messages_unread ON messages (conversation, position) WHERE unread",
+    """
+    CREATE INDEX messages_mine_to_everyone ON messages (precedence DESC, position)
+    WHERE outgoing AND conversation = x''
+    """,
+    """
+    CREATE INDEX messages_of_others_to_everyone ON messages (author)
+    WHERE NOT outgoing AND conversation = x''
+    """,
+    """
+    CREATE TABLE recipients (
+        message INTEGER NOT NULL REFERENCES messages,
+        station BLOB NOT NULL,
+        state INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL,
+        sure INTEGER NOT NULL,
+        PRIMARY KEY (message, station)
+    ) STRICT, WITHOUT ROWID
+    """,
+    # In the order in which a station gets what waits for it.
+    """
+    CREATE TABLE outbox (
+        station BLOB NOT NULL,
+        urgency INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        record INTEGER NOT NULL REFERENCES records,
+        PRIMARY KEY (station, urgency DESC, position, record)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE stations (
+        id BLOB PRIMARY KEY NOT NULL,
+        card BLOB,
+        trust TEXT NOT NULL CHECK (trust IN ('new', 'known', 'verified')),
+        verified_name TEXT,
+        seen_ms INTEGER,
+        seen_sure INTEGER NOT NULL
+    ) STRICT
+    """,
+    """
+    CREATE TABLE vals (
+        name TEXT PRIMARY KEY NOT NULL,
+        value BLOB NOT NULL
+    ) STRICT
+    """,
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_VERSION_1,)
+"""What leads from each version to the next; the first starts from nothing.  Never edited, only
+added to."""
+
+VERSION: Final = len(MIGRATIONS)
+
+
+def version_of(db: sqlite3.Connection) -> int:
+    """Return the version of the schema that a database has; 0: none yet."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring a database to this version, one step at a time, each whole or not at all."""
+    for version in range(version_of(db), VERSION):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in MIGRATIONS[version]:
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {version + 1}")
+            db.execute("COMMIT")
+        except sqlite3.Error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
