@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         state=Path(args.state).absolute() if args.state else default_state_dir(),
         api=api_path(args) or daemon_api_path(),
         port=args.port,
-        bind=tuple(args.bind),
+        hosts=tuple(args.bind),
         interfaces=tuple(args.interface),
         log_level=args.log_level,
     )
