@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import PurePath
 from typing import Final
 
 from appliance.model.media import MediaCommand, OpenStream, SetStream, StartStream, StopStream
@@ -52,6 +53,7 @@ class CallMedia:
         self._port: int | None = None
         self._was_opened = False
         self._is_running = False
+        self._part = 1
         self._muted = False
         self._volume_pct: int | None = None
         self._session_id = int.from_bytes(random_bytes(7), "big")
@@ -59,7 +61,11 @@ class CallMedia:
         self._offered: tuple[Crypto, ...] = ()
 
     def choose_files(self, *, play: str | None, record: str | None) -> None:
-        """Choose what stands in for microphone and speaker."""
+        """Choose what stands in for microphone and speaker.
+
+        After the death of a voice process the recording goes on in another file (``x-2.wav``), so
+        that what was recorded before stays.
+        """
         self._play, self._record = play, record
 
     @property
@@ -94,6 +100,7 @@ class CallMedia:
 
     def lost(self) -> None:
         """Learn that the voice process has died and the socket with it."""
+        self._part += self._is_running
         self._opening.clear()
         self._host = self._port = None
         self._is_running = False
@@ -169,11 +176,17 @@ class CallMedia:
                 send_key=ours.key,
                 receive_key=theirs.key,
                 play=self._play,
-                record=self._record,
+                record=self._part_of_record(),
             )
         )
         if self._muted or self._volume_pct is not None:
             self._emit(SetStream(self._stream, muted=self._muted, volume_pct=self._volume_pct))
+
+    def _part_of_record(self) -> str | None:
+        if self._record is None or self._part == 1:
+            return self._record
+        path = PurePath(self._record)
+        return str(path.with_name(f"{path.stem}-{self._part}{path.suffix}"))
 
     def _describe(
         self, payload_type: int, crypto: tuple[Crypto, ...], offer: Description | None = None

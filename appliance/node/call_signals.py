@@ -54,29 +54,38 @@ class CallSignals:
             self._handlers[type(event)](active, event, now)
 
     def _invited(self, event: ev.Invited, now: float) -> None:
-        book, agent = self._book, self._book.agent
-        caller, target = address_of(event.caller), address_of(event.target)
-        if caller is None or caller.station != StationId.parse(event.hop.name):
-            _log.warning("refused a call under a false name from %s", event.hop.name)
-            agent.reject(event.leg, 403, now)
-        elif target is None or target.station != book.station or target.line not in book.lines:
-            agent.reject(event.leg, 404, now)
-        elif (other := book.on_line(target.line)) is not None and _is_glare(other, caller):
+        agent, proved = self._book.agent, StationId.parse(event.hop.name)
+        caller, target = address_of(event.caller), self._our_line(event)
+        genuine = caller is not None and caller.station == proved
+        other = self._book.on_line(target.line) if target is not None else None
+        if caller is not None and genuine and other is not None and _is_glare(other, caller):
             self._meet(other, event, now)
-        elif not self._gate.allows(caller.station, now):
+        elif not self._gate.allows(proved, now):
             agent.reject(event.leg, 503, now)
+        elif caller is None or not genuine:
+            _log.warning("refused a call under a false name from %s", proved.tag)
+            agent.reject(event.leg, 403, now)
+        elif target is None:
+            agent.reject(event.leg, 404, now)
         elif other is not None:
             agent.reject(event.leg, 486, now)
-            book.note_missed(caller, line=target.line, reason=EndReason.BUSY, detail="", now=now)
+            line, reason = target.line, EndReason.BUSY
+            self._book.note_missed(caller, line=line, reason=reason, detail="", now=now)
         else:
             self._ring(event, caller, target, now)
+
+    def _our_line(self, event: ev.Invited) -> Address | None:
+        target = address_of(event.target)
+        if target is None or target.station != self._book.station:
+            return None
+        return target if target.line in self._book.lines else None
 
     def _ring(self, event: ev.Invited, caller: Address, target: Address, now: float) -> None:
         book, agent = self._book, self._book.agent
         try:
             description = read_description(event.body)
         except SipError as error:
-            _log.warning("refused a call from %s: %s", event.hop.name, error)
+            _log.warning("refused a call from %s: %s", caller.station.tag, error)
             agent.reject(event.leg, 400, now)
             return
         if description is None:

@@ -55,6 +55,7 @@ class Calls:
         )
         self._signals = CallSignals(self._book)
         self._sound = CallSound(self._book)
+        self._dropped = 0
 
     # What comes out
 
@@ -178,7 +179,11 @@ class Calls:
         try:
             self._book.agent.receive(hop_of(peer), data, now)
         except SipError as error:
-            _log.warning("dropped a SIP message from %s: %s", peer.tag, error)
+            self._dropped += 1
+            if self._dropped & (self._dropped - 1) == 0:  # 1, 2, 4, 8 ...: a flood stays short
+                _log.warning(
+                    "dropped a SIP message from %s: %s (%d so far)", peer.tag, error, self._dropped
+                )
         self._settle(now)
 
     def media_event(self, event: MediaEvent, *, now: float) -> None:

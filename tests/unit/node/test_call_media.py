@@ -102,3 +102,16 @@ def test_a_stream_is_stopped_once_and_only_if_there_is_one() -> None:
     assert end.commands[1:] == [StopStream("s")]
     with pytest.raises(RuntimeError, match="socket"):
         end.media.offer()
+
+
+def test_a_recording_is_not_overwritten_after_the_voice_process_died() -> None:
+    caller, callee = End(1).opened(), End(2).opened()
+    callee.media.choose_files(play=None, record="/tmp/x.wav")
+    names = []
+    for _ in range(2):
+        for _ in range(2):
+            callee.media.answer(caller.media.offer(), "fe80::a")
+            names.append(callee.start.record)
+        callee.media.lost()
+        callee.opened()
+    assert names == ["/tmp/x.wav", "/tmp/x.wav", "/tmp/x-2.wav", "/tmp/x-2.wav"]
