@@ -142,6 +142,12 @@ async def _ringing(
         raise Failure(f"No call came within {wait_s:g} s.", code=exits.NOT_IN_TIME) from None
 
 
+def _exit_code(ended: CallInfo) -> int:
+    code = exits.CALL_ENDS.get(ended.end_reason or "failed", exits.NO_CALL)
+    # Whoever hung up before there was an answer has not had the call that was asked for.
+    return exits.NOT_ANSWERED if code == exits.OK and ended.talking_s is None else code
+
+
 @command
 async def hangup(client: Client, out: Output, args: argparse.Namespace) -> int:
     """End a call, or all that are running."""
@@ -187,7 +193,7 @@ class _Stay:
                 while True:
                     self._teller.tell(now)
                     if now.state == "ended":
-                        return exits.CALL_ENDS.get(now.end_reason or "failed", exits.NO_CALL)
+                        return _exit_code(now)
                     if now.state == "talking" and self._for_s is not None and self._timer is None:
                         self._timer = loop.call_later(self._for_s, self._stop.set)
                     now = await self._next(now)

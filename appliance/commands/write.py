@@ -19,6 +19,7 @@ from appliance.commands.output import Failure, Output, clock, label, paragraphs,
 from appliance.commands.session import changes, command
 
 _ARRIVED: Final = frozenset({"delivered", "read"})
+_BY: Final = {"delivered": "to", "read": "by"}
 _SETTLED: Final = _ARRIVED | {"expired"}
 _MAX_SHOWN: Final = 1_000
 """Messages that one `inbox` goes back for those that nobody has seen."""
@@ -87,7 +88,8 @@ def _state(message: Message) -> str:
     words = {"queued": "Waiting", "relayed": "On its way", "expired": "Not delivered"}
     state = words.get(message.state, message.state.capitalize())
     if message.conversation == EVERYONE and message.state in _ARRIVED:
-        state += f" to {message.delivered_to} station{'' if message.delivered_to == 1 else 's'}"
+        count = message.delivered_to
+        state += f" {_BY[message.state]} {count} station{'' if count == 1 else 's'}"
     return f"{state}: {visible(message.problem)}" if message.problem else f"{state}."
 
 
@@ -104,7 +106,9 @@ class _Reader:
     async def show(self, messages: tuple[Message, ...]) -> None:
         """Print those that were not yet printed."""
         fresh = [message for message in messages if message.id not in self._shown]
-        if any(not one.outgoing and one.author not in self._labels for one in fresh):
+        if any(one.conversation not in (EVERYONE, *self._labels) for one in fresh) or any(
+            not one.outgoing and one.author not in self._labels for one in fresh
+        ):
             self._labels = {one.id: label(one) for one in await self._client.stations()}
         for message in fresh:
             self._out.json(message)

@@ -82,6 +82,10 @@ async def test_send(fencewire: Fencewire, backend: MemoryBackend) -> None:
     assert backend.kept[-1].text == "h\u00e9\n\nbye"
     done = await fencewire("send", EVERYONE, "all of you", "--wait", "5")
     assert done.out == "Delivered to 1 station.\n"
+    assert (
+        "you to clinic? ·k7qd PRIORITY: two words\n    Delivered.\n"
+        in (await fencewire("inbox")).out
+    )
     done = await fencewire("send", "school", "later", "--wait", "0.2", "--json")
     assert (done.code, done.lines[0]["state"]) == (exits.NOT_IN_TIME, "queued")
     done = await fencewire("send", "clinic", "-", stdin=b"x" * 16_001)
@@ -174,7 +178,7 @@ async def test_ctrl_c_hangs_up(fencewire: Fencewire, backend: MemoryBackend) -> 
     calling = await fencewire.start("call", "clinic")
     await calling.until("Calling")
     calling.interrupt()
-    assert (await calling.done()).code == exits.OK
+    assert (await calling.done()).code == exits.NOT_ANSWERED
     assert backend.call_list["c1"].end_reason == "hung-up"
     assert (await fencewire("hangup")).code == exits.FAILED
 
