@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from array import array
 from collections.abc import Callable, Iterator
+from time import monotonic
 from typing import Any
 
 from appliance.adapters.realtime import be_realtime
@@ -28,6 +29,9 @@ MAX_NAME = 128
 
 LATENCY_S = 0.02
 """Asked of the card, each way."""
+
+DEAD_S = 1.0
+"""A card that asks for nothing for this long is gone, whatever PortAudio says."""
 
 
 class AudioError(Exception):
@@ -102,9 +106,11 @@ class _Device:
     def __init__(self) -> None:
         self._stream: Any = None
         self._realtime = False
+        self._beat_at = monotonic()
 
     def _settle(self) -> None:
         """Called by each callback: its thread gets the priority of ours, once."""
+        self._beat_at = monotonic()
         if not self._realtime:
             self._realtime = True
             be_realtime()
@@ -138,7 +144,8 @@ class _Device:
     @property
     def alive(self) -> bool:
         """False: it has stopped by itself, as when it is unplugged."""
-        return self._stream is not None and bool(self._stream.active)
+        late = monotonic() - self._beat_at > DEAD_S
+        return self._stream is not None and not late and bool(self._stream.active)
 
     def close(self) -> None:
         """Stop and give the card back."""

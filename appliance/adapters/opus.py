@@ -8,7 +8,6 @@ through a list and cannot ask for concealment.  RTP stays out.
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import importlib.util
 import math
 from functools import cache

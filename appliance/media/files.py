@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -27,8 +26,8 @@ _PROGRAM = (
     " sys.exit(main(sys.argv[2]))"
 )
 
-_CHRT = shutil.which("chrt")
-_ORDINARY = [_CHRT, "-o", "0"] if _CHRT else []
+_CHRT = "/usr/bin/chrt"
+_ORDINARY = [_CHRT, "-o", "0"] if os.access(_CHRT, os.X_OK) else []
 """A small program that leaves real time before Python starts, which would compete with the loop.
 
 `posix_spawn` could do it too, but keeps us waiting until the then ordinary child is scheduled.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import os
 from collections.abc import Callable
 
 from appliance.adapters.opus import OpusError
@@ -33,8 +33,9 @@ from appliance.protocol.rtcp import RtcpReport
 DEVICE_LOST_S = 0.06
 """Without a beat of the sound card for this long, the stream goes on by our own clock."""
 
-REPORT_S = (0.75, 1.5)
-"""RTCP reports are sent this far apart, at random (RFC 3550 6.3.1): within 5 % of the voice."""
+REPORT_S = 0.75
+"""RTCP reports are sent this far apart, at random up to twice (RFC 3550 6.3.1): within 5 % of the
+voice."""
 
 BURST = 64
 """Packets read per wake-up of a socket; then others have their turn."""
@@ -292,7 +293,7 @@ class Stream:
     def _report(self, now: float) -> None:
         if self._sender is None or self._receiver is None:
             return
-        self._report_at = now + random.uniform(*REPORT_S)  # noqa: S311 - spreads, hides nothing
+        self._report_at = now + REPORT_S * (1 + os.urandom(1)[0] / 255)
         self._socket.send(self._sender.report(self._receiver.report_blocks(now), now))
 
     # What the daemon hears

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 
 from appliance.adapters.opus import OpusDecoder, OpusEncoder, OpusError
 from appliance.adapters.srtp import AES_GCM, SrtpError, SrtpReceiver, SrtpSender, new_key
@@ -45,6 +45,11 @@ OLD_KEY_S = 2.0
 """For how long packets under the keys of before are still opened after a change."""
 
 
+def _random_bits(count: int) -> int:
+    """From the kernel; the module `secrets` would bring all of OpenSSL into memory."""
+    return int.from_bytes(os.urandom(4), "big") >> (32 - count)
+
+
 class Sender:
     """Our voice on its way out."""
 
@@ -56,18 +61,18 @@ class Sender:
         self._sequence = 0
         self.packets = 0
         self._octets = 0
-        self._timestamp = secrets.randbits(32)
+        self._timestamp = _random_bits(32)
         self._loss = float(ASSUMED_LOSS_PCT)
-        self.cname = secrets.token_urlsafe(9)  # RFC 7022: nothing that lasts longer than the call.
+        self.cname = os.urandom(12).hex()  # RFC 7022: nothing that lasts longer than the call.
         self.rekey(suite, key, payload_type)
 
     def rekey(self, suite: str, key: Secret, payload_type: int) -> None:
         """Go on under another key; a new source, since its rollover counter begins at 0."""
         self._srtp = SrtpSender(suite, key)
         self._payload_type = payload_type
-        self.ssrc = secrets.randbits(32)
+        self.ssrc = _random_bits(32)
         # RFC 3711 section 3.3.1: far from the wrap, or a lost first packet desynchronizes.
-        self._sequence = secrets.randbits(15)
+        self._sequence = _random_bits(15)
         self._first = True
 
     def frame(self, pcm: bytes) -> bytes:
