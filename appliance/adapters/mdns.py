@@ -88,6 +88,7 @@ class Mdns:
         self._table = SightingTable(own_instance=self.instance)
         self._links: dict[str, MdnsLink] = {}
         self._changes: dict[str, deque[float]] = {}
+        self._refusals: dict[str, str] = {}
         self._lock = asyncio.Lock()
         self._again: asyncio.TimerHandle | None = None
         self._retrying: asyncio.Task[None] | None = None
@@ -138,6 +139,8 @@ class Mdns:
         for old in list(self._links.values()):
             if old.name not in offers or offers[old.name].index != old.index:
                 await self._close(old.name)
+        for name in self._refusals.keys() - offers.keys():
+            del self._refusals[name]
         for name, offer in offers.items():
             link = self._links.get(name)
             if link is None and self._may_change(name):
@@ -158,10 +161,13 @@ class Mdns:
         try:
             link.start()
         except (OSError, RuntimeError, ValueError, ZeroconfError) as error:
-            log.info("%s: cannot use mDNS yet: %s", name, error)
+            if self._refusals.get(name) != str(error):  # said once, although tried again and again
+                log.warning("%s: cannot use mDNS yet: %s", name, error)
+            self._refusals[name] = str(error)
             await link.close(goodbye=False)
             self._try_again(RETRY_S)
             return
+        self._refusals.pop(name, None)
         log.info("%s: announcing %s", name, self.instance)
         self._links[name] = link
 

@@ -9,7 +9,6 @@ What stays out: which interfaces there are and what is made of all links togethe
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import logging
 import random
@@ -53,10 +52,6 @@ RESOLVE_TIMEOUT_MS: Final = 3000
 FLUSHED_AFTER_S: Final = 1.2
 """RFC 6762 section 10.2: what an announcement replaces is kept for another second, after which
 we look once more, so that addresses which are no more are not tried first."""
-
-# linux/in.h, linux/in6.h.  Linux gives a wildcard socket the groups that any other socket joined.
-_IP_MULTICAST_ALL: Final = 49
-_IPV6_MULTICAST_ALL: Final = 29
 
 
 @dataclass(frozen=True)
@@ -156,12 +151,21 @@ class MdnsLink:
     def start(self) -> None:
         """Open the sockets; announcing begins within START_JITTER_S.
 
-        Raises OSError, RuntimeError or ValueError when the interface has just changed or
-        port 5353 is taken by somebody who does not share it; trying later helps.
+        Raises OSError, RuntimeError or ValueError when the interface has just changed, port 5353
+        is taken by somebody who does not share it, or the kernel (before 5.7) keeps us from
+        binding to an interface; trying later may help.
         """
         version = IPVersion.All if socket.has_dualstack_ipv6() else IPVersion.V4Only
-        self._zeroconf = AsyncZeroconf(interfaces=_sender_choice(self.offer), ip_version=version)
-        _hear_own_groups_only(self._zeroconf.zeroconf)
+        choice = _sender_choice(self.offer)
+        try:
+            self._zeroconf = AsyncZeroconf(interfaces=choice, ip_version=version)
+        except (RuntimeError, ValueError):
+            # For IPv6, zeroconf lists all interfaces and stumbles over one that is going away or
+            # whose name is no UTF-8.  IPv4 does without.
+            if not self.offer.ipv4:
+                raise
+            self._zeroconf = AsyncZeroconf(interfaces=choice[:1], ip_version=version)
+        _hear_own_link_only(self._zeroconf.zeroconf, self.name)
         self._spawn(partial(self._begin, self._zeroconf.zeroconf))
 
     def update(self, offer: Offer) -> None:
@@ -343,16 +347,16 @@ def _sender_choice(offer: Offer) -> list[str | int | tuple[tuple[str, int, int],
     return choice
 
 
-def _hear_own_groups_only(zeroconf: Zeroconf) -> None:
-    """Keep other links' packets from this link's socket, which is bound to no interface.
+def _hear_own_link_only(zeroconf: Zeroconf, name: str) -> None:
+    """Bind the socket that listens to the interface `name`; no privilege is needed for that.
 
-    Without it everything still works, with more parsing.
+    Otherwise every link would hear all links' IPv6 groups and answer on the wrong one, and the
+    kernel (6.6 and newer) would give an IPv4 packet to any one of these sockets, as they share
+    a port by SO_REUSEPORT and only one of them has joined the group on that link.
     """
     listening = getattr(zeroconf.engine, "_listen_socket", None)
-    if listening is None:
-        log.debug("this zeroconf hides its socket: every link hears all links")
-        return
-    with contextlib.suppress(OSError):
-        listening.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
-    with contextlib.suppress(OSError):
-        listening.setsockopt(socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)
+    if not isinstance(listening, socket.socket):
+        raise OSError("this version of zeroconf hides its socket")
+    listening.setsockopt(
+        socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name.encode("utf-8", "surrogateescape")
+    )

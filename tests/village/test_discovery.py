@@ -158,6 +158,33 @@ def test_two_machines_with_one_key_see_each_other(village: Village) -> None:
         other.until(seen(1, *hosts(village, a)))
 
 
+@pytest.mark.parametrize("ipv6", [True, False])
+def test_the_middle_of_a_line_is_another_on_each_link(tmp_path: Path, ipv6: bool) -> None:
+    with Village.up("line:3", directory=tmp_path / "village", daemons=False) as village:
+        a, b, c = village.topology.stations
+        for station in () if ipv6 else (a, b, c):
+            switch = "net.ipv6.conf.all.disable_ipv6=1"
+            village.exec(station, ["sysctl", "-w", switch], check=True)
+        info = village.station(b)
+        with (
+            Ear(village, a, seed=1, boot="aaaa") as left,
+            Ear(village, b, seed=2, boot="bbbb") as middle,
+            Ear(village, c, seed=3, boot="cccc") as right,
+        ):
+            for ear, ipv4, link_local in zip(
+                (left, right), info.addresses, info.addresses6, strict=True
+            ):
+                wanted = [f"{link_local}%eth0"] * ipv6 + [ipv4]
+                assert set(ear.until(seen(2, *wanted))[3]) == set(wanted)
+            middle.until(seen(1, village.station(a).addresses[0]))
+        with (
+            Ear(village, b, seed=2, boot="dddd") as middle,
+            Ear(village, c, seed=3, boot="eeee"),
+        ):
+            heard = middle.until(seen(3, village.station(c).addresses[0]))
+            assert not [host for host in heard[3] if host.endswith("%eth0")]
+
+
 def test_garbage_on_the_port_changes_nothing(village: Village) -> None:
     a, b = village.topology.stations
     garbage = (
