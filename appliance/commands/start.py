@@ -46,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _log_to(path: Path, level: str) -> None:
-    """Log to a file and one older one, each of a bounded size."""
+    """Log to a file and one older one, each of a bounded size, for our own eyes."""
+    os.umask(0o077)
     handler = RotatingFileHandler(path, maxBytes=_MAX_LOG_BYTES, backupCount=1, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler])
@@ -92,13 +93,14 @@ class Background:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._crash_log = state / CRASH_NAME
         """What it says before its log is open, and how it crashed; anew at each start."""
+        self._log = state / LOG_NAME
         descriptor = os.open(self._crash_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "appliance", "run"),
                     *("--state", str(state), "--api", str(api)),
-                    *("--log-file", str(state / LOG_NAME)),
+                    *("--log-file", str(self._log)),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=descriptor,
@@ -108,11 +110,19 @@ class Background:
         finally:
             os.close(descriptor)
 
+    def wait(self, timeout_s: float) -> None:
+        """Wait for its end; raises subprocess.TimeoutExpired."""
+        self._process.wait(timeout_s)
+
     def last_words(self) -> str | None:
         """Return what it said if it has died; None while it lives."""
         if self._process.poll() is None:
             # It is meant to go on without us; Popen would warn about a child left behind.
             self._process.returncode = 0
             return None
-        said = self._crash_log.read_text(encoding="utf-8", errors="replace").strip()
-        return said[-_MAX_SHOWN_CHARS:] or f"nothing; look at {self._crash_log.with_name(LOG_NAME)}"
+        for path in (self._crash_log, self._log):
+            if path.is_file():
+                said = path.read_text(encoding="utf-8", errors="replace").strip()
+                if said:
+                    return said[-_MAX_SHOWN_CHARS:]
+        return f"nothing. Try: fencewire run --state {self._log.parent}"

@@ -1,0 +1,24 @@
+"""Starting a daemon in the background, and hearing why one did not start."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from appliance.commands.start import Background
+
+
+def test_a_daemon_that_can_not_start_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FENCEWIRE_STATE", str(tmp_path))
+    (tmp_path / "station.key").write_text("no key at all")
+    started = Background(tmp_path / "api.sock")
+    started.wait(20)
+    said = started.last_words()
+    assert said is not None
+    assert "station.key" in said
+    assert (tmp_path / "station.key").read_text() == "no key at all"
+    assert stat.S_IMODE((tmp_path / "daemon.log").stat().st_mode) == 0o600
