@@ -6,15 +6,18 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
+from rich.console import RenderableType
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.screen import Screen
 
 from appliance.api.client import Client
 from appliance.api.errors import ClientError
 from appliance.api.schema import CallInfo
 from appliance.tui import views
+from appliance.tui.canvas import CanvasUpdate
 from appliance.tui.client import StationClient
 from appliance.tui.drafts import Drafts
 from appliance.tui.editor import MAX_EDIT_CHARS
@@ -147,6 +150,15 @@ class FencewireApp(App[int], inherit_bindings=False):
         self.run_worker(work)
 
     # Drawing
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        """Send what changed, whatever textual wants to repaint (overrides textual's own)."""
+        # textual tells its own updates from renderables by their class.
+        super()._display(screen, cast("RenderableType", CanvasUpdate(self.main.canvas)))
+
+    def show_changes(self) -> None:
+        """Send what was drawn."""
+        self._display(self.main, None)
 
     def redraw(self) -> None:
         """Draw soon."""

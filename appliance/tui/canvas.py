@@ -1,19 +1,18 @@
 """All rows of the screen as one widget that sends no more than what changed.
 
 A serial line carries 960 characters a second, and textual repaints a region from the left edge of
-the widget in it, or all of it when the layout changes.  So there is one widget, the layout is ours,
-and the runs of cells that differ from what stands there go out by themselves.  textual still draws
-everything after a resize, and for screenshots.
+the widget in it, or all of it when the layout changes, and several times at the start.  So there is
+one widget, the layout is ours, and whenever something is to be sent, only the runs of cells go out
+that differ from what the terminal shows (`FencewireApp._display`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 from rich.cells import get_character_cell_size
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.control import Control
 from rich.style import Style
 from textual._compositor import CompositorUpdate
@@ -28,42 +27,26 @@ _SAME_CELLS = 8
 """Unchanged cells between two runs that are worth a jump of the cursor."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """Neighbouring cells to send."""
+class CanvasUpdate(CompositorUpdate):
+    """What differs between a canvas and the terminal, in the form that textual sends."""
 
-    x: int
-    """First column."""
-
-    y: int
-    """Row."""
-
-    strip: Strip
-    """What stands there from now on."""
-
-
-class RunsUpdate(CompositorUpdate):
-    """Some runs of cells, in the form in which textual sends updates."""
-
-    def __init__(self, runs: list[Run]) -> None:
-        self.runs = runs
+    def __init__(self, canvas: Canvas) -> None:
+        self._canvas = canvas
 
     def render_segments(self, console: Console) -> str:
-        return "".join(
-            f"{Control.move_to(run.x, run.y).segment.text}{run.strip.render(console)}"
-            for run in self.runs
-        )
+        return self._canvas.changes(console)
 
 
 def cells_of(line: Strip) -> list[Cell]:
     """Return a row's columns."""
     out: list[Cell] = []
     for segment in line:
+        style = segment.style or None  # a style that says nothing is none
         for char in segment.text:
             size = get_character_cell_size(char)
             if size == 0 and out:
-                out[-1] = (out[-1][0] + char, segment.style)
-            out.extend(((char, segment.style), ("", None))[:size])
+                out[-1] = (out[-1][0] + char, style)
+            out.extend(((char, style), ("", None))[:size])
     return out
 
 
@@ -104,34 +87,44 @@ class Canvas(Widget):
 
     def __init__(self, draw: Callable[[int, int], list[Strip]]) -> None:
         super().__init__()
-        self.rows: list[Strip] = []
-        self._rows_size = Size(0, 0)
         self._draw = draw
+        self._rows: list[Strip] = []
+        self._rows_size = Size(0, 0)
+        self._sent: list[Strip] = []
 
-    def _drawn(self) -> list[Strip]:
+    @property
+    def rows(self) -> list[Strip]:
+        """The screen as it was drawn last, for its size now."""
+        if self._rows_size != self.size:
+            self.draw()
+        return self._rows
+
+    def draw(self) -> None:
+        """Draw everything anew; `changes` sends it."""
         self._rows_size = self.size
-        return self._draw(self.size.width, self.size.height) if self.size else []
+        self._rows = self._draw(self.size.width, self.size.height) if self.size else []
 
-    def update(self) -> None:
-        """Draw everything and send what changed."""
-        old, old_size = self.rows, self._rows_size
-        self.rows = rows = self._drawn()
-        if old_size != self.size or len(old) != len(rows):
-            self.refresh()
-            return
-        runs = [
-            Run(start, y, after.crop(start, end))
-            for y, (before, after) in enumerate(zip(old, rows, strict=True))
-            for start, end in changed_spans(before, after)
-        ]
-        if runs:
-            # textual tells its own updates from renderables by their class.
-            self.app._display(self.screen, cast("RenderableType", RunsUpdate(runs)))
+    def forget(self) -> None:
+        """Take the terminal for blank: something else wrote on it."""
+        self._sent = []
+
+    def changes(self, console: Console) -> str:
+        """Return what brings the terminal up to date, which then counts as sent."""
+        before, self._sent = self._sent, self.rows
+        sizes = {row.cell_length for row in (*before, *self._sent)}
+        if len(before) != len(self._sent) or len(sizes) != 1:
+            before = [Strip.blank(row.cell_length) for row in self._sent]
+            start = f"{Control.home().segment.text}{Control.clear().segment.text}"
+        else:
+            start = ""
+        return start + "".join(
+            f"{Control.move_to(left, y).segment.text}{row.crop(left, right).render(console)}"
+            for y, (old, row) in enumerate(zip(before, self._sent, strict=True))
+            for left, right in changed_spans(old, row)
+        )
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """Return the rows as they stand; textual asks for all of them after a resize."""
-        if self._rows_size != self.size:
-            self.rows = self._drawn()
+        """Return rows, for screenshots."""
         shown = self.rows[crop.y : crop.bottom]
         shown += [Strip.blank(self.size.width)] * (crop.height - len(shown))
         return [row.adjust_cell_length(self.size.width).crop(crop.x, crop.right) for row in shown]

@@ -74,7 +74,7 @@ class Drafts:
             while self._unsaved:
                 conversation = self._unsaved.pop()
                 try:
-                    text = self._editors[conversation].text
+                    text = self._editors.get(conversation, Editor()).text
                     await client.set_draft(conversation, text)
                 except RequestError:
                     continue  # too long to be kept; sending it says so

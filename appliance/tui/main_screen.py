@@ -61,7 +61,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def draw(self) -> None:
         """Bring every region up to date; only what changed is sent."""
-        self.canvas.update()
+        self.canvas.draw()
+        self.station_app.show_changes()
 
     def _draw(self, width: int, height: int) -> list[Strip]:
         self.key_bar.hints = self.dialogs[-1].hints() if self.dialogs else self.hints()
@@ -154,7 +155,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
         app = self.station_app
         app.touched()
         character = event.character if event.is_printable else None
-        if event.key == "f10":
+        if event.key == "ctrl+l":
+            self.canvas.forget()
+        elif event.key == "f10":
             app.dispatch(AlarmsRead())
         elif self.dialogs:
             self.dialogs[-1].on_key_pressed(event.key, character)

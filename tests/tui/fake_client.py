@@ -203,9 +203,9 @@ class FakeClient:
         self.tell("station", other)
         self.tell("status", self.own)
 
-    def ring(self, other: Station, **changes: object) -> CallInfo:
+    def ring(self, other: Station) -> CallInfo:
         """Let somebody call."""
-        return self.change_call(call(other, "ringing-here", **changes))
+        return self.change_call(call(other, "ringing-here"))
 
     def change_call(self, changed: CallInfo) -> CallInfo:
         """Let a call come into another state."""
