@@ -119,19 +119,21 @@ def _writing(commands: _Commands) -> None:
         "Write to a station, or to everyone.",
         '  fencewire send clinic "How many blankets?"\n'
         "  fencewire send everyone --precedence emergency Fire at the mill\n"
-        "  date | fencewire send 482-0193 - --wait 10",
+        "  date | fencewire send 482-0193 - --wait --timeout 10",
     )
     send.add_argument("to", metavar="TO", help="a station, or everyone")
     send.add_argument(
         "text", metavar="TEXT", nargs="+", help="what to write; - reads it from input"
     )
     send.add_argument(
-        "--wait",
+        "--wait", action="store_true", help="until it is delivered; exit code 5 if it is not"
+    )
+    send.add_argument(
+        "--timeout",
         metavar="SECONDS",
         type=_seconds,
-        nargs="?",
-        const=30.0,
-        help="until it is delivered, at most this long (%(const)g); else exit code 5",
+        default=30.0,
+        help="with --wait: at most this long (%(default)g)",
     )
     send.add_argument(
         "--precedence",

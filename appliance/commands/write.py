@@ -38,19 +38,19 @@ async def send(client: Client, out: Output, args: argparse.Namespace) -> int:
             "Shorten it, or send it in parts.",
         )
     async with aclosing(changes(client, Message)) as stream:
-        if args.wait is not None:
+        if args.wait:
             await anext(stream)
         message = await client.send(args.to, text, line=args.line, precedence=args.precedence)
-        if args.wait is not None:
-            message = await _settled(client, stream, message, timeout_s=args.wait)
+        if args.wait:
+            message = await _settled(client, stream, message, timeout_s=args.timeout)
     out.json(message)
     out.line(_state(message))
-    if args.wait is None or message.state in _ARRIVED:
+    if not args.wait or message.state in _ARRIVED:
         return exits.OK
     if message.state == "expired":
         raise Failure("It was not delivered before its time ran out.", code=exits.NOT_IN_TIME)
     raise Failure(
-        f"It was not delivered within {args.wait:g} s.",
+        f"It was not delivered within {args.timeout:g} s.",
         "It waits here and goes out by itself when the station can be reached.",
         code=exits.NOT_IN_TIME,
     )

@@ -80,13 +80,13 @@ async def test_send(fencewire: Fencewire, backend: MemoryBackend) -> None:
     done = await fencewire("send", "clinic", "-", "--wait", "--json", stdin=b"h\xc3\xa9\n\nbye\n")
     assert (done.code, done.lines[0]["state"]) == (exits.OK, "delivered")
     assert backend.kept[-1].text == "h\u00e9\n\nbye"
-    done = await fencewire("send", EVERYONE, "all of you", "--wait", "5")
+    done = await fencewire("send", "--wait", EVERYONE, "all of you", "--timeout", "5")
     assert done.out == "Delivered to 1 station.\n"
     assert (
         "you to clinic? ·k7qd PRIORITY: two words\n    Delivered.\n"
         in (await fencewire("inbox")).out
     )
-    done = await fencewire("send", "school", "later", "--wait", "0.2", "--json")
+    done = await fencewire("send", "school", "later", "--wait", "--timeout", "0.2", "--json")
     assert (done.code, done.lines[0]["state"]) == (exits.NOT_IN_TIME, "queued")
     done = await fencewire("send", "clinic", "-", stdin=b"x" * 16_001)
     assert done.code == exits.FAILED
