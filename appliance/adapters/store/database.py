@@ -72,7 +72,6 @@ def open_database(path: Path) -> Database:
             _create(path)
         _look_before_touching(path)
         connection = _connect(path)
-        _check(connection, path)
         if schema.version_of(connection) < schema.VERSION:
             schema.migrate(connection)
         return Database(path, connection, lock)
@@ -137,23 +136,27 @@ def _create(path: Path) -> None:
 
 
 def _look_before_touching(path: Path) -> None:
-    """Refuse what is not ours or too new, without changing a byte of it."""
+    """Refuse what is not ours, too new or damaged, without changing a byte of it.
+
+    A connection that may write would copy what is left in the log into the file when it closes.
+    """
     if path.stat().st_size == 0:
         raise failures.damaged(path)
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
         (application,) = db.execute("PRAGMA application_id").fetchone()
         version = schema.version_of(db)
-    if application != schema.APPLICATION_ID or version == 0:
-        raise StoreError(
-            "store-corrupt",
-            f"{path} is no message store of Fencewire. Nothing was changed. Move it elsewhere.",
-        )
-    if version > schema.VERSION:
-        raise StoreError(
-            "store-newer",
-            f"The message store {path} was written by a newer Fencewire. Nothing was changed. "
-            "Update this one.",
-        )
+        if application != schema.APPLICATION_ID or version == 0:
+            raise StoreError(
+                "store-corrupt",
+                f"{path} is no message store of Fencewire. Nothing was changed. Move it elsewhere.",
+            )
+        if version > schema.VERSION:
+            raise StoreError(
+                "store-newer",
+                f"The message store {path} was written by a newer Fencewire. Nothing was changed. "
+                "Update this one.",
+            )
+        _check(db, path)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
