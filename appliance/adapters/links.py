@@ -21,7 +21,7 @@ import ipaddress
 import logging
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -352,14 +352,3 @@ class LinkWatch:
                 if error.errno in {errno.EAFNOSUPPORT, errno.EPERM, errno.EPROTONOSUPPORT}:
                     return
             await asyncio.sleep(NETLINK_RETRY_S)
-
-
-def describe(snapshot: LinkSnapshot) -> Iterator[str]:
-    """Yield a line for each interface, for logs."""
-    for one in snapshot.interfaces:
-        state = "up" if one.up and one.carrier else "no carrier" if one.up else "down"
-        addresses = " ".join(
-            f"{address.host}/{address.prefix_bits}{' (tentative)' if address.tentative else ''}"
-            for address in one.addresses
-        )
-        yield f"{one.name} {state} {addresses}".rstrip()
