@@ -105,6 +105,8 @@ class Worker:
         self._must_commit = False
         self._commits = 0
         """Since the log was last copied."""
+        self._disk_full = False
+        """The last transaction found no room."""
         self._answers: list[Answer] = []
 
     def run(self) -> None:
@@ -191,6 +193,9 @@ class Worker:
 
     def _write(self, job: Job[Any], writer: Handler) -> None:
         if not self._db.in_transaction:
+            if self._disk_full:
+                # What room there is goes to the database first; then the log's is free again.
+                self._copy_log("TRUNCATE")
             self._db.execute("BEGIN IMMEDIATE")
         self._db.execute("SAVEPOINT operation")
         try:
@@ -233,14 +238,12 @@ class Worker:
         """Undo the transaction and tell everybody who has something in it."""
         self._roll_back()
         why = failures.explain(error, self._database.path)
-        if self._in_transaction:
+        if self._in_transaction and not self._disk_full:
             log.error("%d operations could not be stored: %s", len(self._in_transaction), error)
         for job, _ in self._in_transaction:
             self._fail(job, why)
         self._forget_transaction()
-        if why.code == "disk-full":
-            # The log can be written over once what it holds is in the database.
-            self._copy_log("TRUNCATE")
+        self._disk_full = why.code == "disk-full"
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:
@@ -283,9 +286,11 @@ class Worker:
         self._commits = 0
         try:
             self._db.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+            self._disk_full = False
         except sqlite3.Error as error:
             # Nothing is lost: it stays in the log, and the next time comes.
-            log.warning("could not copy the log into the database: %s", error)
+            if not self._disk_full:
+                log.warning("could not copy the log into the database: %s", error)
 
     # -- Answers
 
