@@ -23,11 +23,7 @@ async def village(
     """A village in a scratch directory; gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="fw-") as directory:
         up = await asyncio.to_thread(
-            Village.up,
-            topology,
-            directory=Path(directory),
-            daemons=daemons,
-            **({"command": command} if command is not None else {}),
+            Village.up, topology, directory=Path(directory), daemons=daemons, command=command
         )
         try:
             yield up

@@ -1,45 +1,34 @@
-"""How late voice frames leave: ten streams, idle machine and beside a process that stores."""
+"""Two voice processes for the benches: how late frames leave, how long sound takes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import random
-import sys
 import tempfile
 import wave
+from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-
-from harness import Report, arguments
 
 from appliance.adapters.media_client import MediaClient
 from appliance.adapters.srtp import AES_GCM, new_key
 from appliance.media.lateness import quantile_ms
 from appliance.model.media import (
+    FileStarted,
     MediaEvent,
     OpenStream,
     StartStream,
     StopStream,
     StreamClosed,
     StreamOpened,
+    StreamStats,
 )
 
 STREAMS = 10
 SECONDS = 60.0
 WAIT_S = 20.0
-
-STORER = """
-import hashlib, os, sqlite3, sys
-store = sqlite3.connect(sys.argv[1], isolation_level=None)
-store.execute("PRAGMA journal_mode=WAL")
-store.execute("PRAGMA synchronous=FULL")
-store.execute("CREATE TABLE records (hash BLOB PRIMARY KEY, body BLOB)")
-while True:
-    body = os.urandom(600)
-    store.execute("INSERT INTO records VALUES (?, ?)", (hashlib.sha256(body).digest(), body))
-"""
-"""Stores without a pause; what the store itself takes can be run in its place."""
+CLICKS = 12
 
 PAYLOAD_TYPE = 96
 
@@ -169,23 +158,66 @@ def measure(*, streams: int, seconds: float, command: Sequence[str] | None) -> t
     return late, sum(map(sum, histograms))
 
 
-def main(argv: list[str]) -> int:
-    parser = arguments(__doc__)
-    parser.add_argument("--streams", type=int, default=STREAMS)
-    parser.add_argument("--seconds", type=float, default=SECONDS)
-    args = parser.parse_args(argv)
-    report = Report("lateness")
-    idle, frames = measure(streams=args.streams, seconds=args.seconds, command=None)
+def mouth_to_ear() -> list[float]:
+    """Milliseconds from a click's place in the played file to its place in the recorded one."""
+    return asyncio.run(_clicks())
+
+
+async def _clicks() -> list[float]:
+    ours, theirs = Events(), Events()
+    pair = ((MediaClient(ours.take), ours), (MediaClient(theirs.take), theirs))
     with tempfile.TemporaryDirectory() as directory:
-        storer = [sys.executable, "-c", STORER, str(Path(directory, "store.db"))]
-        busy, _ = measure(streams=args.streams, seconds=args.seconds, command=storer)
-    report.add("frame_late_idle_p999_ms", idle, what="lateness of sent frames, idle machine")
-    report.add(
-        "frame_late_busy_p999_ms", busy, goal=idle + 2.0, what="beside a process that stores"
+        play = click_file(Path(directory, "clicks.wav"))
+        try:
+            for client, _ in pair:
+                await client.start()
+            await _connect(pair, "clicks", str(play), directory)
+            await theirs.first(
+                lambda e: isinstance(e, StreamStats) and e.packets_sent > 50 * (CLICKS + 1)
+            )
+            for client, events in pair:
+                await client.send(StopStream("clicks"))
+                await events.closed("clicks")
+        finally:
+            for client, _ in pair:
+                await client.stop()
+        recorded = clicks_in(Path(directory, "clicks 1.wav"))
+    spoken_at = _begun(ours, recording=False)
+    heard_at = _begun(theirs, recording=True)
+    delays = []
+    for second in range(1, CLICKS):
+        heard = [heard_at + at for at in recorded if 0 <= heard_at + at - spoken_at - second < 0.5]
+        if heard:
+            delays.append((heard[0] - spoken_at - second) * 1000)
+    return delays
+
+
+def click_file(path: Path) -> Path:
+    """A short loud burst at the beginning of every second."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 48_000, 0, "NONE", ""))
+        burst = b"".join(
+            (20_000 if i // 24 % 2 else -20_000).to_bytes(2, "little", signed=True)
+            for i in range(480)
+        )
+        for _ in range(CLICKS):
+            file.writeframes(burst + bytes(96_000 - len(burst)))
+    return path
+
+
+def clicks_in(path: Path) -> list[float]:
+    """Seconds at which bursts begin."""
+    with wave.open(str(path), "rb") as file:
+        rate = file.getframerate()
+        samples = array("h", file.readframes(file.getnframes()))
+    found: list[float] = []
+    for index, sample in enumerate(samples):
+        if abs(sample) > 4_000 and (not found or index / rate - found[-1] > 0.5):
+            found.append(index / rate)
+    return found
+
+
+def _begun(events: Events, *, recording: bool) -> float:
+    return next(
+        e.at_s for e in events.all if isinstance(e, FileStarted) and e.recording == recording
     )
-    report.note("frames", frames)
-    return report.finish(json=args.json)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

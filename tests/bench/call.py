@@ -1,0 +1,121 @@
+"""How fast a call is set up, how long sound takes, and how steadily frames leave."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import time
+import wave
+from pathlib import Path
+
+from _stations import children, clients, cpu_s, others, pids, village, wait_event
+from _voice import STREAMS, measure, mouth_to_ear
+from harness import Report, arguments
+
+from appliance.api.client import Client
+
+VILLAGES = 2
+CALLS = 6
+"""In each; a station lets one other ring 8 times in a row."""
+
+CPU_S = 10.0
+LATENESS_S = 60.0
+
+
+def tone_file(path: Path) -> str:
+    """Sound to send: a square wave, half a minute."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 48_000, 0, "NONE", ""))
+        period = (3000).to_bytes(2, "little", signed=True) * 60
+        rest = (-3000).to_bytes(2, "little", signed=True) * 60
+        file.writeframes((period + rest) * 400 * 30)
+    return str(path)
+
+
+async def state(client: Client, cursor: str | None, *wanted: str) -> tuple[float, str]:
+    """When a call came into one of these states, and its id."""
+    event = await wait_event(
+        client, cursor, lambda e: e.type == "call" and e.data["state"] in wanted
+    )
+    return time.perf_counter(), str(event.data["id"])
+
+
+async def one_call(a: Client, b: Client, peer: str, directory: Path, talk_s: float) -> list[float]:
+    """Call, answer, talk; milliseconds to ringing and from answer to sound at the caller."""
+    tone = tone_file(directory / "tone.wav")
+    ringing = asyncio.create_task(state(a, None, "ringing-there"))
+    incoming = asyncio.create_task(state(b, None, "ringing-here"))
+    talking = asyncio.create_task(state(a, None, "talking"))
+    ended = asyncio.create_task(state(b, None, "ended"))
+    await asyncio.sleep(0.2)  # the event streams stand
+    dialled = time.perf_counter()
+    await a.call(peer, play=tone, record=str(directory / "a.wav"))
+    rang, _ = await ringing
+    _, call = await incoming
+    answered = time.perf_counter()
+    await b.answer(call, play=tone, record=str(directory / "b.wav"))
+    heard, _ = await talking
+    await asyncio.sleep(talk_s)
+    await b.hang_up(call)
+    await ended
+    return [(rang - dialled) * 1000, (heard - answered) * 1000]
+
+
+async def calls(report: Report) -> None:
+    took: list[list[float]] = []
+    cpu: list[float] = []
+    for _ in range(VILLAGES):
+        with tempfile.TemporaryDirectory() as scratch:
+            async with village("pair") as up, clients(up, "a", "b") as (a, b):
+                await others(b)
+                (peer,) = await others(a)
+                for _ in range(CALLS):
+                    took.append(await one_call(a, b, peer.id, Path(scratch), 0.2))
+                daemon = pids(up)["a"]
+                both = [daemon, *children(daemon)]
+                before, began = sum(map(cpu_s, both)), time.perf_counter()
+                await one_call(a, b, peer.id, Path(scratch), CPU_S)
+                used = sum(map(cpu_s, both)) - before
+                cpu.append(used / (time.perf_counter() - began) * 100)
+    report.add("ringing_ms", [ring for ring, _ in took], what="call command to ringing")
+    report.add(
+        "first_audio_1hop_ms",
+        [heard for _, heard in took],
+        goal=120.0,
+        what="answer command to sound at the caller",
+    )
+    report.note("first_audio_4hop_ms", None)
+    report.add("cpu_per_call_pct", cpu, what="daemon and voice process of one side")
+
+
+def main(argv: list[str]) -> int:
+    parser = arguments(__doc__)
+    parser.add_argument("--seconds", type=float, default=LATENESS_S, help="of each lateness run")
+    args = parser.parse_args(argv)
+    report = Report("call")
+    asyncio.run(calls(report))
+    report.add("mouth_to_ear_ms", mouth_to_ear(), goal=80.0, what="clicks, file to file")
+    idle, frames = measure(streams=STREAMS, seconds=args.seconds, command=None)
+    with tempfile.TemporaryDirectory() as directory:
+        storer = str(Path(__file__).with_name("_storer.py"))
+        command = [sys.executable, storer, str(Path(directory, "station.db"))]
+        busy, busy_frames = measure(streams=STREAMS, seconds=args.seconds, command=command)
+    report.add("frame_late_idle_p999_ms", idle, what=f"{frames} frames of {STREAMS} streams")
+    report.add(
+        "frame_late_busy_p999_ms",
+        busy,
+        goal=idle + 2.0,
+        what=f"{busy_frames} frames beside a store at full speed",
+    )
+    for later in (
+        "relay_user_cpu_pct_20_calls",
+        "talkgroup_bytes_ratio",
+        "talkgroup_key_to_sound_ms",
+    ):
+        report.note(later, None)
+    return report.finish(json=args.json)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
