@@ -224,7 +224,11 @@ class WavWriter:
         """Make or overwrite the file; raises OSError."""
         self._file = path.open("wb", buffering=0)
         self._data_bytes = 0
-        self._write_header()
+        try:
+            self._write_header()
+        except OSError:
+            self._file.close()
+            raise
 
     def write(self, pcm: bytes) -> None:
         """Append sound; raises OSError, also when the file is full (12 hours)."""
