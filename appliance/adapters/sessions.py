@@ -122,6 +122,9 @@ class Sessions:
 
     async def listen(self, port: int, hosts: tuple[str, ...] = ANY_HOST) -> None:
         """Take sessions on `port` (0: any free one) of `hosts`; raises OSError when it is taken."""
+        for listener in _bind(port, hosts):
+            self.port = listener.getsockname()[1]
+            self._listeners.append(listener)
         app = web.Application(client_max_size=0)
         app.router.add_get("/v1/session", self._serve)
         app.router.add_routes(self._bulk.routes())
@@ -134,24 +137,8 @@ class Sessions:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=HANDSHAKE_S, sock_read=60.0),
             auto_decompress=False,
         )
-        self.port = port
-        missing: OSError | None = None
-        for host in hosts:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            try:
-                listener = socket.create_server((host, self.port), family=family, backlog=64)
-            except OSError as error:
-                # A kernel without IPv6, or without IPv4, still has the other one.
-                if error.errno not in {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}:
-                    raise
-                missing = error
-                continue
-            listener.setblocking(False)
-            self.port = listener.getsockname()[1]
-            self._listeners.append(listener)
+        for listener in self._listeners:
             self._spawn(self._accept(listener))
-        if not self._listeners and missing is not None:
-            raise missing
 
     async def close(self) -> None:
         """End all sessions politely and stop listening."""
@@ -388,6 +375,30 @@ class Sessions:
         finally:
             self._open.discard(session)
             self._hooks.on_close(session, reason)
+
+
+def _bind(port: int, hosts: tuple[str, ...]) -> list[socket.socket]:
+    """Listen on all hosts at one port, or on none; raises OSError."""
+    listeners: list[socket.socket] = []
+    missing: OSError | None = None
+    for host in hosts:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            listener = socket.create_server((host, port), family=family, backlog=64)
+        except OSError as error:
+            missing = error
+            # A kernel without IPv6, or without IPv4, still has the other one.
+            if error.errno in {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}:
+                continue
+            for bound in listeners:
+                bound.close()
+            raise
+        listener.setblocking(False)
+        port = listener.getsockname()[1]
+        listeners.append(listener)
+    if not listeners and missing is not None:
+        raise missing
+    return listeners
 
 
 async def _receive(web_socket: WebSocket, budget: int) -> bytes:

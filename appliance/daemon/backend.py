@@ -8,7 +8,6 @@ from typing import Final, TypeVar
 
 import appliance
 from appliance.adapters.media_client import MediaUnavailableError
-from appliance.adapters.sessions import DEFAULT_PORT
 from appliance.api.backend import ApiError
 from appliance.api.schema import (
     EVERYONE,
@@ -29,6 +28,7 @@ from appliance.api.schema import (
 from appliance.api.schema import Precedence as PrecedenceName
 from appliance.daemon.announcer import Announcer
 from appliance.daemon.doctor import examine
+from appliance.daemon.joining import add_peer
 from appliance.daemon.lookup import Lookup, call_error, check_files, sentence, store_error
 from appliance.daemon.runtime import Runtime
 from appliance.daemon.settings import Settings
@@ -56,12 +56,6 @@ from appliance.node.verification import VerificationRefusedError
 
 MAX_DRAFT_CHARS: Final = 16_000
 MEDIA_ANSWER_S: Final = 5.0
-
-_FIX: Final = {
-    "version": "Update the older of the two boards.",
-    "full": "Try again when others have left.",
-    "refused": "Look at the other station's log.",
-}
 
 R = TypeVar("R")
 
@@ -137,28 +131,8 @@ class DaemonBackend:
 
     async def add_peer(self, host: str, port: int | None, timeout_s: float) -> Station:
         """See `Backend`."""
-        port = DEFAULT_PORT if port is None else port
-        before = {info.peer for info in self._station.peers.sessions()}
-        try:
-            async with asyncio.timeout(timeout_s):
-                result = await self._runtime.dial_address(host, port)
-        except TimeoutError:
-            raise ApiError(
-                504,
-                "timeout",
-                f"{host} did not answer on port {port}.",
-                "Is Fencewire running there? It will be tried again by itself.",
-            ) from None
-        await self._settings.keep_addresses(self._station.peers.addresses())
-        if result.peer is not None and result.peer != self._station.id:
-            return self.views.station(self._station.directory.get(result.peer))
-        if result.peer is not None:
-            raise ApiError(409, "self", "That is this station.", "Give the address of another.")
-        if result.error is None and len(before) == 1:
-            return self.views.station(self._station.directory.get(next(iter(before))))
-        code = result.error.code if result.error is not None else "unreachable"
-        text = f"No session with {host}: {result.error or 'an attempt is under way'}."
-        raise ApiError(502, code, text, _FIX.get(code, "It will be tried again by itself."))
+        peer = await add_peer(self._runtime, self._settings, host, port, timeout_s)
+        return self.views.station(self._station.directory.get(peer))
 
     def links(self) -> tuple[Link, ...]:
         """See `Backend`."""
@@ -387,6 +361,11 @@ class DaemonBackend:
 
     async def set_sound(self, *, input_device: str | None, output_device: str | None) -> None:
         """See `Backend`."""
+        there = await self.sound()
+        for name, names in ((input_device, there.inputs), (output_device, there.outputs)):
+            if name is not None and name not in names:
+                text = f"There is no sound device {name!r}."
+                raise ApiError(422, "no-device", text, "Run: fencewire sound")
         choice = ChooseDevices(input_device, output_device)
         await self._settings.keep_devices(choice)
         self._runtime.sound.command(choice)

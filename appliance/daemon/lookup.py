@@ -24,8 +24,11 @@ class Lookup:
 
     def find(self, text: str) -> StationId:
         """Find a station by id, start of an id, name or number."""
+        own = self._runtime.station
+        if text.strip().lower() in {own.id.text, own.name.lower(), own.id.number()}:
+            raise ApiError(422, "self", "That is this station.", "Choose another one.")
         try:
-            return self._runtime.station.directory.find(text)
+            return own.directory.find(text)
         except UnknownStationError as error:
             code = "ambiguous-station" if error.matches else "unknown-station"
             fix = "Give the start of its id." if error.matches else "Run: fencewire stations"

@@ -50,16 +50,16 @@ SOUND_WORDS: Final[dict[SoundProblem, tuple[str, str]]] = {
     ),
     SoundProblem.NO_MICROPHONE: (
         "There is no microphone.",
-        "Plug one in; F8 chooses another.",
+        "Plug one in, or choose another (F8).",
     ),
     SoundProblem.SILENT_MICROPHONE: (
         "No sound from your microphone.",
-        "Is it plugged in and switched on? F8 chooses another.",
+        "Is it plugged in? Choose another with F8.",
     ),
-    SoundProblem.NO_SPEAKER: ("There is no loudspeaker.", "Plug one in; F8 chooses another."),
+    SoundProblem.NO_SPEAKER: ("There is no loudspeaker.", "Plug one in, or choose another (F8)."),
     SoundProblem.WRONG_FORMAT: (
         "The sound has a format that can't be used.",
-        "Use a WAV file with PCM samples, or choose another device with F8.",
+        "Use a WAV file with PCM samples, or choose another device (F8).",
     ),
     SoundProblem.UNREADABLE_SOUND: (
         "Sound arrives but can't be decoded.",

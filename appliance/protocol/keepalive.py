@@ -12,6 +12,9 @@ from typing import Final
 from appliance.model.codec import Fields, decode, encode
 
 PING_EVERY_S: Final = 5.0
+FIRST_PING_S: Final = 0.5
+"""Ours: by then both sides have settled what a new session brings, so that it is not measured."""
+
 DEAD_AFTER_S: Final = 16.0
 """Three pings unanswered.  Ours: long enough for a radio that fades, short enough to reroute."""
 
@@ -64,7 +67,7 @@ class KeepAlive:
         """Smoothed round trip."""
 
         self._heard_at = now
-        self._ping_at = now
+        self._ping_at = now + FIRST_PING_S
         self._number = 0
         self._sent_at: float | None = None
 

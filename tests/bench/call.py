@@ -70,8 +70,7 @@ async def calls(report: Report) -> None:
             async with village("pair") as up, clients(up, "a", "b") as (a, b):
                 await others(b)
                 (peer,) = await others(a)
-                for _ in range(CALLS):
-                    took.append(await one_call(a, b, peer.id, Path(scratch), 0.2))
+                took += [await one_call(a, b, peer.id, Path(scratch), 0.2) for _ in range(CALLS)]
                 daemon = pids(up)["a"]
                 both = [daemon, *children(daemon)]
                 before, began = sum(map(cpu_s, both)), time.perf_counter()
