@@ -14,7 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from appliance.api.client import Client
-from appliance.api.errors import ClientError
+from appliance.api.errors import ClientError, NotRunning
 from appliance.api.schema import CallInfo
 from appliance.tui import views
 from appliance.tui.canvas import CanvasUpdate
@@ -140,9 +140,10 @@ class FencewireApp(App[int], inherit_bindings=False):
         try:
             await self.drafts.load(self.client, conversation)
             await self.follower.open_talk(conversation)
+        except NotRunning:
+            return  # said by itself, and loaded anew when the daemon is back
         except ClientError as error:
-            if self.state.connection == "up":
-                self.say(str(error), True)
+            self.say(str(error), True)
         self.redraw()
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -177,19 +178,17 @@ class FencewireApp(App[int], inherit_bindings=False):
             self.operator.seen(self.state.selected, seen)
 
     def tick(self) -> None:
-        """Draw what changes with time alone: once a minute, or a second during a call."""
+        """Draw what changes with time alone: once a minute, or a second with a call."""
         now_s = self.now_s()
         if self.notice is not None and now_s >= self.notice.until_s:
             self.notice = None
             self.redraw()
         at = views.clock(self.state, now_s)
         minute = None if at is None else self.times.clock(at)
-        if minute != self._minute or views.running(self.state) is not None:
+        calling = views.running(self.state) or views.ringing(self.state)
+        if minute != self._minute or calling is not None:
             self._minute = minute
             self.redraw()
-        ring = self.main.find_dialog(RingingDialog)
-        if ring is not None:
-            ring.blink()
 
     def say(self, text: str, bad: bool) -> None:
         """Say something above the keys for a while."""
@@ -287,7 +286,7 @@ class FencewireApp(App[int], inherit_bindings=False):
     def open_volume(self) -> None:
         """Show the loudness of the call."""
         if views.running(self.state) is None:
-            self.say("The volume is set during a call.", False)
+            self.say("The volume is set with a call.", False)
         else:
             self.main.open_dialog(VolumeDialog())
 

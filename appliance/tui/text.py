@@ -48,7 +48,7 @@ def plain(text: str) -> str:
         elif category in {"Cc", "Cs", "Cn"}:
             out.append(NOT_SHOWN)
             room = 0
-        elif category == "Cf" or "\ufe00" <= char <= "\ufe0f":
+        elif category == "Cf" or 0xFE00 <= ord(char) <= 0xFE0F:
             continue
         elif get_character_cell_size(char) == 0:
             if room:

@@ -59,7 +59,6 @@ class RingingDialog(Dialog):
     def __init__(self, call_id: str) -> None:
         super().__init__()
         self.rings = self.call_id = call_id
-        self._lit = True
         self._since_s: float | None = None
         self._key_s: float | None = None
 
@@ -70,10 +69,10 @@ class RingingDialog(Dialog):
     def place(self, area: Area) -> Box:
         return Box(0, area.top, area.width, area.height)
 
-    def blink(self) -> None:
-        """Once a second: only the name, so that a slow line keeps up."""
-        self._lit = not self._lit
-        self.station_app.redraw()
+    def _lit(self) -> bool:
+        """Blink once a second, and only the name, so that a slow line keeps up."""
+        shown_s = self.station_app.now_s() - (self._since_s or 0.0)
+        return int(shown_s) % 2 == 0
 
     def body(self, width: int) -> list[Row]:
         return []
@@ -88,7 +87,7 @@ class RingingDialog(Dialog):
         letters = _big_name(plain, width - 4)
         block = max(cells(line) for line in letters)
         left = (width - block) // 2
-        style = INVERSE if self._lit else PLAIN
+        style = INVERSE if self._lit() else PLAIN
         rows = [_blank(width)]
         for line in letters:
             shown = line + " " * (block - cells(line))

@@ -1,0 +1,174 @@
+"""Situations to look at: for the pictures, and for the characters that they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fake_client import DISK_FULL, FakeClient, at, call, message, station
+from screen import Screen
+
+from appliance.api.schema import EVERYONE, Verification
+
+CLINIC = station("clinic", "c111", trust="verified", number="5550123")
+GATE = station("north-gate", "k7qd", unread=1)
+PUMP = station("pump-house", "p333", trust="known", reach="connecting", since_s=2.0)
+SCHOOL = station("school", "s222", reach="away", trust="verified")
+MILL = station("far-mill", "m444", reach="away", since_s=None, last_seen=None)
+FIVE = (CLINIC, GATE, PUMP, SCHOOL, MILL)
+MANY = tuple(
+    station(f"post-{n:03}", f"{n:04x}", reach="here" if n % 3 else "away") for n in range(500)
+)
+FOREIGN = (
+    station("x", "x111"),
+    station("a-name-of-forty-characters-which-is-long", "l222", unread=12),
+    station("診療所北門診療所北門診療所北門診療所", "j333", trust="verified"),
+    station("بوابة الشمال", "r444"),
+    station("e\u0301cole\u200d\U0001f3eb", "f555"),
+)
+
+Act = Callable[[Screen], Coroutine[Any, Any, None]]
+
+
+async def _nothing(screen: Screen) -> None:
+    """Look at it as it starts."""
+
+
+def _keys(*keys: str) -> Act:
+    async def act(screen: Screen) -> None:
+        await screen.press(*keys)
+
+    return act
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One situation."""
+
+    client: Callable[[], FakeClient]
+    """Makes the station."""
+
+    sees: str
+    """Words that show when it is all there."""
+
+    act: Act = _nothing
+    """What happens before one looks."""
+
+    size: tuple[int, int] = (80, 24)
+    """Columns and rows."""
+
+    foreign: bool = False
+    """Holds characters that others chose, which no console font need have."""
+
+
+def talking() -> FakeClient:
+    """Return a station with a conversation as in the design."""
+    client = FakeClient(*FIVE, unread=2)
+    client.stored = [
+        message(GATE, "The road to the school is open.", 1),
+        message(GATE, "Copy. Sending two people.", 2, outgoing=True, state="read"),
+        message(
+            GATE,
+            "How many blankets do you have?",
+            3,
+            written_at=at(-5, sure=False),
+            precedence="priority",
+        ),
+        message(
+            GATE,
+            "About 40. Truck leaves 14:30.",
+            4,
+            outgoing=True,
+            state="relayed",
+            delivered_to=3,
+            problem="north-gate is away",
+        ),
+        message(GATE, "Too late.", 5, outgoing=True, state="expired", written_at=at(-9_000)),
+        message(None, "To all.", 6, outgoing=True, delivered_to=3, conversation=EVERYONE),
+    ]
+    client.all_calls = {
+        "old": call(GATE, "ended", id="old", end_reason="no-answer", started_at=at(-56.5))
+    }
+    return client
+
+
+def _five() -> FakeClient:
+    return FakeClient(*FIVE)
+
+
+def _many() -> FakeClient:
+    client = FakeClient(*MANY)
+    client.stored = [message(MANY[1], f"Report {n}: all well here.", n) for n in range(1, 80)]
+    return client
+
+
+def _foreign() -> FakeClient:
+    client = FakeClient(*FOREIGN)
+    client.stored = [message(FOREIGN[0], "word " * 800, 1), message(FOREIGN[0], "漢字" * 40, 2)]
+    return client
+
+
+def _in_trouble() -> FakeClient:
+    return FakeClient(*FIVE, problems=(DISK_FULL, DISK_FULL))
+
+
+async def _ring(screen: Screen) -> None:
+    screen.client.ring(GATE)
+
+
+async def _call(screen: Screen) -> None:
+    client = screen.client
+    client.ring(GATE)
+    await screen.sees("IS CALLING")
+    await screen.press("enter")
+    await screen.sees("0:00")
+    client.change_call(
+        replace(
+            client.all_calls["c1"],
+            talking_s=134.0,
+            quality="good",
+            digits="482917",
+            verification="v1",
+            problems=(DISK_FULL,),
+        )
+    )
+
+
+async def _alarm(screen: Screen) -> None:
+    text = "A station calls itself clinic, but its key is not the one that you verified as clinic."
+    screen.client.meet(station("clinic", "eeee", alarm=text))
+
+
+async def _verify(screen: Screen) -> None:
+    screen.client.comparisons = [Verification("v0", GATE.id, False, "abandoned", None, "")]
+    screen.client.tell("verification", screen.client.comparisons[0])
+    await screen.press("down", "down", "f9")
+
+
+async def _die(screen: Screen) -> None:
+    screen.client.die()
+
+
+SCENES = {
+    "nobody": Scene(FakeClient, "Looking for others"),
+    "talking": Scene(talking, "not delivered", _keys("down", "down")),
+    "five_100": Scene(talking, "not delivered", _keys("down", "down"), (100, 30)),
+    "many": Scene(_many, "Report 79", _keys("down")),
+    "many_200": Scene(_many, "Report 79", _keys("down"), (200, 60)),
+    "foreign": Scene(_foreign, "12", _keys("escape", "4"), foreign=True),
+    "foreign_text": Scene(_foreign, "word", _keys("down", "down"), foreign=True),
+    "menu": Scene(_five, "What do you want to do?", _keys("down", "escape")),
+    "more": Scene(_five, "Leave the screen", _keys("escape", "8")),
+    "help": Scene(_five, "Did it arrive?", _keys("f1")),
+    "network": Scene(_five, "Known, but away", _keys("f4")),
+    "network_many": Scene(_many, "333 neighbours", _keys("f4")),
+    "sound": Scene(_five, "The microphone hears you", _keys("f8", "enter")),
+    "verify": Scene(_five, "Not now", _verify),
+    "ringing": Scene(_five, "IS CALLING", _ring),
+    "call": Scene(talking, "2:14", _call),
+    "alarm": Scene(_five, "ALARM: A station", _alarm),
+    "trouble": Scene(_in_trouble, "The disk is full"),
+    "lost": Scene(_five, "NOT CONNECTED", _die),
+    "tiny": Scene(talking, "Everyone", size=(40, 10)),
+}
