@@ -29,7 +29,7 @@ from appliance.api.schema import Precedence as PrecedenceName
 from appliance.daemon.announcer import Announcer
 from appliance.daemon.doctor import examine
 from appliance.daemon.joining import add_peer
-from appliance.daemon.lookup import Lookup, call_error, check_files, sentence, store_error
+from appliance.daemon.lookup import Lookup, call_error, check_files, fail, sentence, succeed
 from appliance.daemon.runtime import Runtime
 from appliance.daemon.settings import Settings
 from appliance.daemon.views import PRECEDENCES, Views, sort_key
@@ -110,8 +110,8 @@ class DaemonBackend:
             effects = self._station.set_name(
                 name,
                 self._runtime.time.now(),
-                done=lambda: done.set_result(None),
-                failed=lambda why: done.set_exception(store_error(why)),
+                done=lambda: succeed(done, None),
+                failed=lambda why: fail(done, why),
             )
         except IdentityError as error:
             raise ApiError(422, "bad-name", f"{sentence(error)}.", "Choose another name.") from None
@@ -164,8 +164,8 @@ class DaemonBackend:
             effects = self._station.write(
                 draft,
                 self._runtime.time.now(),
-                done=stored.set_result,
-                failed=lambda why: stored.set_exception(store_error(why)),
+                done=lambda message: succeed(stored, message),
+                failed=lambda why: fail(stored, why),
             )
         except MessageRefusedError as error:
             status = 413 if error.code == "too-long" else 422
@@ -202,8 +202,8 @@ class DaemonBackend:
             up_to,
             now.moment,
             uptime_s=now.uptime_s,
-            done=marked.set_result,
-            failed=lambda why: marked.set_exception(store_error(why)),
+            done=lambda count: succeed(marked, count),
+            failed=lambda why: fail(marked, why),
         )
         self._runtime.carry_out(effects)
         return await marked

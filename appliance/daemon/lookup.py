@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from appliance.api.backend import ApiError
 from appliance.api.schema import EVERYONE
@@ -77,3 +78,15 @@ def sentence(error: Exception) -> str:
     """Begin with a capital letter."""
     text = str(error)
     return text[:1].upper() + text[1:]
+
+
+def fail(answer: asyncio.Future[Any], why: str) -> None:
+    """Give an error to whoever waits, once."""
+    if not answer.done():
+        answer.set_exception(store_error(why))
+
+
+def succeed(answer: asyncio.Future[R], value: R) -> None:
+    """Give the result to whoever waits, if anybody still does."""
+    if not answer.done():
+        answer.set_result(value)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from appliance.model.card import Prekey
 from appliance.model.codec import FormatError
 from appliance.model.identity import CONSOLE, Address, StationId, StationKey
-from appliance.model.message import MAX_TEXT_CHARS, DeliveryState, Receipt, Text
+from appliance.model.message import MAX_RECEIPTED, MAX_TEXT_CHARS, DeliveryState, Receipt, Text
 from appliance.model.record import (
     MAX_LIFETIME_S,
     Certainty,
@@ -39,7 +39,7 @@ from appliance.node.ports import (
     SaveReceipt,
     StoredMessage,
 )
-from appliance.protocol.acks import MAX_ACKED, Ack, Outcome, encode_acks
+from appliance.protocol.acks import Ack, Outcome, encode_acks
 from appliance.protocol.frames import Channel
 from appliance.protocol.sealing import OpenError, open_sealed, seal
 
@@ -335,33 +335,44 @@ class Mailbox:
         done: Callable[[int], None],
         failed: Callable[[str], None],
     ) -> list[Effect]:
-        """Note that the operator saw a conversation, and tell the authors."""
+        """Note that the operator saw a conversation, and tell the authors.
+
+        The mark waits for the commit of the receipts, so that a power cut leaves both or neither.
+        """
 
         def marked(read: tuple[tuple[bytes, StationId], ...]) -> Sequence[Effect]:
-            by_author: dict[StationId, list[bytes]] = {}
-            for message, author in read:
-                by_author.setdefault(author, []).append(message)
-            receipts: list[tuple[StationId, Record]] = []
-            for author, ids in by_author.items():
-                for start in range(0, len(ids), MAX_ACKED):
-                    part = tuple(ids[start : start + MAX_ACKED])
-                    receipt = self._receipt_for(author, DeliveryState.READ, part, moment, uptime_s)
-                    receipts.append((author, receipt))
-            done(len(read))
+            receipts = self._read_receipts(read, moment, uptime_s)
             changes: list[Effect] = [MessageChanged(message) for message, _ in read]
             if not receipts:
+                done(0)
                 return changes
 
             def kept(_: None) -> Sequence[Effect]:
+                done(len(read))
                 return [e for to, r in receipts for e in self.outbox.offer(to, r, moment)]
 
-            return [*changes, Transact(SaveOutbox(tuple(receipts)), kept)]
+            return [*changes, Transact(SaveOutbox(receipts), kept, not_marked)]
 
         def not_marked(why: str) -> Sequence[Effect]:
             failed(why)
             return ()
 
-        return [Transact(MarkRead(conversation, up_to), marked, not_marked)]
+        operation = MarkRead(conversation, up_to)
+        return [Transact(operation, lambda _: (), not_marked, lazy=True, early=marked)]
+
+    def _read_receipts(
+        self, read: tuple[tuple[bytes, StationId], ...], moment: Moment, uptime_s: float
+    ) -> tuple[tuple[StationId, Record], ...]:
+        by_author: dict[StationId, list[bytes]] = {}
+        for message, author in read:
+            by_author.setdefault(author, []).append(message)
+        receipts: list[tuple[StationId, Record]] = []
+        for author, ids in by_author.items():
+            for start in range(0, len(ids), MAX_RECEIPTED):
+                part = tuple(ids[start : start + MAX_RECEIPTED])
+                state = DeliveryState.READ
+                receipts.append((author, self._receipt_for(author, state, part, moment, uptime_s)))
+        return tuple(receipts)
 
 
 def _ack(peer: StationId, record: Record, outcome: Outcome) -> Effect:
