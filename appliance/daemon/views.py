@@ -61,6 +61,10 @@ SOUND_WORDS: Final[dict[SoundProblem, tuple[str, str]]] = {
         "The sound has a format that can't be used.",
         "Use a WAV file with PCM samples, or choose another device (F8).",
     ),
+    SoundProblem.CANNOT_RECORD: (
+        "The recording can't be written.",
+        "Make room on the disk, or record somewhere else.",
+    ),
     SoundProblem.UNREADABLE_SOUND: (
         "Sound arrives but can't be decoded.",
         "Hang up and call again.",
