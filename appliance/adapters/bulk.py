@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from appliance.adapters.blobs import BlobError, Blobs
 from appliance.adapters.session import Session
@@ -85,15 +86,25 @@ class BulkServer:
         return web.FileResponse(path, chunk_size=_CHUNK)
 
 
+def url_of(host: str, port: int, path: str) -> URL:
+    """Return the URL of a path at a host; raises aiohttp.InvalidURL when that can't be a host.
+
+    Built from its parts: out of a URL as text, yarl hands the scope of a link-local address to the
+    resolver as ``%25eth0``, which finds nothing.
+    """
+    try:
+        return URL.build(scheme="https", host=host, port=port, path=path)
+    except ValueError as error:
+        raise aiohttp.InvalidURL(host, str(error)) from None
+
+
 class BulkClient:
     """The caller's side: puts to and gets from a station that it has a session with."""
 
     def __init__(self, http: aiohttp.ClientSession, session: Session) -> None:
         if session.certificate_digest is None:
             raise ValueError("bulk requests go to a station that we have called")
-        host = session.path.remote_host.replace("%", "%25")
-        bracketed = f"[{host}]" if ":" in host else host
-        self._base = f"https://{bracketed}:{session.path.remote_port}/v1/blobs/"
+        self._base = url_of(session.path.remote_host, session.path.remote_port, "/v1/blobs")
         self._http = http
         self._headers = {"Authorization": f"Bearer {session.proved.send_token.hex()}"}
         self._pin = aiohttp.Fingerprint(session.certificate_digest)
@@ -102,7 +113,7 @@ class BulkClient:
         """Send a file; raises BlobError when the other side refuses it."""
         with file.open("rb") as data:
             async with self._http.put(
-                self._base + digest, data=data, headers=self._headers, ssl=self._pin
+                self._base / digest, data=data, headers=self._headers, ssl=self._pin
             ) as response:
                 if response.status not in {200, 201}:
                     raise BlobError(f"http-{response.status}", (await response.text()).strip())
@@ -112,7 +123,7 @@ class BulkClient:
         upload = blobs.begin(digest)
         try:
             async with self._http.get(
-                self._base + digest, headers=self._headers, ssl=self._pin
+                self._base / digest, headers=self._headers, ssl=self._pin
             ) as response:
                 if response.status != 200:
                     raise BlobError(f"http-{response.status}", (await response.text()).strip())

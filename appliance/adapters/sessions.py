@@ -23,7 +23,7 @@ import aiohttp
 from aiohttp import web
 
 from appliance.adapters.blobs import Blobs
-from appliance.adapters.bulk import BulkClient, BulkServer
+from appliance.adapters.bulk import BulkClient, BulkServer, url_of
 from appliance.adapters.certificate import client_context, server_context, station_of
 from appliance.adapters.session import Session, WebSocket, path_of, tune
 from appliance.model.codec import FormatError
@@ -324,10 +324,8 @@ class Sessions:
     async def _dial(self, host: str, port: int, wanted: StationId | None) -> Session:
         if self._http is None:
             raise RuntimeError("listen comes first")
-        escaped = host.replace("%", "%25")
-        url = f"https://{f'[{escaped}]' if ':' in host else host}:{port}/v1/session"
         web_socket = await self._http.ws_connect(
-            url,
+            url_of(host, port, "/v1/session"),
             ssl=self._client_context,
             max_msg_size=MAX_FRAME + 1,
             compress=0,
