@@ -43,7 +43,7 @@ def what_to_say(state: TuiState, notice: Notice | None) -> tuple[str, bool] | No
     asked = views.asking(state)
     if asked is not None:
         who = views.station_name(state, asked.station)
-        return f"{who} wants to compare six digits with you. Choose them and press F9.", False
+        return f"{who} wants to compare six digits with you: press F9.", False
     if state.status is None:
         return None
     if state.status.problems:

@@ -62,7 +62,7 @@ class StationsPane(Pane):
     def paint(self, width: int, height: int) -> list[Row]:
         app = self.station_app
         state = app.state
-        here = sum(1 for one in state.stations.values() if one.reach == "here")
+        here = views.reach(state)
         total = len(state.stations)
         rows: list[Row] = [
             edge("Stations", width, right=f"{here} of {total} here" if total else "")

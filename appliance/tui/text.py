@@ -25,6 +25,9 @@ None on Linux' own console, which gives each of them a column."""
 ELLIPSIS = ".."
 """Stands for what did not fit."""
 
+_BLANKS = frozenset({0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0})
+"""Letters and patterns without ink, of which a name could be made that nobody sees."""
+
 NOT_SHOWN = "?"
 """Stands for a character that would steer the terminal."""
 
@@ -32,8 +35,8 @@ NOT_SHOWN = "?"
 def plain(text: str) -> str:
     """Return `text` with nothing but line feeds and characters of a known width.
 
-    Direction overrides, joiners, selectors and other invisible characters go; control characters
-    and half surrogates become question marks.
+    Direction overrides, joiners, selectors and other invisible characters go; control characters,
+    half surrogates and what means nothing in public become question marks.
     """
     text = text[:MAX_TEXT_CHARS].replace("\r\n", "\n").replace("\t", " ")
     if text.isascii() and text.replace("\n", "").isprintable():
@@ -45,7 +48,7 @@ def plain(text: str) -> str:
         if char in "\n\u2028\u2029\u0085\r":
             out.append("\n")
             room = 0
-        elif category in {"Cc", "Cs", "Cn"}:
+        elif category in {"Cc", "Cs", "Cn", "Co"}:
             out.append(NOT_SHOWN)
             room = 0
         elif category == "Cf" or 0xFE00 <= ord(char) <= 0xFE0F:
@@ -55,9 +58,10 @@ def plain(text: str) -> str:
                 out.append(char)
                 room -= 1
         else:
-            out.append(" " if category == "Zs" else char)
+            out.append(" " if category == "Zs" or ord(char) in _BLANKS else char)
             room = MAX_MARKS
-    return "".join(out)
+    # What was dropped may have stood between a letter and its accent.
+    return unicodedata.normalize("NFC", "".join(out))
 
 
 def plain_name(name: str) -> str:

@@ -28,7 +28,7 @@ def top_row(state: TuiState, now_s: float, times: Times, width: int) -> Row:
     if state.connection == "lost":
         facts.append([("NOT CONNECTED", BAD)])
     else:
-        facts.append([(f"reach {status.reach}", PLAIN)])
+        facts.append([(f"reach {views.reach(state)}", PLAIN)])
     if state.missed_calls:
         facts.append([(_plural(len(state.missed_calls), "missed call", "missed calls"), CARE)])
     if status.unread:

@@ -27,6 +27,11 @@ def away_s(state: TuiState, station: Station, now_s: float) -> float | None:
     return (here.ms - station.last_seen.ms) / 1000
 
 
+def reach(state: TuiState) -> int:
+    """Return how many stations have a session now; counted here, so that it fits the list."""
+    return sum(1 for one in state.stations.values() if one.reach == "here")
+
+
 def chosen(state: TuiState) -> Station | None:
     """Return the station whose conversation is shown; None: everyone."""
     return state.stations.get(state.selected)

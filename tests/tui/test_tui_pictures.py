@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import gzip
 import struct
 from collections.abc import Callable, Iterator
@@ -93,7 +92,7 @@ async def settled(screen: Screen) -> None:
     before = ""
     while before != screen.text:
         before = screen.text
-        await asyncio.sleep(0.35)  # longer than the screen puts off counting
+        await screen.pilot.pause(0.05)
     assert all(row.cell_length == screen.app.size.width for row in screen.app.main.canvas.rows)
 
 
