@@ -7,7 +7,7 @@ from appliance.tui import views
 from appliance.tui.editor import Editor, lay_out
 from appliance.tui.look import BAD, FRAME, INVERSE, PLAIN
 from appliance.tui.pane import Pane, Row, boxed, edge, floor
-from appliance.tui.text import plain_name
+from appliance.tui.wording import name
 
 MAX_MESSAGE_CHARS = 16_000
 """What the API takes."""
@@ -53,7 +53,7 @@ class ComposerPane(Pane):
     def _upper_edge(self, length: int, width: int) -> Row:
         state = self.station_app.state
         station = views.chosen(state)
-        to = "everyone" if state.selected == EVERYONE or not station else plain_name(station.name)
+        to = "everyone" if state.selected == EVERYONE or not station else name(station)
         pane = self.station_app.main.conversation
         right = "more below: PgDn" if pane.sight.below else ""
         style = FRAME

@@ -46,9 +46,6 @@ class Sight:
     below: bool
     """There is more further down."""
 
-    above: bool
-    """There is more further up, here or at the daemon."""
-
     seen: int | None
     """The highest order up to which everything new has been in sight; None: nothing new was."""
 
@@ -121,10 +118,7 @@ class Scroller:
         top = Place(entry_key(all_entries[start]), line) if all_entries else None
         talk = views.talk(state)
         more = bool(talk and talk.more)
-        above = start > 0 or line > 0 or more
-        return Sight(
-            rows[:height], top, below, above, _seen(talk.messages if talk else (), shown, more)
-        )
+        return Sight(rows[:height], top, below, _seen(talk.messages if talk else (), shown, more))
 
     def _start(self, all_entries: list[Entry]) -> tuple[int, int]:
         if self.place is None:
@@ -213,7 +207,7 @@ class ConversationPane(Pane):
         self._shown = ""
         self._opened = False
         self._new_from: str | None = None
-        self.sight = Sight([], None, below=False, above=False, seen=None)
+        self.sight = Sight([], None, below=False, seen=None)
 
     def _entries(self) -> list[Entry]:
         return entries(self.station_app.state, self.station_app.times, self._new_from)

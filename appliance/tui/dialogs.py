@@ -167,7 +167,7 @@ class ListDialog(Dialog):
         raise NotImplementedError
 
     def hints(self) -> list[Hint]:
-        return [Hint("1 2 3", "or"), Hint("Up/Down", "choose"), Hint("Enter", "do it"), ESC_BACK]
+        return [Hint("1-9", "choose"), Hint("Up/Down", "move"), Hint("Enter", "choose"), ESC_BACK]
 
     def body(self, width: int) -> list[Row]:
         rows = list(self.intro(width))

@@ -19,7 +19,9 @@ LOOKING = "Looking for others... plug in a cable or a radio."
 
 def left_width(width: int) -> int:
     """Return how many columns of a screen the list takes."""
-    return 32 if width < 100 else min(36 + (width - 100) // 8, 48)
+    if width < 100:
+        return min(max(width - 40, 16), 32)
+    return min(36 + (width - 100) // 8, 48)
 
 
 def first_shown(selected: int, before: int, rows: int, total: int) -> int:

@@ -49,6 +49,7 @@ _PARTS: list[tuple[str, list[tuple[str, str]]]] = [
         [
             ("Esc", "the menu: everything has a number there"),
             ("F4", "the network: who is there, and over which cable or radio"),
+            ("Ctrl+L", "draws the screen anew, should something else have written on it"),
             ("Ctrl+C", "leaves the screen; your station goes on without it"),
         ],
     ),
