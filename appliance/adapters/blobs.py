@@ -6,6 +6,7 @@ What a blob is for is written down elsewhere.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -38,7 +39,10 @@ class Upload:
         self._digest = digest
         self._hash = hashlib.sha256()
         self._size = 0
-        descriptor, self._name = tempfile.mkstemp(dir=store.incoming)
+        try:
+            descriptor, self._name = tempfile.mkstemp(dir=store.incoming)
+        except OSError as error:
+            raise BlobError("disk-full", f"the blob can't be written: {error.strerror}") from None
         self._file: IO[bytes] = os.fdopen(descriptor, "wb")
 
     def write(self, data: bytes) -> None:
@@ -57,10 +61,14 @@ class Upload:
         """Check the hash and keep the blob; on disk when this returns."""
         if self._hash.hexdigest() != self._digest:
             raise BlobError("wrong-hash", "the bytes do not have the hash that they came under")
+        if self._store.has(self._digest):
+            # Somebody else was faster; `close` gives back the room that this one took.
+            return
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
             Path(self._name).replace(self._store.path(self._digest))
+            self._size = 0
             directory = os.open(self._store.root, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(directory)
@@ -68,11 +76,11 @@ class Upload:
                 os.close(directory)
         except OSError as error:
             raise BlobError("disk-full", f"the blob can't be written: {error.strerror}") from None
-        self._size = 0
 
     def close(self) -> None:
         """Drop what was not finished."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # what a full disk did not take is dropped anyway
+            self._file.close()
         Path(self._name).unlink(missing_ok=True)
         self._store.release(self._size)
 

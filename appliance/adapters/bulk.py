@@ -47,7 +47,7 @@ class BulkServer:
 
     def _check_token(self, request: web.Request) -> None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        given = token.encode()
+        given = token.encode(errors="surrogateescape")
         matches = [
             hmac.compare_digest(given, session.proved.take_token.hex().encode())
             for session in self._sessions()

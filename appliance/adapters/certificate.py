@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -52,7 +53,7 @@ def station_of(certificate_der: bytes | None) -> StationId:
         raise IdentityError("the other side showed no certificate")
     try:
         key = x509.load_der_x509_certificate(certificate_der).public_key()
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise IdentityError("the other side's certificate can't be read") from None
     if not isinstance(key, Ed25519PublicKey):
         raise IdentityError("the other side's certificate holds no station key")

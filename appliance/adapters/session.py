@@ -31,6 +31,12 @@ NOT_SENT_LOW_WATER: Final = 32 * 1024
 
 BYE_GRACE_S: Final = 2.0
 
+_ENDS: Final = {
+    aiohttp.WSMsgType.ERROR: "lost",
+    aiohttp.WSMsgType.TEXT: "protocol-error",
+}
+"""Why a session ends by what came in place of a frame; else the other side closed it."""
+
 
 class WebSocket(Protocol):
     """What client and server WebSockets of aiohttp have in common."""
@@ -156,9 +162,7 @@ class Session:
         while True:
             message = await self._socket.receive()
             if message.type is not aiohttp.WSMsgType.BINARY:
-                if message.type is aiohttp.WSMsgType.ERROR:
-                    return "lost"
-                return "closed"
+                return _ENDS.get(message.type, "closed")
             self._keepalive.heard(self._loop.time())
             try:
                 complete = receiver.feed(message.data)
@@ -199,7 +203,8 @@ class Session:
             if self._ending is not None and ended_at is None:
                 ended_at = now + BYE_GRACE_S
             if self._ending is None and (ping := self._keepalive.ping(now)) is not None:
-                self._sender.put(Channel.CONTROL, ping.encode())
+                # Where there is no room even for this, silence will end the session.
+                self.send(Channel.CONTROL, ping.encode())
             frame = self._sender.take()
             try:
                 if frame is not None:
