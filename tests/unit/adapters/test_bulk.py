@@ -12,6 +12,7 @@ import pytest
 from session_ends import KEYS, LIMIT_S, LOOPBACK, End, answering, ends
 
 from appliance.adapters import blobs as blobs_module
+from appliance.adapters.acceptor import Limits
 from appliance.adapters.blobs import BlobError, Blobs
 from appliance.adapters.certificate import client_context, make_certificate
 
@@ -79,8 +80,8 @@ async def test_ranges(tmp_path: Path) -> None:
 
 
 async def test_nothing_without_the_token_of_a_session_that_stands(tmp_path: Path) -> None:
-    connector = aiohttp.TCPConnector(limit=1)
-    async with ends(tmp_path) as (a, b), aiohttp.ClientSession(connector=connector) as http:
+    limits = Limits(unproved_per_host=32)
+    async with ends(tmp_path, limits=limits) as (a, b), aiohttp.ClientSession() as http:
         keep(b, DATA)
         session = await a.dial(b)
         token = session.proved.send_token.hex()
