@@ -44,6 +44,7 @@ class Announcer:
         self.problems: dict[str, Problem] = {}
         """What is wrong now, by code."""
 
+        self._reach = 0
         self._compared: set[str] = set()
         self._messages: set[bytes] = set()
         self._publishing: asyncio.Task[None] | None = None
@@ -163,6 +164,10 @@ class Announcer:
         if station != self._runtime.station.id:
             contact = self._runtime.station.directory.get(station)
             self.log.publish("station", self._views.station(contact))
+        reach = len(self._runtime.station.peers.sessions())
+        if reach != self._reach:
+            self._reach = reach
+            self.log.publish("status")
 
     def _publish_call(self, call: Call) -> None:
         volume = self.volumes.get(call.id, 100)
