@@ -156,7 +156,7 @@ class Directory:
             return self._known(StationId.parse(text))
         except IdentityError:
             pass
-        wanted, plain = looks_like(text), text.strip().lower().lstrip("·")
+        wanted, plain = looks_like(text), text.strip().lower().rpartition("·")[2]
         digits = plain.replace("-", "").replace(" ", "")
         matches: list[Contact] = []
         for contact in self._contacts.values():
