@@ -288,16 +288,13 @@ class Runtime:
 
     async def dial_address(self, host: str, port: int) -> DialResult:
         """Dial an address that the operator gave, and say how it ended."""
-        effects = self.station.peers.add_address(host, port, self.time.now().monotonic)
-        waiters = [
-            self._dial_waiters.setdefault(effect.attempt, self._loop.create_future())
-            for effect in effects
-            if isinstance(effect, Dial) and (host, port) in effect.candidates
-        ]
-        self.carry_out(effects)
-        if not waiters:
-            return DialResult(None, None)
-        return await waiters[0]
+        self.carry_out(self.station.peers.add_address(host, port, self.time.now().monotonic))
+        attempt, met = self.station.peers.at_address(host, port)
+        if attempt is None:  # a session stands with whoever was met there
+            return DialResult(met, None)
+        # Several may wait for one attempt, and each gives up by itself.
+        waiter = self._dial_waiters.setdefault(attempt, self._loop.create_future())
+        return await asyncio.shield(waiter)
 
     async def _dial(self, effect: Dial) -> None:
         peer: StationId | None = None

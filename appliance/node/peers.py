@@ -151,6 +151,11 @@ class Peers:
         target.retry_at = now
         return self._dial_due(now)
 
+    def at_address(self, host: str, port: int) -> tuple[int | None, StationId | None]:
+        """Return the attempt under way at an address of the operator, and who was met there."""
+        target = self._manual.get((host, port))
+        return (target.attempt, target.wanted) if target is not None else (None, None)
+
     def addresses(self) -> tuple[tuple[str, int], ...]:
         """Return what the operator has added, to be kept over restarts."""
         return tuple(self._manual)
