@@ -132,6 +132,9 @@ def _exec(args: argparse.Namespace) -> int:
     argv = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not argv:
         raise VillageError("Say what to run, for example: fencewire village exec a -- ip address")
+    # `fencewire` in there is the one that runs here, also where no PATH leads to it.
+    beside = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join((beside, os.environ.get("PATH", os.defpath)))
     return enter.run(_directory(args), args.station, argv, unprivileged=args.unprivileged)
 
 
