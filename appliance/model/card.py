@@ -87,8 +87,9 @@ def read_card(record: Record) -> Card:
     fields = Fields(decode(record.content, limit=MAX_CARD), "card")
     try:
         name = clean_name(fields.text(1, limit=MAX_NAME_CHARS))
-    except IdentityError as error:
-        raise FormatError(f"card: {error}") from None
+    except IdentityError:
+        # It may have a character that only a newer Unicode knows; the rest of the card still holds.
+        name = record.author.default_name
     lines = []
     for item in fields.items(2, limit=MAX_LINES):
         if type(item) is not list or len(item) != 2 or not all(type(x) is str for x in item):

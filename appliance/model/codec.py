@@ -15,6 +15,13 @@ import cbor2
 FIRST_IGNORABLE_KEY: Final = 64
 MAX_DEPTH: Final = 8
 
+_TAGS_WITH_DECODERS: Final = (
+    *(0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100),
+    *(256, 258, 260, 261, 1004, 43000, 55799),
+)
+"""What cbor2 would turn into dates, regular expressions, mail and the like.  No format of ours has
+tags, and a stranger shall not choose what is compiled or computed here."""
+
 
 class FormatError(ValueError):
     """Bytes from somebody else do not have the shape that their format demands."""
@@ -36,7 +43,12 @@ def decode(data: bytes, *, limit: int) -> object:
         raise FormatError(f"{len(data)} bytes where at most {limit} are allowed")
     try:
         value: object = cbor2.loads(
-            data, max_depth=MAX_DEPTH, allow_indefinite=False, allow_duplicate_keys=False
+            data,
+            max_depth=MAX_DEPTH,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            tag_hook=_refuse_tag,
+            semantic_decoders=_NO_TAGS,
         )
         if encode(value) != data:
             raise FormatError("not in the deterministic encoding")
@@ -45,6 +57,13 @@ def decode(data: bytes, *, limit: int) -> object:
             raise
         raise FormatError(f"not CBOR: {type(error).__name__}") from None
     return value
+
+
+def _refuse_tag(*_: object) -> object:
+    raise ValueError("a tag")
+
+
+_NO_TAGS: Final = dict.fromkeys(_TAGS_WITH_DECODERS, _refuse_tag)
 
 
 class Fields:

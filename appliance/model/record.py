@@ -38,6 +38,15 @@ MAX_LAMPORT: Final = 1 << 62
 MAX_LIFETIME_S: Final = 366 * 24 * 3600
 
 
+class UnknownRecordError(FormatError):
+    """A record of a format version or kind that only newer stations know."""
+
+    def __init__(self, record: bytes, text: str) -> None:
+        super().__init__(text)
+        self.record = record
+        """Its id.  Whether its signature is right has not been looked at."""
+
+
 class RecordKind(IntEnum):
     """What a record is.  Unknown kinds are refused until a version knows them."""
 
@@ -182,7 +191,7 @@ def make_record(
 
 
 def read_record(raw: bytes) -> Record:
-    """Read a record and check its signature; raises FormatError."""
+    """Read a record and check its signature; raises FormatError, or UnknownRecordError."""
     outer = decode(raw, limit=MAX_RECORD)
     if type(outer) is not list or len(outer) != 2:
         raise FormatError("record: not a body and a signature")
@@ -190,10 +199,12 @@ def read_record(raw: bytes) -> Record:
     if type(body) is not bytes or type(signature) is not bytes:
         raise FormatError("record: not a body and a signature")
     fields = Fields(decode(body, limit=MAX_RECORD), "record")
-    if fields.uint(0) != FORMAT_VERSION:
-        raise FormatError("record: a format version that this program does not know")
+    version, kind_number = fields.uint(0), fields.uint(1)
+    record_id = hashlib.sha256(body).digest()
+    if version != FORMAT_VERSION or kind_number not in set(RecordKind):
+        raise UnknownRecordError(record_id, f"record: version {version}, kind {kind_number}")
+    kind = RecordKind(kind_number)
     try:
-        kind = RecordKind(fields.uint(1))
         author = StationId(fields.data(2, size=32))
         stamp = Stamp(
             lamport=fields.uint(3, below=MAX_LAMPORT),
@@ -209,7 +220,7 @@ def read_record(raw: bytes) -> Record:
             raise
         raise FormatError(f"record: {error}") from None
     record = Record(
-        id=hashlib.sha256(body).digest(),
+        id=record_id,
         kind=kind,
         author=author,
         stamp=stamp,

@@ -14,7 +14,7 @@ from appliance.model.card import Card, Line, Prekey, read_card
 from appliance.model.codec import FormatError
 from appliance.model.identity import CONSOLE, Address, StationId, StationKey, clean_name
 from appliance.model.media import MediaEvent
-from appliance.model.record import RecordKind, make_record, read_record
+from appliance.model.record import RecordKind, UnknownRecordError, make_record, read_record
 from appliance.model.secret import Secret
 from appliance.node.calls import Calls
 from appliance.node.clock import LamportClock
@@ -24,7 +24,7 @@ from appliance.node.mailbox import Draft, Mailbox
 from appliance.node.peers import Peers, SessionInfo
 from appliance.node.ports import Moment, SetValue, StoredMessage, StoredStation
 from appliance.node.verification import Comparison, Stage, Verifier
-from appliance.protocol.acks import decode_acks
+from appliance.protocol.acks import Ack, Outcome, decode_acks, encode_acks
 from appliance.protocol.frames import Channel
 
 CARD_VALUE = "card"
@@ -203,9 +203,13 @@ class Station:
                 self.calls.sip_received(peer, data, now=now.monotonic)
                 return self._call_effects()
             case Channel.RECORD:
-                return self.mailbox.record_received(
-                    peer, read_record(data), now.moment, uptime_s=now.uptime_s
-                )
+                try:
+                    record = read_record(data)
+                except UnknownRecordError as error:
+                    # A newer station may send it; what else it sends is still worth having.
+                    refusal = Ack(error.record, Outcome.REFUSED)
+                    return [Send(peer, Channel.ACK, encode_acks((refusal,)))]
+                return self.mailbox.record_received(peer, record, now.moment, uptime_s=now.uptime_s)
             case Channel.ACK:
                 return self.mailbox.acked(peer, decode_acks(data), now.moment)
             case Channel.CARD:
