@@ -203,10 +203,10 @@ class Devices:
         if self._microphone is None and self._speaker is None:
             self._rescan()
         try:
-            devices = list_devices()
-        except AudioError:
-            devices = ()
-        self._answers.append(DeviceList(devices, *self._names))
+            answer = DeviceList(list_devices(), *self._names)
+        except AudioError as error:
+            answer = DeviceList((), *self._names, detail=str(error))
+        self._answers.append(answer)
         os.eventfd_write(self.wake_fd, 1)
 
     def _test_levels(self, seconds: float) -> None:
@@ -242,6 +242,6 @@ class Devices:
             device.close()
         if has_input and loudest == SILENT_DB:
             problems.append("The microphone gives no sound; is it switched off or muted?")
-        detail = " ".join(problems) or "Microphone and loudspeaker work."
+        detail = " ".join(dict.fromkeys(problems)) or "Microphone and loudspeaker work."
         self._answers.append(Levels(loudest if has_input else None, has_output, detail))
         os.eventfd_write(self.wake_fd, 1)

@@ -336,6 +336,9 @@ class DeviceList:
     output_device: str | None
     """The chosen one."""
 
+    detail: str = ""
+    """One sentence for the operator where they can't be listed."""
+
 
 @dataclass(frozen=True)
 class Levels:
