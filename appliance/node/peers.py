@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Final
 
 from appliance.model.identity import StationId
@@ -72,8 +73,9 @@ class _Target:
     """The dial that is under way."""
 
     def addresses(self) -> tuple[tuple[str, int], ...]:
-        flat = [address for group in self.candidates.values() for address in group]
-        return tuple(dict.fromkeys(flat))[:MAX_CANDIDATES]
+        """In turns, so that whoever announces false ones first does not keep us from the others."""
+        turns = [one for turn in zip_longest(*self.candidates.values()) for one in turn if one]
+        return tuple(dict.fromkeys(turns))[:MAX_CANDIDATES]
 
 
 class Peers:
@@ -183,8 +185,8 @@ class Peers:
         if target is not None:
             target.attempt = None
             target.retry_at = now + (MAX_RETRY_S if peer == self._own else FIRST_RETRY_S)
-            if target.wanted is None:
-                target.wanted = peer
+            # Another board may have the address by now: it would be dialled for ever.
+            target.wanted = peer
         return []
 
     def opened(self, info: SessionInfo) -> tuple[bool, list[Effect]]:
@@ -273,7 +275,8 @@ class Peers:
                 target.attempt = self._last_attempt
                 self._attempts[target.attempt] = target
                 # An address that the operator gave may belong to another board by tomorrow.
-                wanted = target.wanted if target.wanted in self._sighted else None
+                sighted = target.wanted is not None and target is self._sighted.get(target.wanted)
+                wanted = target.wanted if sighted else None
                 effects.append(Dial(target.attempt, wanted, target.addresses()))
                 effects += self._changed(target)
         return effects

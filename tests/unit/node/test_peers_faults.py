@@ -1,0 +1,35 @@
+"""Dialling where the network or somebody on it is not as it was."""
+
+from __future__ import annotations
+
+from appliance.model.identity import StationKey
+from appliance.node.effects import Dial, Effect
+from appliance.node.peers import MAX_CANDIDATES, Peers, SessionInfo
+
+OWN, FIRST, SECOND = sorted(StationKey.generate().id for _ in range(3))
+
+
+def dials(effects: list[Effect]) -> list[Dial]:
+    return [effect for effect in effects if isinstance(effect, Dial)]
+
+
+def test_another_board_at_the_operators_address_is_met_once() -> None:
+    peers = Peers(OWN, b"b" * 8, lambda: 0.5)
+    (dial,) = dials(peers.add_address("10.0.0.2", 18950, 0.0))
+    for handle, peer in enumerate((FIRST, SECOND)):
+        now = 100.0 * handle
+        peers.dial_succeeded(dial.attempt, peer, now)
+        peers.opened(SessionInfo(handle, peer, b"p" * 8, True, "10.0.0.1", "10.0.0.2", now))
+        assert not dials(peers.wakeup(now + 90))
+        peers.closed(handle, peer, now + 95)
+        (dial,) = dials(peers.wakeup(now + 99))
+        assert dial.wanted is None
+
+
+def test_a_flood_of_false_addresses_leaves_room_for_the_true_one() -> None:
+    peers = Peers(OWN, b"b" * 8, lambda: 0.5)
+    false = tuple((f"10.9.9.{host}", 1) for host in range(MAX_CANDIDATES))
+    (dial,) = dials(peers.sighted("liar", FIRST, false, 0.0))
+    peers.dial_failed(dial.attempt, 1.0)
+    (dial,) = dials(peers.sighted("true", FIRST, (("10.0.0.2", 18950),), 1.0))
+    assert ("10.0.0.2", 18950) in dial.candidates
