@@ -198,10 +198,9 @@ class Mailbox:
         self, peer: StationId, record: Record, moment: Moment, *, uptime_s: float
     ) -> list[Effect]:
         """Take a message or a receipt that a peer has sent."""
-        believed = self._clock.witness(record.stamp.lamport)
         try:
             if record.kind is RecordKind.MESSAGE:
-                return self._message(peer, record, believed, moment, uptime_s)
+                return self._message(peer, record, moment, uptime_s)
             if record.kind is RecordKind.RECEIPT:
                 return self._receipt(peer, record, moment)
             raise FormatError("a card has its own channel")
@@ -209,12 +208,13 @@ class Mailbox:
             return [_ack(peer, record, Outcome.REFUSED)]
 
     def _message(
-        self, peer: StationId, record: Record, believed: int, moment: Moment, uptime_s: float
+        self, peer: StationId, record: Record, moment: Moment, uptime_s: float
     ) -> list[Effect]:
         text = self._open(record)
         line = record.to[0].line if record.to else CONSOLE
         if record.author == self._key.id or not self._has_line(line):
             return [_ack(peer, record, Outcome.REFUSED)]
+        believed = self._clock.witness(record.stamp.lamport)
         message = StoredMessage(
             id=record.id,
             conversation=record.author if record.to else None,
@@ -295,6 +295,7 @@ class Mailbox:
         if [address.station for address in record.to] != [self._key.id]:
             raise FormatError("receipt: not for this station")
         receipt = Receipt.decode(record.content)
+        self._clock.witness(record.stamp.lamport)
 
         def applied(changed: tuple[bytes, ...]) -> Sequence[Effect]:
             landed = self.outbox.landed(record.author, receipt.records, moment)

@@ -24,21 +24,23 @@ MAX_IN_FLIGHT_BYTES: Final = 64 * 1024
 """Records sent to a peer and not answered; a record longer than this goes alone."""
 
 MAX_REFUSED: Final = 1024
-"""Record ids; a peer that refuses more gets them offered again and again, which harms it alone."""
+"""Record ids of one session.  A peer that refuses more is left alone for a while each time, so
+that the two of us do not spin."""
 
 UNANSWERED_S: Final = 120.0
 """A session is reliable, so a missing answer is a fault at the other side; offer it again then."""
 
 POSTPONED_S: Final = 20.0
-"""After a peer could not store something."""
+"""After somebody could not store something, the peer or we."""
 
 
 @dataclass
 class _Lane:
     """The way to one peer with a session."""
 
-    in_flight: dict[bytes, int] = field(default_factory=dict)
-    """Record ids and sizes."""
+    in_flight: dict[bytes, tuple[int, float]] = field(default_factory=dict)
+    """By record id, oldest first: its size, and when to send it again unless it is answered, in
+    seconds of being awake."""
 
     refused: set[bytes] = field(default_factory=set)
     """What the peer will not take; not offered again in this session."""
@@ -49,15 +51,36 @@ class _Lane:
     again: bool = False
     """There may be more in the store."""
 
-    retry_at: float | None = None
-    """When to forget what is in flight and look again, in seconds of being awake."""
+    paused_until: float | None = None
+    """Nothing is sent before, in seconds of being awake."""
 
     @property
     def full(self) -> bool:
         return (
-            len(self.in_flight) >= MAX_IN_FLIGHT
-            or sum(self.in_flight.values()) >= MAX_IN_FLIGHT_BYTES
+            self.paused_until is not None
+            or len(self.in_flight) >= MAX_IN_FLIGHT
+            or sum(size for size, _ in self.in_flight.values()) >= MAX_IN_FLIGHT_BYTES
         )
+
+    @property
+    def wake_at(self) -> float | None:
+        """When something has to be done without anybody's asking."""
+        if self.paused_until is not None:
+            return self.paused_until
+        return next((retry_at for _, retry_at in self.in_flight.values()), None)
+
+    def wake(self, awake_s: float) -> bool:
+        """Forget what was not answered in time; returns whether to look into the store."""
+        if self.paused_until is not None:
+            if awake_s < self.paused_until:
+                return False
+            self.paused_until = None
+            self.in_flight.clear()
+            return True
+        late = [record for record, (_, at) in self.in_flight.items() if at <= awake_s]
+        for record in late:
+            del self.in_flight[record]
+        return bool(late)
 
 
 class Outbox:
@@ -96,7 +119,6 @@ class Outbox:
             return []
         for record in records:
             lane.in_flight.pop(record, None)
-        lane.retry_at = moment.awake_s + UNANSWERED_S if lane.in_flight else None
         return self._look(peer, moment) if lane.again and not lane.full else []
 
     def refused(self, peer: StationId, records: Sequence[bytes], moment: Moment) -> list[Effect]:
@@ -104,26 +126,26 @@ class Outbox:
         lane = self._lanes.get(peer)
         if lane is not None and len(lane.refused) < MAX_REFUSED:
             lane.refused.update(records)
+        elif lane is not None:
+            lane.paused_until = moment.awake_s + UNANSWERED_S
         return self.landed(peer, records, moment)
 
     def postpone(self, peer: StationId, moment: Moment) -> None:
-        """A peer can't store anything just now: offer again after a while."""
+        """A peer can't store anything just now: offer everything again after a while."""
         lane = self._lanes.get(peer)
         if lane is not None:
-            lane.retry_at = moment.awake_s + POSTPONED_S
+            lane.paused_until = moment.awake_s + POSTPONED_S
 
     def next_wakeup(self) -> float | None:
         """Say when to call `wakeup`, in seconds of being awake."""
-        times = [lane.retry_at for lane in self._lanes.values() if lane.retry_at is not None]
-        return min(times, default=None)
+        times = (lane.wake_at for lane in self._lanes.values())
+        return min((time for time in times if time is not None), default=None)
 
     def wakeup(self, moment: Moment) -> list[Effect]:
         """Offer again what was not answered."""
         effects: list[Effect] = []
         for peer, lane in self._lanes.items():
-            if lane.retry_at is not None and lane.retry_at <= moment.awake_s:
-                lane.retry_at = None
-                lane.in_flight.clear()
+            if lane.wake(moment.awake_s):
                 effects += self._look(peer, moment)
         return effects
 
@@ -152,7 +174,7 @@ class Outbox:
 
         def broken(_: str) -> Sequence[Effect]:
             lane.looking = False
-            lane.retry_at = moment.awake_s + POSTPONED_S
+            lane.paused_until = moment.awake_s + POSTPONED_S
             return ()
 
         skip = frozenset((*lane.in_flight, *lane.refused))
@@ -161,7 +183,5 @@ class Outbox:
     def _send(
         self, peer: StationId, lane: _Lane, record: bytes, raw: bytes, moment: Moment
     ) -> Effect:
-        lane.in_flight[record] = len(raw)
-        if lane.retry_at is None:
-            lane.retry_at = moment.awake_s + UNANSWERED_S
+        lane.in_flight[record] = (len(raw), moment.awake_s + UNANSWERED_S)
         return Send(peer, Channel.RECORD, raw)

@@ -226,16 +226,20 @@ class Verifier:
     def _commit(self, peer: StationId, message: SasMessage, now: float) -> list[Effect]:
         running = self.running(peer)
         if running is not None and running.ours and running.stage is Stage.WAITING:
-            # Both began at once: the attempt of the lower id goes on.
+            # Both began at once: the attempt of the lower id goes on, and both are one.
             if self._own < peer:
                 return []
             del self._all[running.id]
-        elif running is not None:
+            return self._respond(peer, message, now, allowed=True)
+        allowed = self._allowed(peer, now)
+        if running is not None:
             abandoned = self._put(replace(running, stage=Stage.ABANDONED))
-            return abandoned + self._respond(peer, message, now)
-        return self._respond(peer, message, now)
+            return abandoned + self._respond(peer, message, now, allowed=allowed)
+        return self._respond(peer, message, now, allowed=allowed)
 
-    def _respond(self, peer: StationId, message: SasMessage, now: float) -> list[Effect]:
+    def _respond(
+        self, peer: StationId, message: SasMessage, now: float, *, allowed: bool
+    ) -> list[Effect]:
         comparison = Comparison(
             id=message.attempt.hex(),
             station=peer,
@@ -248,10 +252,16 @@ class Verifier:
         )
         if comparison.id in self._all:
             return []
-        if not self._allowed(peer, now):
-            refused = replace(comparison, stage=Stage.REFUSED)
-            return [*self._put(refused), _send(comparison, SasKind.ABANDON, b"")]
+        if not allowed:
+            return [*self._refuse(comparison), _send(comparison, SasKind.ABANDON, b"")]
         return [*self._put(comparison), _send(comparison, SasKind.NONCE, comparison.our_nonce)]
+
+    def _refuse(self, comparison: Comparison) -> list[Effect]:
+        # One entry says it, so that a flood pushes no other comparison out of sight.
+        for earlier in self._all.values():
+            if earlier.station == comparison.station and earlier.stage is Stage.REFUSED:
+                return self._put(replace(earlier, began_at=comparison.began_at))
+        return self._put(replace(comparison, stage=Stage.REFUSED))
 
     def _reveal(self, comparison: Comparison, nonce: bytes, now: float) -> list[Effect]:
         if not commitment_holds(comparison.commitment, comparison.station, self._own, nonce):
