@@ -6,6 +6,7 @@ dial each other at the same time end up with one session, and both keep the same
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -23,7 +24,7 @@ YIELD_S: Final = 0.3
 """The station with the higher id leaves the dialling to the other for this long."""
 
 MAX_KNOWN: Final = 1024
-"""Stations that are sighted at a time; more are ignored until some go."""
+"""Stations that are sighted at a time; one that was dialled in vain makes room for another."""
 
 MAX_CANDIDATES: Final = 8
 MAX_MANUAL: Final = 64
@@ -71,6 +72,9 @@ class _Target:
     failures: int = 0
     attempt: int | None = None
     """The dial that is under way."""
+
+    dialled_at: float = -math.inf
+    """When the last one began."""
 
     def addresses(self) -> tuple[tuple[str, int], ...]:
         """In turns, so that whoever announces false ones first does not keep us from the others."""
@@ -122,16 +126,19 @@ class Peers:
         """Somebody announced itself, or announced other addresses than before."""
         target = self._sighted.get(station)
         if target is None:
-            if len(self._sighted) >= MAX_KNOWN:
+            if len(self._sighted) >= MAX_KNOWN and not self._make_room():
                 return []
             target = self._sighted[station] = _Target(wanted=station)
+        candidates = candidates[:MAX_CANDIDATES]
         fresh = target.candidates.get(instance) != candidates
-        target.candidates[instance] = candidates[:MAX_CANDIDATES]
+        target.candidates[instance] = candidates
         if len(target.candidates) > MAX_CANDIDATES:
             del target.candidates[next(iter(target.candidates))]
         if fresh:
             target.failures = 0
-            target.retry_at = now if self._own < station else now + YIELD_S
+            due = now if self._own < station else now + YIELD_S
+            # Whoever announces something else all the time gets no more of our dials by it.
+            target.retry_at = max(due, target.dialled_at + FIRST_RETRY_S)
         return self._dial_due(now)
 
     def gone(self, instance: str, station: StationId) -> None:
@@ -139,7 +146,8 @@ class Peers:
         target = self._sighted.get(station)
         if target is not None:
             target.candidates.pop(instance, None)
-            if not target.candidates:
+            # One that was dialled in vain is remembered: it may be back in a moment, and again.
+            if not target.candidates and target.attempt is None and not target.failures:
                 del self._sighted[station]
 
     def add_address(self, host: str, port: int, now: float) -> list[Effect]:
@@ -267,12 +275,25 @@ class Peers:
             return False
         return target.wanted is None or target.wanted not in self._sessions
 
+    def _make_room(self) -> bool:
+        """Forget the sighted station that was dialled in vain most often, if there is one."""
+        idle = [
+            (target.failures, station)
+            for station, target in self._sighted.items()
+            if target.failures and target.attempt is None and station not in self._sessions
+        ]
+        if not idle:
+            return False
+        del self._sighted[max(idle)[1]]
+        return True
+
     def _dial_due(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
         for target in (*self._sighted.values(), *self._manual.values()):
             if target.retry_at <= now and self._wants_dial(target):
                 self._last_attempt += 1
                 target.attempt = self._last_attempt
+                target.dialled_at = now
                 self._attempts[target.attempt] = target
                 # An address that the operator gave may belong to another board by tomorrow.
                 sighted = target.wanted is not None and target is self._sighted.get(target.wanted)
