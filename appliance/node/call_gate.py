@@ -1,4 +1,4 @@
-"""How often somebody may ring here: every peer has a small allowance that fills up again."""
+"""How often somebody may ring here or change its card: a small allowance that fills up again."""
 
 from __future__ import annotations
 

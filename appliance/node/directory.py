@@ -6,19 +6,23 @@ The alarm is for a verified contact's name or number that turns up under another
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 from appliance.model.card import Card, read_card
+from appliance.model.codec import FormatError
 from appliance.model.identity import TAG_CHARS, IdentityError, StationId
 from appliance.model.record import Record, read_record
 from appliance.node.effects import AlarmRaised, Effect, StationChanged, Transact
 from appliance.node.ports import ForgetStation, SaveStation, StoredStation
 
+log = logging.getLogger(__name__)
+
 MAX_STATIONS: Final = 2_000
-"""Stations that are kept; the longest unseen new one makes room."""
+"""Stations that are kept; the new one that was met longest ago makes room."""
 
 
 class Trust(StrEnum):
@@ -84,10 +88,28 @@ class UnknownStationError(Exception):
         self.matches = matches
 
 
+_TWINS: Final = str.maketrans(
+    "авеҽзкмнорстухѕԁһԛԝьгіјαβεζηικμνορτυχγωıłøđħɑɡ0i1|",
+    "abee3kmhopctyxsdhqwbrljabezhlkmvoptuxywllodhagolll",
+)
+"""Letters, as casefolded, that look like Latin ones in small or as capitals, and digits that look
+like letters.  Ours, from the pairs of UTS #39 that keyboards have."""
+
+_TWIN_PAIRS: Final = (("rn", "m"), ("vv", "w"))
+
+
 def looks_like(name: str) -> str:
     """Fold a name so that those that a tired eye would take for the same are the same."""
-    folded = unicodedata.normalize("NFKD", name).casefold()
-    return "".join(c for c in folded if c.isalnum())
+    folded = unicodedata.normalize("NFKD", name).casefold().translate(_TWINS)
+    # Accents go.  The vowel signs of many scripts are no accents, though they are marks as well.
+    plain = "".join(c for c in folded if c.isalnum() or _is_vowel_sign(c))
+    for pair, twin in _TWIN_PAIRS:
+        plain = plain.replace(pair, twin)
+    return plain or folded
+
+
+def _is_vowel_sign(character: str) -> bool:
+    return unicodedata.category(character)[0] == "M" and not unicodedata.combining(character)
 
 
 class Directory:
@@ -96,12 +118,13 @@ class Directory:
     def __init__(self, own: StationId) -> None:
         self._own = own
         self._contacts: dict[StationId, Contact] = {}
+        """Those met longest ago first."""
         self._verified_names: dict[str, StationId] = {}
         self._verified_numbers: dict[str, StationId] = {}
 
     def load(self, stored: tuple[StoredStation, ...]) -> None:
         """Take over what the store has."""
-        for row in stored:
+        for row in sorted(stored, key=lambda row: row.seen_ms or 0):
             if row.id == self._own:
                 continue
             contact = Contact(
@@ -112,8 +135,12 @@ class Directory:
                 seen_sure=row.seen_sure,
             )
             if row.card is not None:
-                record = read_record(row.card)
-                contact = replace(contact, card=read_card(record), card_raw=row.card)
+                try:
+                    card = read_card(read_record(row.card))
+                    contact = replace(contact, card=card, card_raw=row.card)
+                except FormatError as error:
+                    # Its next session brings it again; trust does not hang on it.
+                    log.warning("the card of %s in the store can't be read: %s", row.id.tag, error)
             self._put(contact)
 
     def __contains__(self, station: StationId) -> bool:
@@ -202,6 +229,8 @@ class Directory:
 
     def met(self, station: StationId, *, wall_ms: int, sure: bool) -> list[Effect]:
         """Note that a session with a station stands, or has just ended."""
+        if station in self._contacts:
+            self._contacts[station] = self._contacts.pop(station)
         return self._save(replace(self.get(station), seen_ms=wall_ms, seen_sure=sure))
 
     def contacted(self, station: StationId) -> list[Effect]:
@@ -215,7 +244,8 @@ class Directory:
         """Note that two operators compared, and raise the alarm for those who use its name."""
         before = {other: self.alarm(other) for other in self._contacts}
         contact = self.get(station)
-        effects = self._save(replace(contact, trust=Trust.VERIFIED, verified_name=contact.name))
+        verified = replace(contact, trust=Trust.VERIFIED, verified_name=contact.name)
+        effects = self._save(verified, lazy=False)
         for other, had in before.items():
             alarm = self.alarm(other)
             if alarm is not None and alarm != had:
@@ -224,7 +254,8 @@ class Directory:
 
     def distrust(self, station: StationId) -> list[Effect]:
         """Note that two operators compared and it did not match."""
-        return self._save(replace(self.get(station), trust=Trust.NEW, verified_name=None))
+        distrusted = replace(self.get(station), trust=Trust.NEW, verified_name=None)
+        return self._save(distrusted, lazy=False)
 
     def _alarm_effect(self, text: str) -> Effect:
         return AlarmRaised(
@@ -233,18 +264,20 @@ class Directory:
             fix="Trust nothing that it says before you have compared with it (F9).",
         )
 
-    def _save(self, contact: Contact) -> list[Effect]:
+    def _save(self, contact: Contact, *, lazy: bool = True) -> list[Effect]:
+        """Keep a contact; what our operator has judged does not wait for another commit."""
         effects: list[Effect] = []
         if contact.id not in self._contacts and len(self._contacts) >= MAX_STATIONS:
-            strangers = [c for c in self._contacts.values() if c.trust is Trust.NEW]
-            if not strangers:
+            # By the order in which they were met and not by a clock, which may jump back.
+            strangers = (c for c in self._contacts.values() if c.trust is Trust.NEW)
+            oldest = next(strangers, None)
+            if oldest is None:
                 return []
-            oldest = min(strangers, key=lambda c: c.seen_ms or 0)
             del self._contacts[oldest.id]
             effects.append(Transact(ForgetStation(oldest.id), then=lambda _: (), lazy=True))
         self._put(contact)
         effects += [
-            Transact(SaveStation(contact.stored()), then=lambda _: (), lazy=True),
+            Transact(SaveStation(contact.stored()), then=lambda _: (), lazy=lazy),
             StationChanged(contact.id),
         ]
         return effects

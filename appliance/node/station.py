@@ -6,6 +6,7 @@ is handed to the others here.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,15 @@ from appliance.model.card import Card, Line, Prekey, read_card
 from appliance.model.codec import FormatError
 from appliance.model.identity import CONSOLE, Address, StationId, StationKey, clean_name
 from appliance.model.media import MediaEvent
-from appliance.model.record import RecordKind, UnknownRecordError, make_record, read_record
+from appliance.model.record import (
+    Record,
+    RecordKind,
+    UnknownRecordError,
+    make_record,
+    read_record,
+)
 from appliance.model.secret import Secret
+from appliance.node.call_gate import CallGate
 from appliance.node.calls import Calls
 from appliance.node.clock import LamportClock
 from appliance.node.directory import Directory
@@ -26,6 +34,8 @@ from appliance.node.ports import Moment, SetValue, StoredMessage, StoredStation
 from appliance.node.verification import Comparison, Stage, Verifier
 from appliance.protocol.acks import Ack, Outcome, decode_acks, encode_acks
 from appliance.protocol.frames import Channel
+
+log = logging.getLogger(__name__)
 
 CARD_VALUE = "card"
 """Name of the store's value that holds our card's record."""
@@ -103,8 +113,13 @@ class Station:
         )
         self.calls = Calls(station=key.id, random_bytes=random_bytes)
         self.verifier = Verifier(key.id, random_bytes)
-        self._card_raw = memory.card
-        self._card = read_card(read_record(memory.card)) if memory.card is not None else None
+        self._card = self._read_own_card(memory.card)
+        self._card_raw = memory.card if self._card is not None else None
+        self._publishing = False
+        """A card of ours is on its way to the disk."""
+        self._sequence = self._card.sequence if self._card is not None else 0
+        """Of the latest card that was signed, stored or not: none is used twice."""
+        self._card_gate = CallGate()
 
     # -- Our card
 
@@ -112,6 +127,16 @@ class Station:
     def name(self) -> str:
         """What others see."""
         return self._card.name if self._card is not None else self.id.default_name
+
+    def _read_own_card(self, raw: bytes | None) -> Card | None:
+        if raw is None:
+            return None
+        try:
+            return read_card(read_record(raw))
+        except FormatError as error:
+            # A new one is made; whoever has seen the old one tells us how far it had counted.
+            log.warning("our own card in the store can't be read: %s", error)
+            return None
 
     def start(self, now: Now) -> list[Effect]:
         """Make sure that our card is there and names the prekey that we have."""
@@ -132,9 +157,10 @@ class Station:
         done: Callable[[], None] = lambda: None,
         failed: Callable[[str], None] = lambda _: None,
     ) -> list[Effect]:
-        sequence = self._card.sequence + 1 if self._card is not None else 1
+        self._sequence += 1
+        self._publishing = True
         card = Card(
-            sequence=sequence,
+            sequence=self._sequence,
             name=name,
             lines=(Line(CONSOLE, self.id.number()),),
             prekey=self._identity.prekey,
@@ -144,11 +170,12 @@ class Station:
 
         # A card that others have seen must not be forgotten by us: its number would be used twice.
         def stored(_: None) -> Sequence[Effect]:
-            self._card, self._card_raw = card, record.raw
+            self._card, self._card_raw, self._publishing = card, record.raw, False
             done()
             return [Send(s.peer, Channel.CARD, record.raw) for s in self.peers.sessions()]
 
         def not_stored(why: str) -> Sequence[Effect]:
+            self._publishing = False
             failed(why)
             return ()
 
@@ -167,6 +194,9 @@ class Station:
             effects += self.verifier.session_down(info.peer)
         if self._card_raw is not None:
             effects.append(Send(info.peer, Channel.CARD, self._card_raw))
+        elif not self._publishing:
+            # The disk would not take it at the start.
+            effects += self.start(now)
         effects += self.directory.met(info.peer, wall_ms=now.moment.wall_ms, sure=now.moment.sure)
         effects += self.mailbox.outbox.session_up(info.peer, now.moment)
         self.calls.session_up(
@@ -192,6 +222,9 @@ class Station:
         self, handle: int, peer: StationId, channel: Channel, data: bytes, now: Now
     ) -> list[Effect]:
         """A message came over a session.  One that has no right form ends the session."""
+        if peer == self.id:
+            # From a copy of our key, or ourselves: the session is about to end.
+            return []
         try:
             return self._message(peer, channel, data, now)
         except FormatError:
@@ -213,15 +246,41 @@ class Station:
             case Channel.ACK:
                 return self.mailbox.acked(peer, decode_acks(data), now.moment)
             case Channel.CARD:
-                record = read_record(data)
-                if record.author != peer:
-                    # Cards of third stations come with gossip, which this version does not speak.
-                    return []
-                return self.directory.card_received(record)
+                return self._card_received(peer, data, now)
             case Channel.VERIFY:
                 return self.verifier.received(peer, data, now.monotonic)
             case _:
                 raise FormatError(f"{channel.name} is not for the station")
+
+    def _card_received(self, peer: StationId, data: bytes, now: Now) -> list[Effect]:
+        try:
+            record = read_record(data)
+        except UnknownRecordError:
+            # A newer station's; its messages may still be of a kind that we know.
+            return []
+        if record.author == self.id:
+            return self._own_card_received(record, now)
+        if record.author != peer:
+            # Cards of third stations come with gossip, which this version does not speak.
+            return []
+        known = self.directory.get(peer)
+        if known.card is not None and known.card_raw is not None and known.card_raw != data:
+            if read_card(record).sequence <= known.card.sequence:
+                # It may have lost its state, and only knowing how far it had counted can it go on.
+                return [Send(peer, Channel.CARD, known.card_raw)]
+            if not self._card_gate.allows(peer, now.monotonic):
+                # Each costs a disk write and a line on the screen; its next session brings it.
+                return []
+        return self.directory.card_received(record)
+
+    def _own_card_received(self, record: Record, now: Now) -> list[Effect]:
+        """Count on from a card of ours that we have forgotten: others would ignore lower ones."""
+        card = read_card(record)
+        if card.sequence < self._sequence or record.raw == self._card_raw:
+            return []
+        self._sequence = card.sequence
+        name = card.name if self.name == self.id.default_name else self.name
+        return self._publish_card(name, now)
 
     # -- Commands
 

@@ -1,0 +1,112 @@
+"""The station against disks that fail, state that was lost and peers that mean harm."""
+
+from __future__ import annotations
+
+import pytest
+from core_node import Node, join
+
+from appliance.adapters.store.stations import set_value
+from appliance.model.identity import StationId, StationKey
+from appliance.node.directory import MAX_STATIONS, Directory, Trust
+from appliance.node.effects import StationChanged
+from appliance.node.ports import SetValue
+from appliance.node.station import CARD_VALUE
+from appliance.protocol.frames import Channel
+
+
+def rename(node: Node, name: str) -> None:
+    node.do(node.station.set_name(name, node.now, done=lambda: None, failed=lambda _: None))
+
+
+def test_two_names_at_once_reach_others_in_their_order() -> None:
+    a, b = Node(), Node()
+    join(a, b)
+    rename(a, "Mill")
+    rename(a, "Mill Road")
+    a.settle()
+    for card in a.take(Channel.CARD):
+        b.hear(a.id, Channel.CARD, card)
+    assert a.station.name == b.station.directory.get(a.id).name == "Mill Road"
+
+
+def test_a_station_that_lost_its_store_but_not_its_key_is_believed_again() -> None:
+    a, b = Node(), Node()
+    rename(a, "Mill")
+    a.settle()
+    join(a, b)
+    reborn = Node(a.key)
+    b.close(a.id)
+    join(reborn, b)
+    card = b.station.directory.get(a.id).card
+    assert card is not None
+    assert card.prekey == reborn.station._identity.prekey
+    assert reborn.station.name == card.name == "Mill"
+
+
+def test_an_old_card_replayed_changes_nothing() -> None:
+    a, b = Node(), Node()
+    a.open(b.id)
+    (old,) = a.take(Channel.CARD)
+    rename(a, "Mill")
+    a.settle()
+    (new,) = a.take(Channel.CARD)
+    b.open(a.id)
+    b.take(Channel.CARD)
+    b.hear(a.id, Channel.CARD, new)
+    b.hear(a.id, Channel.CARD, old)
+    assert b.station.directory.get(a.id).name == "Mill"
+    assert b.take(Channel.CARD) == [new]
+    a.hear(b.id, Channel.CARD, old)
+    assert not a.waiting
+    assert a.station.name == "Mill"
+
+
+def test_a_card_that_is_damaged_on_disk_does_not_keep_the_station_from_starting() -> None:
+    a, b = Node(), Node()
+    join(a, b)
+    set_value(a.db, SetValue(CARD_VALUE, b"damaged"))
+    a.db.execute("UPDATE stations SET card = x'00', trust = 'verified'")
+    again = Node(a.key, a.db)
+    assert again.station.directory.get(b.id).trust is Trust.VERIFIED
+    b.close(a.id)
+    join(again, b)
+    assert again.station.directory.get(b.id).card is not None
+    seen = b.station.directory.get(a.id).card
+    assert seen is not None
+    assert seen.prekey == again.station._identity.prekey
+
+
+def test_a_disk_that_was_full_at_the_first_start_leaves_a_card_later() -> None:
+    a = Node(disk_full=True)
+    b = Node()
+    a.disk_full = False
+    join(a, b)
+    assert b.station.directory.get(a.id).card is not None
+
+
+def test_a_flood_of_names_costs_a_few_writes() -> None:
+    a, b = Node(), Node()
+    join(a, b)
+    b.changes.clear()
+    for number in range(200):
+        rename(a, f"Mill {number}")
+        a.settle()
+    for card in a.take(Channel.CARD):
+        b.hear(a.id, Channel.CARD, card)
+    assert 0 < sum(isinstance(change, StationChanged) for change in b.changes) < 20
+    b.close(a.id)
+    b.at += 60
+    join(a, b)
+    assert b.station.directory.get(a.id).name == "Mill 199"
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_strangers_make_room_in_the_order_in_which_they_were_met(backwards: bool) -> None:
+    directory = Directory(StationKey.generate().id)
+    ids = [StationId(number.to_bytes(32, "big")) for number in range(MAX_STATIONS + 1)]
+    for number, one in enumerate(ids):
+        directory.met(one, wall_ms=-number if backwards else number, sure=False)
+        directory.met(ids[0], wall_ms=0, sure=False)
+    assert ids[0] in directory
+    assert ids[-1] in directory
+    assert ids[1] not in directory
