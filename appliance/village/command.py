@@ -81,7 +81,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     link.add_argument("settings", metavar="SETTING", nargs="*", help=WORDS)
 
     status = action("status", _status, "Show stations, addresses and links.")
-    status.add_argument("--json", action="store_true", help="as one JSON object")
+    for reporting in (link, status):
+        reporting.add_argument(
+            "--json",
+            action="store_true",
+            default=argparse.SUPPRESS,  # not given: what stands before `village` counts
+            help="as one JSON object",
+        )
 
     for name, text in (
         ("start", "Start a station's daemon that was stopped or killed."),
@@ -102,6 +108,10 @@ def run(args: argparse.Namespace) -> int:
     except VillageError as error:
         sys.stderr.write(f"{error}\n")
         return FAILED
+
+
+def _as_json(args: argparse.Namespace) -> bool:
+    return bool(getattr(args, "json", False))
 
 
 def _say(text: str) -> None:
@@ -132,7 +142,11 @@ def _exec(args: argparse.Namespace) -> int:
     argv = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not argv:
         raise VillageError("Say what to run, for example: fencewire village exec a -- ip address")
-    # `fencewire` in there is the one that runs here, also where no PATH leads to it.
+    # `fencewire` in there is the one that runs here, also where no PATH leads to it; so it is for
+    # programs that start it, if it is installed.
+    if argv[0] == "fencewire":
+        argv = [*launch.PROGRAM, *argv[1:]]
+        os.environ.update(launch.module_environment())
     beside = str(Path(sys.executable).parent)
     os.environ["PATH"] = os.pathsep.join((beside, os.environ.get("PATH", os.defpath)))
     return enter.run(_directory(args), args.station, argv, unprivileged=args.unprivileged)
@@ -140,20 +154,21 @@ def _exec(args: argparse.Namespace) -> int:
 
 def _tui(args: argparse.Namespace) -> int:
     os.environ.update(launch.module_environment())
-    argv = [sys.executable, "-P", "-m", "appliance", "tui"]
+    argv = [*launch.PROGRAM, "tui"]
     return enter.run(_directory(args), args.station, argv, unprivileged=True)
 
 
 def _link(args: argparse.Namespace) -> int:
     village = Village.attach(_directory(args))
-    _say(_link_line(village.change_link(args.a, args.b, parse_change(args.settings))))
+    link = village.change_link(args.a, args.b, parse_change(args.settings))
+    _say(json.dumps(link) if _as_json(args) else _link_line(link))
     return 0
 
 
 def _status(args: argparse.Namespace) -> int:
     village = Village.attach(_directory(args))
     status = village.status()
-    if args.json:
+    if _as_json(args):
         _say(json.dumps(status))
         return 0
     _say(f"{status['topology']} in {status['directory']}, keeper {status['keeper_pid']}")

@@ -20,6 +20,9 @@ READY_TIMEOUT_S = 60.0
 SOURCE_ROOT = Path(__file__).resolve().parents[2]
 """Where `appliance` is, for programs that are started from anywhere."""
 
+PROGRAM = (sys.executable, "-P", "-m", "appliance")
+"""What `fencewire` is, installed or not; needs `module_environment`."""
+
 _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from appliance.village.{0} import main; sys.exit(main(sys.argv[2:]))"
@@ -93,7 +96,7 @@ def boot(module: str) -> list[str]:
 
 def daemon_command() -> list[str]:
     """What starts a station's daemon."""
-    return [sys.executable, "-P", "-m", "appliance", "run", "--state", "{state}", "--api", "{api}"]
+    return [*PROGRAM, "run", "--state", "{state}", "--api", "{api}"]
 
 
 def module_environment() -> dict[str, str]:
