@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import socket
 import ssl
 from collections.abc import Callable
@@ -30,10 +31,27 @@ NOT_SENT_LOW_WATER: Final = 32 * 1024
 """Bytes that the kernel may hold unsent; more would make signalling wait behind records."""
 
 BYE_GRACE_S: Final = 2.0
+"""How long a goodbye may take to get out and be answered."""
+
+CLOSE_S: Final = 1.0
+"""How long the WebSocket's own goodbye may take (RFC 6455 section 7)."""
+
+ABORT_S: Final = 0.05
+"""The same where no answer is to be expected."""
+
+TURN_S: Final = 0.005
+"""How long the messages of one session are handled before it is somebody else's turn."""
+
+PROTOCOL_ERROR: Final = "protocol-error"
+"""Reason for ending a session whose other side does not keep to the format; nothing more of it is
+read."""
+
+_REASON: Final = re.compile("[a-z-]{1,32}")
+"""A reason as the other side may give it; it goes into the log."""
 
 _ENDS: Final = {
     aiohttp.WSMsgType.ERROR: "lost",
-    aiohttp.WSMsgType.TEXT: "protocol-error",
+    aiohttp.WSMsgType.TEXT: PROTOCOL_ERROR,
 }
 """Why a session ends by what came in place of a frame; else the other side closed it."""
 
@@ -116,6 +134,8 @@ class Session:
         self._sender = Sender()
         self._wake = asyncio.Event()
         self._ending: str | None = None
+        self._grace: asyncio.TimerHandle | None = None
+        self._aborted: asyncio.Future[str] = self._loop.create_future()
 
     @property
     def rtt_s(self) -> float | None:
@@ -139,6 +159,13 @@ class Session:
             self.send(Channel.CONTROL, Control(ControlKind.BYE, reason=reason).encode())
             self._ending = reason
             self._wake.set()
+            # The other side closes when it has read that.  It may not, and may not even read.
+            self._grace = self._loop.call_later(BYE_GRACE_S, self.abort, reason)
+
+    def abort(self, reason: str) -> None:
+        """End at once and without a goodbye, which would not arrive."""
+        if not self._aborted.done():
+            self._aborted.set_result(reason)
 
     async def run(self) -> str:
         """Move messages until the session ends; returns why, for programs."""
@@ -148,34 +175,52 @@ class Session:
             asyncio.create_task(self._watch(), name="session-watch"),
         }
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            return min(task.result() for task in done)
+            done, _ = await asyncio.wait(
+                {self._aborted, *tasks}, return_when=asyncio.FIRST_COMPLETED
+            )
+            return min(end.result() for end in done)
         finally:
+            if self._grace is not None:
+                self._grace.cancel()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            patience_s = ABORT_S if self._aborted.done() else CLOSE_S
             with contextlib.suppress(OSError, TimeoutError):
-                await asyncio.wait_for(self._socket.close(), 1.0)
+                await asyncio.wait_for(self._socket.close(), patience_s)
 
     async def _read(self) -> str:
         receiver = Receiver()
+        busy_s = 0.0
         while True:
+            if busy_s > TURN_S:
+                # `receive` does not wait while there is something, so a flood would hold the loop.
+                busy_s = 0.0
+                await asyncio.sleep(0)
             message = await self._socket.receive()
             if message.type is not aiohttp.WSMsgType.BINARY:
                 return _ENDS.get(message.type, "closed")
-            self._keepalive.heard(self._loop.time())
+            began = self._loop.time()
+            self._keepalive.heard(began)
             try:
-                complete = receiver.feed(message.data)
-                if complete is None:
-                    continue
-                channel, data = complete
-                if channel is not Channel.CONTROL:
-                    self._on_message(self, channel, data)
-                elif reason := self._control(Control.decode(data)):
-                    return reason
+                reason = self._take(receiver.feed(message.data))
             except FormatError as error:
                 log.warning("session with %s: %s", self.proved.peer.tag, error)
-                return "protocol-error"
+                return PROTOCOL_ERROR
+            if reason is not None:
+                return reason
+            busy_s += self._loop.time() - began
+
+    def _take(self, complete: tuple[Channel, bytes] | None) -> str | None:
+        """Hand on what is complete; returns why the session is over, if it is."""
+        if complete is None:
+            return None
+        channel, data = complete
+        if channel is Channel.CONTROL:
+            return self._control(Control.decode(data))
+        if self._ending != PROTOCOL_ERROR:
+            self._on_message(self, channel, data)
+        return None
 
     def _control(self, control: Control | None) -> str | None:
         if control is None:
@@ -185,7 +230,7 @@ class Session:
         elif control.kind is ControlKind.PONG:
             self._keepalive.pong(control.number, self._loop.time())
         else:
-            return control.reason or "closed"
+            return control.reason if _REASON.fullmatch(control.reason) else "closed"
         return None
 
     async def _watch(self) -> str:
@@ -197,11 +242,8 @@ class Session:
             await asyncio.sleep(left)
 
     async def _write(self) -> str:
-        ended_at: float | None = None
         while True:
             now = self._loop.time()
-            if self._ending is not None and ended_at is None:
-                ended_at = now + BYE_GRACE_S
             if self._ending is None and (ping := self._keepalive.ping(now)) is not None:
                 # Where there is no room even for this, silence will end the session.
                 self.send(Channel.CONTROL, ping.encode())
@@ -213,9 +255,7 @@ class Session:
             except (ConnectionError, ssl.SSLError, aiohttp.ClientError):
                 return "lost"
             # After our goodbye the other side closes; until then its last words are still read.
-            if ended_at is not None and now >= ended_at:
-                return self._ending or "closed"
-            wakeup = self._keepalive.next_ping if ended_at is None else ended_at
+            left_s = self._keepalive.next_ping - now if self._ending is None else None
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), max(wakeup - now, 0.001))
+                await asyncio.wait_for(self._wake.wait(), left_s)
