@@ -111,7 +111,7 @@ async def events(client: Client, out: Output, args: argparse.Namespace) -> int:
             if isinstance(item, Event):
                 _print(item)
             elif isinstance(item, Disconnected):
-                out.note(f"{item.error} Waiting for it.")
+                out.note(f"{item.error.text} Waiting for it.")
     return exits.OK
 
 

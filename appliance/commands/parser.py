@@ -251,6 +251,7 @@ def _starting(commands: _Commands, *, with_village: bool) -> None:
     )
     run.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     run.add_argument("--log-file", metavar="FILE", help="log to this instead of standard error")
+    commands.add("stop", "stop:stop", "End the daemon in order; it outlives the screen otherwise.")
     commands.add("tui", "start:tui", "Show the screen of the daemon that is running.")
     village = commands.add(
         "village", "", "Build a village of several stations on this machine.", shared=False

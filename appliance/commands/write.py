@@ -204,7 +204,7 @@ async def _follow(
     async with aclosing(client.follow()) as items:
         async for item in items:
             if isinstance(item, Disconnected):
-                out.note(f"{item.error} Waiting for it.")
+                out.note(f"{item.error.text} Waiting for it.")
                 continue
             event = item if isinstance(item, Event) else None
             try:
