@@ -18,6 +18,7 @@ from appliance.adapters.mdns import Mdns
 from appliance.adapters.session import Session
 from appliance.adapters.sessions import DialError, Hooks, Sessions
 from appliance.adapters.store import Store
+from appliance.daemon.cut_links import CutLinks
 from appliance.daemon.dialling import dial_any
 from appliance.daemon.sound import Sound
 from appliance.daemon.timekeeper import AWAKE_VALUE, Timekeeper
@@ -48,6 +49,9 @@ log = logging.getLogger(__name__)
 
 KEEP_AWAKE_EVERY_S: Final = 60.0
 """How often the time that this station has been awake is noted."""
+
+AFTER_FAULT_S: Final = 1.0
+"""When a timer is tried again that has failed, so that a fault does not take all the time."""
 
 
 class Watcher(Protocol):
@@ -123,6 +127,7 @@ class Runtime:
         """The voice process."""
 
         self._mdns: Mdns | None = None
+        self._cut_links = CutLinks()
         self._handles: dict[int, Session] = {}
         self._numbers: dict[Session, int] = {}
         self._last_handle = 0
@@ -197,31 +202,38 @@ class Runtime:
     def carry_out(self, effects: Iterable[Effect]) -> None:
         """Do what the station wants, in order, and set the next timer."""
         for effect in effects:
-            match effect:
-                case Send(peer, channel, data):
-                    self._send(peer, channel, data)
-                case SendSip(peer, data):
-                    self._send(peer, Channel.SIP, data)
-                case Transact():
-                    self._transact(effect)
-                case Dial() if self._stopping:
-                    pass
-                case Dial():
-                    self.spawn(self._dial(effect))
-                case EndSession(handle, reason):
-                    session = self._handles.get(handle)
-                    if session is not None:
-                        session.end(reason)
-                case Media(command):
-                    self.sound.command(command)
-                case CallChanged(call):
-                    self._watcher.call_changed(call)
-                case NeedSession():
-                    # Whoever can be dialled is dialled now, without waiting for a retry.
-                    self.carry_out(self.station.peers.links_changed(self.time.now().monotonic))
-                case _:
-                    self._note(effect)
+            try:
+                self._carry_out(effect)
+            except Exception:
+                # A fault of ours, in what clients are shown perhaps, must not lose the others.
+                log.exception("%s was not carried out", type(effect).__name__)
         self._arm()
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Send(peer, channel, data):
+                self._send(peer, channel, data)
+            case SendSip(peer, data):
+                self._send(peer, Channel.SIP, data)
+            case Transact():
+                self._transact(effect)
+            case Dial() if self._stopping:
+                pass
+            case Dial():
+                self.spawn(self._dial(effect))
+            case EndSession(handle, reason):
+                session = self._handles.get(handle)
+                if session is not None:
+                    session.end(reason)
+            case Media(command):
+                self.sound.command(command)
+            case CallChanged(call):
+                self._watcher.call_changed(call)
+            case NeedSession():
+                # Whoever can be dialled is dialled now, without waiting for a retry.
+                self.carry_out(self.station.peers.links_changed(self.time.now().monotonic))
+            case _:
+                self._note(effect)
 
     def _note(self, change: Change) -> None:
         if isinstance(change, AlarmRaised):
@@ -261,7 +273,13 @@ class Runtime:
         self._timer = self._loop.call_at(at, self._wakeup) if at is not None else None
 
     def _wakeup(self) -> None:
-        self.carry_out(self.station.wakeup(self.time.now()))
+        try:
+            effects = self.station.wakeup(self.time.now())
+        except Exception:
+            log.exception("a timer of the station failed")
+            self._timer = self._loop.call_later(AFTER_FAULT_S, self._wakeup)
+            return
+        self.carry_out(effects)
 
     # -- Finding others
 
@@ -271,6 +289,7 @@ class Runtime:
             self.discovering = True
             async for snapshot in watch:
                 self.snapshot = snapshot
+                self._cut_links.look(snapshot, self._handles.values())
                 await mdns.interfaces_changed(snapshot)
                 self.carry_out(self.station.peers.links_changed(self.time.now().monotonic))
                 self._watcher.links_changed()
@@ -305,6 +324,10 @@ class Runtime:
         except DialError as failure:
             error = failure
             log.debug("attempt %d failed: %s", effect.attempt, error)
+        except Exception:
+            # Whatever answers there must not be able to end the daemon.
+            log.exception("attempt %d failed unexpectedly", effect.attempt)
+            error = DialError("fault", "a fault in the program; its log says more")
         now = self.time.now().monotonic
         if peer is None:
             self.carry_out(self.station.peers.dial_failed(effect.attempt, now))
@@ -338,11 +361,13 @@ class Runtime:
             remote_host=path.remote_host,
             opened_at=now.monotonic,
         )
-        self.carry_out(self.station.session_opened(info, now))
+        self._cut_links.look(self.snapshot, (session,))
+        self._tell(session, lambda: self.station.session_opened(info, now))
 
     def _session_closed(self, session: Session, reason: str) -> None:
         handle = self._numbers.pop(session)
         del self._handles[handle]
+        self._cut_links.forget(session)
         peer = session.proved.peer
         log.info("session with %s ended: %s", peer.tag, reason)
         self.carry_out(self.station.session_closed(handle, peer, self.time.now()))
@@ -350,7 +375,18 @@ class Runtime:
     def _message(self, session: Session, channel: Channel, data: bytes) -> None:
         handle = self._numbers[session]
         peer = session.proved.peer
-        self.carry_out(self.station.message_received(handle, peer, channel, data, self.time.now()))
+        now = self.time.now()
+        self._tell(session, lambda: self.station.message_received(handle, peer, channel, data, now))
+
+    def _tell(self, session: Session, what: Callable[[], list[Effect]]) -> None:
+        """Let the station decide; a fault of ours that a session brings out ends that session."""
+        try:
+            effects = what()
+        except Exception:
+            log.exception("session with %s: a fault", session.proved.peer.tag)
+            session.end("fault")
+            return
+        self.carry_out(effects)
 
     def _media_event(self, event: MediaEvent) -> None:
         if isinstance(event, StreamStats):
