@@ -29,12 +29,12 @@ from appliance.node.clock import LamportClock, order_of
 from appliance.node.effects import Effect, MessageChanged, Send, Transact
 from appliance.node.outbox import Outbox
 from appliance.node.ports import (
+    GetUnread,
     Incoming,
     MarkRead,
     Moment,
     OutboxDone,
     SaveIncoming,
-    SaveOutbox,
     SaveOutgoing,
     SaveReceipt,
     StoredMessage,
@@ -338,28 +338,29 @@ class Mailbox:
     ) -> list[Effect]:
         """Note that the operator saw a conversation, and tell the authors.
 
-        The mark waits for the commit of the receipts, so that a power cut leaves both or neither.
+        The marks and the receipts are one operation, so that nothing leaves one without the other.
         """
 
-        def marked(read: tuple[tuple[bytes, StationId], ...]) -> Sequence[Effect]:
-            receipts = self._read_receipts(read, moment, uptime_s)
-            changes: list[Effect] = [MessageChanged(message) for message, _ in read]
-            if not receipts:
+        def found(unread: tuple[tuple[bytes, StationId], ...]) -> Sequence[Effect]:
+            if not unread:
                 done(0)
-                return changes
+                return ()
+            receipts = self._read_receipts(unread, moment, uptime_s)
+            messages = tuple(message for message, _ in unread)
 
-            def kept(_: None) -> Sequence[Effect]:
-                done(len(read))
-                return [e for to, r in receipts for e in self.outbox.offer(to, r, moment)]
+            def marked(_: None) -> Sequence[Effect]:
+                done(len(messages))
+                offers = [self.outbox.offer(to, receipt, moment) for to, receipt in receipts]
+                changes = [MessageChanged(message) for message in messages]
+                return [*changes, *(effect for offer in offers for effect in offer)]
 
-            return [*changes, Transact(SaveOutbox(receipts), kept, not_marked)]
+            return [Transact(MarkRead(messages, receipts), marked, not_marked)]
 
         def not_marked(why: str) -> Sequence[Effect]:
             failed(why)
             return ()
 
-        operation = MarkRead(conversation, up_to)
-        return [Transact(operation, lambda _: (), not_marked, lazy=True, early=marked)]
+        return [Transact(GetUnread(conversation, up_to), found, not_marked)]
 
     def _read_receipts(
         self, read: tuple[tuple[bytes, StationId], ...], moment: Moment, uptime_s: float

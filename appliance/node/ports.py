@@ -175,14 +175,25 @@ class SaveReceipt(Operation[tuple[bytes, ...]]):
 
 
 @dataclass(frozen=True)
-class MarkRead(Operation[tuple[tuple[bytes, StationId], ...]]):
-    """Note that the operator saw a conversation; returns what was unread: ids and authors."""
+class GetUnread(Operation[tuple[tuple[bytes, StationId], ...]]):
+    """Ask for what our operator has not seen: ids and authors, in order."""
 
     conversation: StationId | None
     """None: everyone."""
 
     up_to: int
     """Highest order that was on the screen."""
+
+
+@dataclass(frozen=True)
+class MarkRead(Operation[None]):
+    """Note that our operator saw messages, and keep the receipts that say so to their authors."""
+
+    messages: tuple[bytes, ...]
+    """Ids."""
+
+    receipts: tuple[tuple[StationId, Record], ...]
+    """For whom, and what."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from appliance.node.ports import (
     ForgetStation,
     GetMessages,
     GetStations,
+    GetUnread,
     Incoming,
     MarkRead,
     Operation,
@@ -29,7 +30,6 @@ from appliance.node.ports import (
     Pending,
     RecipientState,
     SaveIncoming,
-    SaveOutbox,
     SaveStation,
     StoredMessage,
 )
@@ -194,16 +194,18 @@ class StoreMachine(RuleBasedStateMachine):
             for message in self.model.shown()
             if message.unread and message.conversation == conversation and message.order <= up_to
         ]
-        read = self.perform(MarkRead(conversation, up_to))
-        assert read == tuple((message.id, message.author) for message in unread)
+        found = self.perform(GetUnread(conversation, up_to))
+        assert found == tuple((message.id, message.author) for message in unread)
+        notes = []
         for message in unread:
             stored = self.model.messages[message.id]
             self.model.messages[message.id] = replace(stored, unread=False)
         for author in {message.author for message in unread}:
             ids = tuple(message.id for message in unread if message.author == author)
             note = receipt(DeliveryState.READ, *ids)
-            self.perform(SaveOutbox(((author, note),)))
+            notes.append((author, note))
             self.model.add_receipt(author, note, DeliveryState.READ, *ids)
+        self.perform(MarkRead(tuple(message.id for message in unread), tuple(notes)))
 
     @rule(who=others, several=st.integers(0, 3))
     def has_the_first(self, who: StationId, several: int) -> None:

@@ -13,6 +13,7 @@ from appliance.node.ports import (
     CountUnread,
     GetMessage,
     GetMessages,
+    GetUnread,
     Incoming,
     MarkRead,
     RecipientState,
@@ -157,22 +158,27 @@ def _may_add_recipient(db: sqlite3.Connection, message: int, station: StationId)
     return trusted is not None
 
 
-def mark_read(db: sqlite3.Connection, operation: MarkRead) -> tuple[tuple[bytes, StationId], ...]:
-    """Note that the operator saw a conversation; return what was unread, in its order."""
-    seen = (_key(operation.conversation), operation.up_to)
+def get_unread(db: sqlite3.Connection, operation: GetUnread) -> tuple[tuple[bytes, StationId], ...]:
+    """Return what the operator has not seen of a conversation, in its order."""
     unread = db.execute(
         "SELECT records.id, records.author FROM messages"
         " JOIN records ON records.number = messages.number"
         " WHERE messages.unread AND messages.conversation = ? AND messages.position <= ?"
         " ORDER BY messages.position, records.id",
-        seen,
-    ).fetchall()
-    if unread:
-        db.execute(
-            "UPDATE messages SET unread = 0 WHERE unread AND conversation = ? AND position <= ?",
-            seen,
-        )
+        (_key(operation.conversation), operation.up_to),
+    )
     return tuple((record_id, StationId(author)) for record_id, author in unread)
+
+
+def mark_read(db: sqlite3.Connection, operation: MarkRead) -> None:
+    """Note that the operator saw messages, and keep the receipts that say so."""
+    db.executemany(
+        "UPDATE messages SET unread = 0"
+        " WHERE unread AND number = (SELECT number FROM records WHERE id = ?)",
+        [(record_id,) for record_id in operation.messages],
+    )
+    for author, receipt in operation.receipts:
+        outbox.add_for(db, author, receipt)
 
 
 # -- What is shown

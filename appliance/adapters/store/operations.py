@@ -16,6 +16,7 @@ READS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.GetMessage: messages.get_message,
     ports.GetMessages: messages.get_messages,
     ports.CountUnread: messages.count_unread,
+    ports.GetUnread: messages.get_unread,
     ports.GetStations: stations.get_stations,
     ports.GetValue: stations.get_value,
 }
@@ -47,7 +48,7 @@ def size_of(operation: ports.Operation[Any]) -> int:
             carried = len(record.raw) + len(message.text)
         case ports.SaveIncoming(message, record, receipt):
             carried = len(record.raw) + len(message.text) + len(receipt.raw)
-        case ports.SaveOutbox(records):
+        case ports.SaveOutbox(records) | ports.MarkRead(receipts=records):
             carried = sum(len(record.raw) for _, record in records)
         case ports.SaveReceipt(records=ids) | ports.OutboxDone(records=ids):
             carried = _ID_SIZE * len(ids)

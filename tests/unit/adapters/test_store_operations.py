@@ -32,6 +32,7 @@ from appliance.node.ports import (
     GetMessage,
     GetMessages,
     GetStations,
+    GetUnread,
     GetValue,
     Incoming,
     MarkRead,
@@ -176,9 +177,8 @@ async def test_what_was_delivered_or_has_expired_waits_no_longer(store: Store) -
 async def test_a_duplicate_brings_the_receipts_up_again(store: Store) -> None:
     saved = incoming(ANN)
     await store.perform(saved)
-    await store.perform(MarkRead(ANN, 1))
     seen = receipt(READ, saved.record.id, b"?" * 32)
-    await store.perform(SaveOutbox(((ANN, seen),)))
+    await store.perform(MarkRead((saved.record.id,), ((ANN, seen),)))
     await store.perform(OutboxDone(ANN, (saved.receipt.id, seen.id)))
     assert await pending(store, ANN) == []
 
@@ -209,10 +209,12 @@ async def test_unread_is_counted_and_read_by_conversation(store: Store) -> None:
         await store.perform(operation)
     await store.perform(outgoing(ANN, order=2))
     assert await store.perform(CountUnread()) == {ANN: 3, None: 1}
-    read = await store.perform(MarkRead(ANN, 2))
-    assert read == ((first.record.id, ANN), (second.record.id, ANN))
-    assert await store.perform(MarkRead(ANN, 2)) == ()
-    assert await store.perform(MarkRead(None, 9)) == ((for_all.record.id, BOB),)
+    unread = await store.perform(GetUnread(ANN, 2))
+    assert unread == ((first.record.id, ANN), (second.record.id, ANN))
+    assert await store.perform(GetUnread(None, 9)) == ((for_all.record.id, BOB),)
+    ids = (first.record.id, second.record.id, for_all.record.id)
+    await store.perform(MarkRead(ids, ()))
+    assert await store.perform(GetUnread(ANN, 2)) == ()
     assert await store.perform(CountUnread()) == {ANN: 1}
 
 

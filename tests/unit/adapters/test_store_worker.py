@@ -73,7 +73,7 @@ async def test_a_lazy_operation_shares_the_next_commit_and_its_place(tmp_path: P
     )
     store.submit(outgoing(ANN), on_durable=lambda _: told.append("durable"))
     async with asyncio.timeout(worker.LAZY_S / 2):
-        await store.perform(MarkRead(ANN, 1))
+        await store.perform(MarkRead((), ()))
     assert told == ["applied", "lazy", "durable"]
     await store.close()
 

@@ -1,0 +1,397 @@
+"""Stations with the store's real operations on SQLite in memory, joined by a fake link, in virtual
+time.
+
+Nothing happens by itself: each step of `World.step` is one frame that arrives, one operation that
+the store carries out, one commit, or time that passes.  So a crash or a lost link can come between
+any two.  Sessions keep order and lose what is in flight when they break; a crash undoes what was
+not committed.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from appliance.adapters.store import schema
+from appliance.adapters.store.operations import READS, WRITES
+from appliance.model.card import Prekey
+from appliance.model.identity import Address, StationId, StationKey
+from appliance.model.message import DeliveryState
+from appliance.model.secret import Secret
+from appliance.node.call_effects import NeedSession, SendSip
+from appliance.node.effects import (
+    AlarmRaised,
+    Dial,
+    Effect,
+    EndSession,
+    MessageChanged,
+    Send,
+    StationChanged,
+    Transact,
+    VerificationChanged,
+)
+from appliance.node.mailbox import Draft
+from appliance.node.peers import SessionInfo
+from appliance.node.ports import (
+    GetMessage,
+    GetMessages,
+    GetStations,
+    GetValue,
+    Moment,
+    StoredMessage,
+)
+from appliance.node.ports import Operation as StoreOperation
+from appliance.node.station import CARD_VALUE, Identity, Memory, Now, Station
+from appliance.protocol.frames import Channel, Receiver, Sender
+
+LAZY_S = 0.5
+DAY_MS = 86_400_000
+WALL_MS = 1_790_000_000_000
+
+
+@dataclass
+class Pipe:
+    """One direction of a session: what was sent and has not arrived."""
+
+    sender: Sender = field(default_factory=Sender)
+    receiver: Receiver = field(default_factory=Receiver)
+
+
+@dataclass
+class Link:
+    """A session as both ends see it; either may have noticed its end."""
+
+    ends: dict[Desk, int]
+    pipes: dict[Desk, Pipe]
+    """By who sends."""
+    up: bool = True
+
+
+class Desk:
+    """A station, its disk and its operator."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self.world = world
+        self.key = StationKey.from_bytes(bytes([seed]) * 32)
+        self.id = self.key.id
+        secret = bytes([seed ^ 0x55]) * 32
+        private = X25519PrivateKey.from_private_bytes(secret)
+        self.prekey = Prekey(bytes([seed]) * 8, private.public_key().public_bytes_raw())
+        self.secret = Secret(secret)
+        self.db = sqlite3.connect(":memory:", isolation_level=None)
+        schema.migrate(self.db)
+        self.boots = 0
+        self.clock_off_ms = 0
+        self.disk_full = False
+        self.operations: deque[Transact[Any]] = deque()
+        self.uncommitted: list[tuple[Transact[Any], Any]] = []
+        self.lazy_since: float | None = None
+        self.confirmed: list[StoredMessage] = []
+        self.told: dict[bytes, DeliveryState] = {}
+        """What the operator has been shown of each message that he wrote."""
+        self.alarms: list[AlarmRaised] = []
+        self.dials: list[Dial] = []
+        self.start()
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    # -- Life
+
+    def start(self) -> None:
+        self.boots += 1
+        self.started_at = self.world.now_s
+        latest = self._read(GetMessages(None, True, None, 1))
+        self.station = Station(
+            Identity(self.key, self.boots.to_bytes(8, "big"), self.prekey, self.secret),
+            Memory(
+                stations=self._read(GetStations()),
+                highest_order=latest[-1].order if latest else 0,
+                card=self._read(GetValue(CARD_VALUE)),
+            ),
+            random=self.world.rng.random,
+            random_bytes=self.world.rng.randbytes,
+        )
+        self.carry_out(self.station.start(self.now))
+
+    def crash(self) -> None:
+        """Lose all that is not on disk."""
+        self.operations.clear()
+        self.uncommitted.clear()
+        self.lazy_since = None
+        if self.db.in_transaction:
+            self.db.execute("ROLLBACK")
+        # A receipt is shown before the author's disk has it, since it will come again.
+        self.told = {message: self.state_of(message) for message in self.told}
+        for link in self.world.links_of(self):
+            del link.ends[self]
+            link.up = False
+
+    @property
+    def now(self) -> Now:
+        at = self.world.now_s
+        moment = Moment(WALL_MS + int(at * 1000) + self.clock_off_ms, False, at)
+        return Now(at, at - self.started_at, moment)
+
+    # -- Effects
+
+    def carry_out(self, effects: Any) -> None:
+        for effect in effects:
+            self._one(effect)
+
+    def _one(self, effect: Effect) -> None:
+        match effect:
+            case Send(peer, channel, data):
+                self._send(peer, channel, data)
+            case SendSip(peer, data):
+                self._send(peer, Channel.SIP, data)
+            case Transact():
+                self.operations.append(effect)
+            case EndSession(handle):
+                for link in self.world.links_of(self):
+                    if link.ends[self] == handle:
+                        link.up = False
+            case MessageChanged(message):
+                self._look_at(message)
+            case AlarmRaised():
+                self.alarms.append(effect)
+            case Dial():
+                self.dials.append(effect)
+            case StationChanged() | VerificationChanged() | NeedSession():
+                pass
+            case _:
+                raise AssertionError(effect)
+
+    def _send(self, peer: StationId, channel: Channel, data: bytes) -> None:
+        info = self.station.peers.session(peer)
+        for link in self.world.links_of(self):
+            if info is not None and link.ends[self] == info.handle:
+                link.pipes[self].sender.put(channel, data)
+
+    def _look_at(self, message: bytes) -> None:
+        stored = self._read(GetMessage(message))
+        assert stored is not None
+        if stored.outgoing:
+            state = max((r.state for r in stored.recipients), default=DeliveryState.QUEUED)
+            before = self.told.get(message, DeliveryState.QUEUED)
+            assert state >= before, f"{message.hex()} went back from {before} to {state}"
+            self.told[message] = state
+
+    # -- The store
+
+    def _read(self, operation: StoreOperation[Any]) -> Any:
+        return READS[type(operation)](self.db, operation)
+
+    def store_step(self) -> None:
+        """Carry out one operation that waits."""
+        effect = self.operations.popleft()
+        kind = type(effect.operation)
+        if kind in READS:
+            self.carry_out(effect.then(self._read(effect.operation)))
+            return
+        if self.disk_full:
+            self.carry_out(effect.failed("The disk is full."))
+            return
+        if not self.db.in_transaction:
+            self.db.execute("BEGIN")
+        result = WRITES[kind](self.db, effect.operation)
+        self.uncommitted.append((effect, result))
+        if effect.lazy:
+            if self.lazy_since is None:
+                self.lazy_since = self.world.now_s
+            self.carry_out(effect.early(result))
+
+    @property
+    def may_commit(self) -> bool:
+        lazy_long = self.lazy_since is not None and self.world.now_s - self.lazy_since >= LAZY_S
+        return lazy_long or any(not effect.lazy for effect, _ in self.uncommitted)
+
+    def commit(self) -> None:
+        self.db.execute("COMMIT")
+        done, self.uncommitted, self.lazy_since = self.uncommitted, [], None
+        for effect, result in done:
+            self.carry_out(effect.then(result))
+
+    # -- The operator
+
+    def write(self, to: Desk | None, text: str, **more: Any) -> None:
+        draft = Draft(Address(to.id) if to else None, text, **more)
+        self.carry_out(
+            self.station.write(draft, self.now, done=self.confirmed.append, failed=self._failed)
+        )
+
+    def _failed(self, why: str) -> None:
+        assert self.disk_full, why
+
+    def read_all(self) -> None:
+        """See everything that is there."""
+        for conversation in (None, *(d.id for d in self.world.desks if d is not self)):
+            self.carry_out(
+                self.station.mailbox.mark_read(
+                    conversation,
+                    (1 << 63) - 1,
+                    self.now.moment,
+                    uptime_s=self.now.uptime_s,
+                    done=lambda _: None,
+                    failed=self._failed,
+                )
+            )
+
+    def messages(self) -> tuple[StoredMessage, ...]:
+        found: tuple[StoredMessage, ...] = self._read(GetMessages(None, True, None, 10_000))
+        return found
+
+    def inbox(self) -> list[str]:
+        return [message.text for message in self.messages() if not message.outgoing]
+
+    def state_of(self, message: bytes) -> DeliveryState:
+        stored = self._read(GetMessage(message))
+        return max((r.state for r in stored.recipients), default=DeliveryState.QUEUED)
+
+
+class World:
+    """Desks and the links between them."""
+
+    def __init__(self, seed: int, desks: int = 2) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self.now_s = 1000.0
+        self.links: list[Link] = []
+        self.handles = 0
+        self.max_in_flight = 0
+        self.desks: list[Desk] = []
+        for number in range(desks):
+            self.desks.append(Desk(self, number + 1))
+
+    def close(self) -> None:
+        for desk in self.desks:
+            desk.db.close()
+
+    def links_of(self, desk: Desk) -> list[Link]:
+        return [link for link in self.links if desk in link.ends]
+
+    def connect(self, a: Desk, b: Desk) -> Link:
+        """A session comes to be; both ends hear of it, in any order."""
+        link = Link({}, {a: Pipe(), b: Pipe()})
+        self.links.append(link)
+        for desk in (a, b):
+            self.handles += 1
+            link.ends[desk] = self.handles
+        both = [(a, b, True), (b, a, False)]
+        self.rng.shuffle(both)
+        for desk, other, outgoing in both:
+            info = SessionInfo(
+                handle=link.ends[desk],
+                peer=other.id,
+                boot=other.boots.to_bytes(8, "big"),
+                outgoing=outgoing,
+                local_host="here",
+                remote_host="there",
+                opened_at=self.now_s,
+            )
+            desk.carry_out(desk.station.session_opened(info, desk.now))
+        return link
+
+    def cut(self, link: Link) -> None:
+        """Break a session: each end still gets some of what is under way, then notices."""
+        link.up = False
+        for desk in self.rng.sample(list(link.ends), len(link.ends)):
+            sender = self._other(link, desk)
+            for _ in range(self.rng.randrange(4)):
+                if desk in link.ends and sender in link.pipes:
+                    self._arrive(link, sender, desk)
+            if desk in link.ends:
+                self._hang_up(link, desk)
+        self.links.remove(link)
+
+    def _hang_up(self, link: Link, desk: Desk) -> None:
+        handle = link.ends.pop(desk)
+        peer = self._other(link, desk).id
+        desk.carry_out(desk.station.session_closed(handle, peer, desk.now))
+
+    @staticmethod
+    def _other(link: Link, desk: Desk) -> Desk:
+        return next(other for other in link.pipes if other is not desk)
+
+    def _arrive(self, link: Link, sender: Desk, receiver: Desk) -> None:
+        frame = link.pipes[sender].sender.take()
+        if frame is None:
+            return
+        complete = link.pipes[sender].receiver.feed(frame)
+        if complete is not None:
+            channel, data = complete
+            receiver.carry_out(
+                receiver.station.message_received(
+                    link.ends[receiver], sender.id, channel, data, receiver.now
+                )
+            )
+
+    # -- Steps
+
+    def step(self) -> bool:
+        """Do one thing that can be done; returns whether there was any."""
+        for link in [link for link in self.links if not link.up]:
+            self.cut(link)
+        choices: list[tuple[str, Any]] = []
+        for desk in self.desks:
+            if desk.operations:
+                choices.append(("store", desk))
+            if desk.may_commit:
+                choices.append(("commit", desk))
+        for link in self.links:
+            waiting = [sender for sender, pipe in link.pipes.items() if pipe.sender.queued]
+            choices += [("frame", (link, sender)) for sender in waiting]
+        if not choices:
+            return False
+        kind, what = self.rng.choice(choices)
+        if kind == "store":
+            what.store_step()
+        elif kind == "commit":
+            what.commit()
+        else:
+            self._arrive(what[0], what[1], self._other(*what))
+        self._check_bounds()
+        return True
+
+    def _check_bounds(self) -> None:
+        for desk in self.desks:
+            for lane in desk.station.mailbox.outbox._lanes.values():
+                self.max_in_flight = max(self.max_in_flight, len(lane.in_flight))
+
+    def settle(self, patience_s: float = 1.0) -> None:
+        """Do all that can be done, with `patience_s` for what waits for time."""
+        until = self.now_s + patience_s
+        for _ in range(100_000):
+            if self.step():
+                continue
+            if self.now_s >= until:
+                return
+            self.pass_time(0.25)
+        raise AssertionError(f"nothing comes to rest; seed {self.seed}")
+
+    def pass_time(self, seconds: float) -> None:
+        self.now_s += seconds
+        for desk in self.desks:
+            at = desk.station.next_wakeup(desk.now)
+            if at is not None and at <= self.now_s:
+                desk.carry_out(desk.station.wakeup(desk.now))
+
+
+@contextmanager
+def world(seed: int = 0, desks: int = 2, *, met: bool = True) -> Iterator[World]:
+    made = World(seed, desks)
+    try:
+        made.settle()
+        if met:
+            made.connect(*made.desks[:2])
+            made.settle()
+        yield made
+    finally:
+        made.close()
