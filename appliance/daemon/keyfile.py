@@ -6,9 +6,11 @@ this station's key is this station, and all who verified it would have to do so 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -28,9 +30,12 @@ def load_or_make(state_dir: Path) -> StationKey:
     """Return the station's key; makes it at the first start.  Raises KeyFileError."""
     path = state_dir / FILE_NAME
     try:
-        data = _read(path)
-    except FileNotFoundError:
-        return _make(path)
+        try:
+            data = _read(path)
+        except FileNotFoundError:
+            _make(path)
+            # What lies there counts: another daemon may have made one in the same moment.
+            data = _read(path)
     except OSError as error:
         raise KeyFileError(
             f"The station key {path} can't be read: {error.strerror}. "
@@ -50,38 +55,46 @@ def _check(secret: bytes) -> bytes:
 
 
 def _read(path: Path) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    with os.fdopen(descriptor, "rb") as file:
-        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    # Not to wait for a writer, if somebody has put a pipe here.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        status = os.fstat(descriptor)
+        mode = stat.S_IMODE(status.st_mode)
+        if not stat.S_ISREG(status.st_mode):
+            raise KeyFileError(f"{path} should be the station key, but is no file. Move it away.")
         if mode & 0o077:
             raise KeyFileError(
                 f"The station key {path} can be read by others (mode {mode:04o}). "
                 f"Nobody should have seen it: if that is so, run: chmod 600 {path}"
             )
-        return file.read(_SIZE + 1)
+        return os.read(descriptor, _SIZE + 1)
+    finally:
+        os.close(descriptor)
 
 
-def _make(path: Path) -> StationKey:
-    key = StationKey.generate()
-    secret = key.secret_bytes()
-    temporary = path.with_suffix(".new")
+def _make(path: Path) -> None:
+    """Put a new key where there is none; leaves what somebody else has put there meanwhile."""
+    secret = StationKey.generate().secret_bytes()
     try:
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(_MAGIC + secret + _check(secret))
-            file.flush()
-            os.fsync(descriptor)
-        # A link, unlike a rename, fails if another daemon has just made a key here.
-        os.link(temporary, path)
-        temporary.unlink()
+        # A name of its own: two daemons that start at once must not write to one file.
+        descriptor, name = tempfile.mkstemp(prefix=f"{path.stem}.", suffix=".new", dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(_MAGIC + secret + _check(secret))
+                file.flush()
+                os.fsync(descriptor)
+            # A link, unlike a rename, fails if another daemon has just made a key here.
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)
+        finally:
+            temporary.unlink()
         sync_directory(path.parent)
     except OSError as error:
         raise KeyFileError(
             f"No station key can be written to {path}: {error.strerror}. "
             "Make room on the disk, or choose another place with --state."
         ) from None
-    return key
 
 
 def sync_directory(path: Path) -> None:
