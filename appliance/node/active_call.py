@@ -48,6 +48,10 @@ class ActiveCall:
     we_invited: bool = False
     """The first INVITE of the leg was ours."""
 
+    peer_boot: bytes | None = None
+    """The start of the other station that it was last in session with; another one knows nothing of
+    this call."""
+
     offer: bytes | None = None
     """Their offer that waits for our answer; of the first INVITE or of a re-INVITE."""
 

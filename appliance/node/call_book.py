@@ -39,6 +39,9 @@ class Session:
     remote_host: str
     """Theirs."""
 
+    boot: bytes
+    """The other station's start."""
+
 
 class CallBook:
     """All calls of the station."""
@@ -87,7 +90,8 @@ class CallBook:
             call_id, random_bytes=self.random_bytes, suites=self.suites, emit=self.emit_media
         )
         call = Call(call_id, peer, outgoing, state, created_at=now, line=line)
-        active = ActiveCall(call, media)
+        session = self.sessions.get(peer.station)
+        active = ActiveCall(call, media, peer_boot=session.boot if session is not None else None)
         self.active[call_id] = active
         self.emit(CallChanged(call))
         return active

@@ -44,6 +44,15 @@ UNANSWERED: Final = frozenset({CallState.DIALLING, CallState.RINGING_THERE})
 
 ANSWERED: Final = frozenset({CallState.CONNECTING, CallState.TALKING})
 
+FORGOTTEN_ENDS: Final = {
+    CallState.RINGING_THERE: EndReason.UNREACHABLE,
+    CallState.RINGING_HERE: EndReason.CANCELLED,
+    CallState.CONNECTING: EndReason.THEY_HUNG_UP,
+    CallState.TALKING: EndReason.THEY_HUNG_UP,
+}
+"""How a call ends when the other station was restarted.  One that is still being dialled goes on:
+its INVITE is sent again."""
+
 _REASONS: Final = {
     403: (EndReason.FAILED, "The other station refused the call."),
     404: (EndReason.NO_SUCH_LINE, ""),

@@ -19,9 +19,9 @@ from appliance.node.active_call import SECOND_REFRESH_S, ActiveCall
 from appliance.node.call_book import CallBook, Session, hop_of
 from appliance.node.call_effects import CallEffect, NeedSession
 from appliance.node.call_media import NoSharedSoundError
-from appliance.node.call_signals import NO_SECURITY, CallSignals
+from appliance.node.call_signals import FORGOTTEN, NO_SECURITY, CallSignals
 from appliance.node.call_sound import MEDIA_GONE_DETAIL, CallSound
-from appliance.node.call_states import ANSWERED, CallStep
+from appliance.node.call_states import ANSWERED, FORGOTTEN_ENDS, CallStep
 from appliance.protocol.sip.leg import UserAgentError
 from appliance.protocol.sip.message import RandomBytes
 from appliance.protocol.sip.reader import SipError
@@ -150,15 +150,21 @@ class Calls:
 
     # Inputs
 
-    def session_up(self, peer: StationId, *, local_host: str, remote_host: str, now: float) -> None:
-        """Learn of a session with `peer`, or of one that replaces the one before."""
+    def session_up(
+        self, peer: StationId, *, boot: bytes, local_host: str, remote_host: str, now: float
+    ) -> None:
+        """Learn of a session with `peer` since its start `boot`; it may replace one before."""
         if peer in self._book.sessions:
             self.session_down(peer, now=now)
-        self._book.sessions[peer] = Session(local_host, remote_host)
+        self._book.sessions[peer] = Session(local_host, remote_host, boot)
         self._book.agent.link_back(hop_of(peer), now)
         for active in self._book.with_peer(peer):
             active.away_since = None
-            if active.call.state in ANSWERED:
+            known_to, active.peer_boot = active.peer_boot, boot
+            reason = FORGOTTEN_ENDS.get(active.call.state)
+            if reason is not None and known_to not in (None, boot):
+                self._book.end(active, reason, now, detail=FORGOTTEN)
+            elif active.call.state in ANSWERED:
                 active.refresh_at = now if active.we_invited else now + SECOND_REFRESH_S
         self._handle_due(now)
         self._settle(now)

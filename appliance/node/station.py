@@ -201,6 +201,7 @@ class Station:
         effects += self.mailbox.outbox.session_up(info.peer, now.moment)
         self.calls.session_up(
             info.peer,
+            boot=info.boot,
             local_host=info.local_host,
             remote_host=info.remote_host,
             now=now.monotonic,

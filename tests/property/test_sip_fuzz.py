@@ -122,7 +122,7 @@ def test_the_call_logic_survives_anything(messages: list[bytes]) -> None:
     rng = random.Random(1)
     us, peer = StationId(rng.randbytes(32)), StationId(rng.randbytes(32))
     calls = Calls(station=us, random_bytes=rng.randbytes)
-    calls.session_up(peer, local_host="fe80::1", remote_host="fe80::2", now=0.0)
+    calls.session_up(peer, boot=b"", local_host="fe80::1", remote_host="fe80::2", now=0.0)
     for data in messages:
         real = data.replace(b"@b.invalid", b"@%s.invalid" % us.text.encode())
         real = real.replace(b"@a.invalid", b"@%s.invalid" % peer.text.encode())

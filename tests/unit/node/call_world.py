@@ -75,6 +75,7 @@ class Node:
     sip: list[tuple[StationId, bytes]] = field(default_factory=list)
     sessions: dict[StationId, int] = field(default_factory=dict)
     fail_open: SoundProblem | None = None
+    boot: bytes = b"start 1"
 
     @property
     def address(self) -> Address:
@@ -254,6 +255,7 @@ class World:
         node.sessions[peer.id] = epoch
         node.calls.session_up(
             peer.id,
+            boot=peer.boot,
             local_host=f"fe80::{path}:{node.name}%eth{path}",
             remote_host=f"fe80::{path}:{peer.name}%eth{path}",
             now=self.now,
@@ -293,6 +295,7 @@ class World:
             if peer is not node:
                 self.cut(node, peer)
         node.calls = self._calls(node.id)
+        node.boot += b"+"
         node.streams.clear()
         node.opened.clear()
         node.stopped.clear()

@@ -254,6 +254,23 @@ def test_the_other_daemon_was_restarted() -> None:
         world.check_quiet()
 
 
+def test_the_other_daemon_was_restarted_while_it_rang() -> None:
+    for restarted in (0, 1):
+        world = World()
+        a, b = world.nodes
+        world.connect(a, b)
+        a.place(b)
+        world.run(1)
+        gone, left = world.nodes[restarted], world.nodes[1 - restarted]
+        world.restart(gone)
+        world.run(1)
+        world.connect(a, b)
+        world.run(1)
+        assert left.ended is (EndReason.UNREACHABLE if left is a else EndReason.CANCELLED)
+        assert "restarted" in left.calls.history[-1].detail
+        world.check_quiet()
+
+
 def test_the_voice_process_dies_and_comes_back() -> None:
     world = World()
     a, b = world.talk()
