@@ -169,7 +169,10 @@ class Acceptor:
         try:
             try:
                 transport = await self._secure(accepted)
-            except OSError as error:
+            except BaseException as error:
+                accepted.sock.close()
+                if not isinstance(error, OSError):
+                    raise
                 log.debug("no TLS with %s: %s", accepted.host, error)
                 return
             try:
@@ -183,9 +186,13 @@ class Acceptor:
                     )
             finally:
                 transport.abort()
+                # A TLS transport that was closed twice no longer aborts.  Closing the socket under
+                # it would leave its number in the loop, and whoever gets that number next unheard;
+                # so the socket is shut down, and the transport closes it.
+                with contextlib.suppress(OSError):
+                    accepted.sock.shutdown(socket.SHUT_RDWR)
         finally:
             del self._accepted[address]
-            accepted.sock.close()
 
     async def _secure(self, accepted: Accepted) -> asyncio.Transport:
         if self._server is None:

@@ -84,3 +84,23 @@ async def test_only_a_word_is_taken_as_the_other_sides_reason(
         session.send(Channel.CONTROL, Control(ControlKind.BYE, reason=given).encode())
         await b.until(lambda: b.closed)
         assert [reason for _, reason in b.closed] == [noted]
+
+
+async def test_an_end_that_is_not_answered_leaves_no_number_in_the_loop(tmp_path: Path) -> None:
+    """Else the next connection with the same file descriptor would never be read."""
+    async with ends(tmp_path) as (a, b):
+        async with asyncio.timeout(LIMIT_S):
+            await a.dial(b, wanted=b)
+        await b.until(lambda: b.opened)
+        (accepted,) = b.sessions._acceptor._accepted.values()
+        number = accepted.sock.fileno()
+        # The other side's answers to TLS's goodbye do not come: a cut cable.
+        loop = asyncio.get_running_loop()
+        ours = a.opened[0]._socket.get_extra_info("socket")  # type: ignore[attr-defined]
+        loop._remove_reader(ours.fileno())  # type: ignore[attr-defined]
+        b.opened[0].abort("link-down")
+        await b.until(lambda: b.closed)
+        await b.until_held(lambda held: held == 0)
+        watched = number in loop._selector.get_map()  # type: ignore[attr-defined]
+        assert accepted.sock.fileno() == number or not watched
+        a.opened[0].abort("over")
