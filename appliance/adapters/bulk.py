@@ -6,6 +6,7 @@ certificate that it proved, so bulk is as authentic as the session that it belon
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 from collections.abc import Callable, Iterable
@@ -68,7 +69,8 @@ class BulkServer:
         try:
             async for chunk in request.content.iter_chunked(_CHUNK):
                 upload.write(chunk)
-            upload.finish()
+            # A card takes seconds to have written a large one.
+            await asyncio.to_thread(upload.finish)
         except BlobError as error:
             return web.Response(status=_STATUS[error.code], text=f"{error}\n")
         finally:
@@ -129,6 +131,6 @@ class BulkClient:
                     raise BlobError(f"http-{response.status}", (await response.text()).strip())
                 async for chunk in response.content.iter_chunked(_CHUNK):
                     upload.write(chunk)
-            upload.finish()
+            await asyncio.to_thread(upload.finish)
         finally:
             upload.close()

@@ -46,6 +46,10 @@ STOP_S = 3.0
 BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 """Waits before it is started again; the last one repeats."""
 
+LASTING_S = 10.0
+"""A process that ends sooner has not worked, so that one which dies at each start is not started
+without pause."""
+
 BURST = 64
 """Events read at a time."""
 
@@ -112,9 +116,12 @@ class MediaClient:
         await self._reap()
 
     async def _supervise(self) -> None:
-        attempt = 0
+        attempt, loop = 0, asyncio.get_running_loop()
+        began = loop.time()
         while True:
             await self._lost.wait()
+            if loop.time() - began >= LASTING_S:
+                attempt = 0
             logger.warning("The voice process is gone; starting it again")
             for stream in sorted(self._streams):
                 self._on_event(SoundWarning(stream, SoundProblem.MEDIA_GONE, False, GONE))
@@ -127,7 +134,7 @@ class MediaClient:
                     self._on_event(await self._connect())
                 except MediaUnavailableError as error:
                     logger.warning("%s", error)
-            attempt = 0
+            began = loop.time()
 
     async def _connect(self) -> MediaReady:
         self._lost.clear()

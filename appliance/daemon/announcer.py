@@ -29,6 +29,9 @@ from appliance.node.verification import VerificationRefusedError
 DISK: Final = "disk"
 MEDIA: Final = "media"
 NO_LINK: Final = "no-network"
+REFUSED: Final = "refused-"
+"""Begins the codes of problems with those who could not prove a key; their host follows."""
+
 MAX_PROBLEMS: Final = 16
 
 
@@ -136,7 +139,7 @@ class Announcer:
         if code in {"impostor", "relayed", "proof"}:
             self.raise_problem(
                 Problem(
-                    f"refused-{host}",
+                    f"{REFUSED}{host}",
                     f"Somebody at {host} could not prove who it is: {text}.",
                     "It was refused; nothing was sent to it.",
                 )
@@ -150,7 +153,9 @@ class Announcer:
             return
         self.problems[problem.code] = problem
         while len(self.problems) > MAX_PROBLEMS:
-            del self.problems[next(iter(self.problems))]
+            # Strangers have addresses without number; what they do must hide nothing else.
+            refused = (one for one in self.problems if one.startswith(REFUSED))
+            del self.problems[next(refused, next(iter(self.problems)))]
         self.log.publish("alarm" if alarm else "status", problem if alarm else None)
 
     def clear_problem(self, code: str) -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from appliance.model import signing
@@ -107,7 +107,7 @@ class Proof:
     signature: bytes
     """Over both hellos."""
 
-    token: bytes
+    token: bytes = field(repr=False)
     """With which the callee may ask the caller for bulk data."""
 
     def encode(self) -> bytes:
@@ -133,7 +133,7 @@ class Welcome:
     version: int
     """Highest version of both lists."""
 
-    token: bytes
+    token: bytes = field(repr=False)
     """With which the caller may ask the callee for bulk data."""
 
     def encode(self) -> bytes:
@@ -165,10 +165,10 @@ class Proved:
     version: int
     """Agreed."""
 
-    send_token: bytes
+    send_token: bytes = field(repr=False)
     """To show to the peer with bulk requests."""
 
-    take_token: bytes
+    take_token: bytes = field(repr=False)
     """That the peer shows to us."""
 
 
