@@ -100,12 +100,12 @@ async def _serve(
         await store.close()
         raise
     server = ApiServer(backend, api)
+    failed: list[BaseException] = []
     try:
         await _listen(runtime, announcer, port, hosts)
         await server.start()
-        await _begin(runtime, settings, interfaces)
-        failed: list[BaseException] = []
         loop.set_exception_handler(_stop_on_failure(failed, stopping))
+        await _begin(runtime, settings, interfaces)
         notify("READY=1")
         log.info("%s ·%s is ready", runtime.station.name, runtime.station.id.tag)
         await _until(stopping)

@@ -155,6 +155,7 @@ class Runtime:
         self.spawn(self._discover(self._mdns))
         self.spawn(self.sound.run())
         self.spawn(self._keep_awake())
+        self.spawn(self._need_store())
 
     async def stop(self) -> None:
         """Say goodbye to all, and leave the store complete."""
@@ -192,6 +193,11 @@ class Runtime:
         while True:
             await asyncio.sleep(KEEP_AWAKE_EVERY_S)
             self.store.submit(self._awake_operation(), lazy=True)
+
+    async def _need_store(self) -> None:
+        """A daemon without a store would take nothing and look alive."""
+        await self.store.ended()
+        raise StoreError("store-failed", "The store has stopped.")
 
     def _awake_operation(self) -> Operation[None]:
         awake_ms = int(self.time.moment().awake_s * 1000)

@@ -132,11 +132,16 @@ class Station:
         if raw is None:
             return None
         try:
-            return read_card(read_record(raw))
+            record = read_record(raw)
+            card = read_card(record)
         except FormatError as error:
             # A new one is made; whoever has seen the old one tells us how far it had counted.
             log.warning("our own card in the store can't be read: %s", error)
             return None
+        if record.author != self.id:
+            log.warning("the card in the store is of %s: this is another key", record.author.tag)
+            return None
+        return card
 
     def start(self, now: Now) -> list[Effect]:
         """Make sure that our card is there and names the prekey that we have."""

@@ -100,6 +100,10 @@ class Store:
         self.submit(operation, on_durable=durable, on_failed=failed)
         return await future
 
+    async def ended(self) -> None:
+        """Wait until nothing more is stored: after `close`, or because the thread broke down."""
+        await self._ended.wait()
+
     async def close(self) -> None:
         """Carry out what waits, put all of it into the database file and close it."""
         self._bind()

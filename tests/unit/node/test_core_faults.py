@@ -76,6 +76,16 @@ def test_a_card_that_is_damaged_on_disk_does_not_keep_the_station_from_starting(
     assert seen.prekey == again.station._identity.prekey
 
 
+def test_another_key_over_the_same_store_has_a_card_of_its_own() -> None:
+    """After a damaged key the operator is told to start with a new one."""
+    a, b = Node(), Node()
+    rename(a, "Mill")
+    a.settle()
+    another = Node(db=a.db)
+    join(another, b)
+    assert b.station.directory.get(another.id).card is not None
+
+
 def test_a_disk_that_was_full_at_the_first_start_leaves_a_card_later() -> None:
     a = Node(disk_full=True)
     b = Node()
