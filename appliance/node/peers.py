@@ -30,6 +30,9 @@ MAX_CANDIDATES: Final = 8
 MAX_MANUAL: Final = 64
 """Addresses that the operator has added."""
 
+CROSSED_S: Final = 8.0
+"""Two sessions farther apart did not cross: no dial takes so long (`adapters.acceptor`)."""
+
 DUPLICATE: Final = "duplicate"
 """Reason for ending the session that both sides agree is one too many."""
 
@@ -248,11 +251,12 @@ class Peers:
     def _replaces(self, new: SessionInfo, current: SessionInfo) -> bool:
         """Tell whether a second session with the same peer takes the place of the first.
 
-        After a restart of the peer the old one is dead though we may not have noticed.  Otherwise
-        the two crossed: the one that the lower id dialled stays, and of two dialled by one side the
-        later, since whoever dials again has lost the earlier one.
+        Whoever dials has lost the earlier one, by a restart or with its address, though we may not
+        have noticed.  Unless the two crossed: then the one that the lower id dialled stays.
         """
         if new.boot != current.boot or new.outgoing == current.outgoing:
+            return True
+        if new.opened_at - current.opened_at > CROSSED_S:
             return True
         return new.outgoing == (self._own < new.peer)
 

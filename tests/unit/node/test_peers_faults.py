@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from appliance.model.identity import StationKey
-from appliance.node.effects import Dial, Effect
-from appliance.node.peers import MAX_CANDIDATES, Peers, SessionInfo
+from appliance.node.effects import Dial, Effect, EndSession
+from appliance.node.peers import CROSSED_S, MAX_CANDIDATES, Peers, SessionInfo
 
 OWN, FIRST, SECOND = sorted(StationKey.generate().id for _ in range(3))
 
@@ -33,3 +33,15 @@ def test_a_flood_of_false_addresses_leaves_room_for_the_true_one() -> None:
     peers.dial_failed(dial.attempt, 1.0)
     (dial,) = dials(peers.sighted("true", FIRST, (("10.0.0.2", 18950),), 1.0))
     assert ("10.0.0.2", 18950) in dial.candidates
+
+
+def test_whoever_dials_long_after_has_lost_its_session() -> None:
+    for own, other in ((FIRST, SECOND), (SECOND, FIRST)):
+        for outgoing in (False, True):
+            peers = Peers(own, b"b" * 8, lambda: 0.5)
+            here, before, now = "10.0.0.1", "10.0.0.2", "10.0.0.77"
+            peers.opened(SessionInfo(1, other, b"p" * 8, outgoing, here, before, 0.0))
+            late = SessionInfo(2, other, b"p" * 8, not outgoing, here, now, CROSSED_S + 1)
+            used, effects = peers.opened(late)
+            assert used
+            assert EndSession(1, "duplicate") in effects
