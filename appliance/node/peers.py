@@ -149,8 +149,8 @@ class Peers:
         target = self._sighted.get(station)
         if target is not None:
             target.candidates.pop(instance, None)
-            # One that was dialled in vain is remembered: it may be back in a moment, and again.
-            if not target.candidates and target.attempt is None and not target.failures:
+            # One that was dialled is remembered: it may be back in a moment, and again.
+            if not target.candidates and target.dialled_at == -math.inf:
                 del self._sighted[station]
 
     def add_address(self, host: str, port: int, now: float) -> list[Effect]:
@@ -280,15 +280,17 @@ class Peers:
         return target.wanted is None or target.wanted not in self._sessions
 
     def _make_room(self) -> bool:
-        """Forget the sighted station that was dialled in vain most often, if there is one."""
+        """Forget somebody who is gone, or else who was dialled in vain most often."""
         idle = [
-            (target.failures, station)
+            (not target.candidates, target.failures, station)
             for station, target in self._sighted.items()
-            if target.failures and target.attempt is None and station not in self._sessions
+            if (target.failures or not target.candidates)
+            and target.attempt is None
+            and station not in self._sessions
         ]
         if not idle:
             return False
-        del self._sighted[max(idle)[1]]
+        del self._sighted[max(idle)[2]]
         return True
 
     def _dial_due(self, now: float) -> list[Effect]:
