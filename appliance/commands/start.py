@@ -55,6 +55,8 @@ def _log_to(path: Path, level: str) -> None:
 
 def tui(args: argparse.Namespace) -> int:
     """Show the screen of a daemon that is running."""
+    if not _has_terminal():
+        return exits.FAILED
     from appliance.tui.app import run_tui
 
     return run_tui(api_path(args))
@@ -62,6 +64,8 @@ def tui(args: argparse.Namespace) -> int:
 
 def everything(args: argparse.Namespace) -> int:
     """Start a daemon unless there is one, and show its screen."""
+    if not _has_terminal():
+        return exits.FAILED
     path = api_path(args) or default_api_path()
     started = None
     try:
@@ -82,6 +86,17 @@ def everything(args: argparse.Namespace) -> int:
         sys.stderr.write(f"The daemon has stopped. It said:\n{said}\n")
         return exits.FAILED
     return code
+
+
+def _has_terminal() -> bool:
+    """Tell whether somebody could see a screen and press keys; says what else there is if not."""
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        return True
+    sys.stderr.write(
+        "There is no terminal here to show a screen at."
+        " Without one: fencewire run; and fencewire --help lists the commands.\n"
+    )
+    return False
 
 
 class Background:

@@ -6,7 +6,9 @@ import stat
 from pathlib import Path
 
 import pytest
+from fencewire_program import Fencewire
 
+from appliance.commands import exits
 from appliance.commands.start import Background
 
 
@@ -22,3 +24,11 @@ def test_a_daemon_that_can_not_start_says_why(
     assert "station.key" in said
     assert (tmp_path / "station.key").read_text() == "no key at all"
     assert stat.S_IMODE((tmp_path / "daemon.log").stat().st_mode) == 0o600
+
+
+async def test_without_a_terminal_there_is_no_screen_and_no_daemon(fencewire: Fencewire) -> None:
+    for words in ([], ["tui"]):
+        done = await fencewire(*words)
+        assert (done.code, done.out) == (exits.FAILED, "")
+        assert "no terminal" in done.err
+    assert not (fencewire.folder / ".local").exists()
