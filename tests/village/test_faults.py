@@ -155,10 +155,7 @@ async def test_an_interface_goes_down_and_comes_back(two: tuple[Seat, Seat]) -> 
 
 
 @pytest.mark.parametrize("kind", ["ipv4-only", "ipv6-only"])
-@pytest.mark.parametrize("mover", ["a", "b"])
-async def test_an_address_changes(
-    tmp_path_factory: pytest.TempPathFactory, kind: str, mover: str
-) -> None:
+async def test_an_address_changes(tmp_path_factory: pytest.TempPathFactory, kind: str) -> None:
     async with pair(tmp_path_factory.mktemp("v"), daemons=False) as (a, b):
         village = a.village
         for name in "ab":
@@ -172,12 +169,11 @@ async def test_an_address_changes(
         address = "10.0.1.77/24" if kind == "ipv4-only" else "fe80::77/64"
         for change in (["flush", "dev", "eth0"], ["add", address, "dev", "eth0", "nodad"]):
             words = [word for word in change if kind != "ipv4-only" or word != "nodad"]
-            village.exec(mover, ["ip", "address", *words], check=True)
-        stays, moves = (b, a) if mover == "a" else (a, b)
+            village.exec("b", ["ip", "address", *words], check=True)
         new = address.partition("/")[0]
 
         async def met_there() -> bool:
-            station = await stays.sees(moves)
+            station = await a.sees(b)
             return station is not None and (station.host or "").partition("%")[0] == new
 
         await eventually(met_there, within_s=AGAIN_WITHIN_S)
