@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import ssl
+import warnings
 from datetime import UTC, datetime
 from typing import Final
 
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
 
 from appliance.model.identity import IdentityError, StationId, StationKey
@@ -52,8 +54,11 @@ def station_of(certificate_der: bytes | None) -> StationId:
     if certificate_der is None:
         raise IdentityError("the other side showed no certificate")
     try:
-        key = x509.load_der_x509_certificate(certificate_der).public_key()
-    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
+        with warnings.catch_warnings():
+            # What a later version of the library will refuse is no certificate of ours today.
+            warnings.simplefilter("error", CryptographyDeprecationWarning)
+            key = x509.load_der_x509_certificate(certificate_der).public_key()
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, CryptographyDeprecationWarning):
         raise IdentityError("the other side's certificate can't be read") from None
     if not isinstance(key, Ed25519PublicKey):
         raise IdentityError("the other side's certificate holds no station key")
