@@ -25,10 +25,19 @@ class LamportClock:
         self._counter = highest >> ORDER_BITS
 
     def witness(self, lamport: int) -> int:
-        """Take somebody's counter; return the part of it that is believed."""
+        """Take somebody's counter; return the part of it that is believed.
+
+        One that is too high to be true moves ours only when `accept` is told that its record was
+        kept: else one record, sent again and again, would use the counter up.
+        """
         believed = min(lamport, self._counter + MAX_JUMP, MAX_LAMPORT - 1)
-        self._counter = max(self._counter, believed)
+        if believed == lamport:
+            self.accept(believed)
         return believed
+
+    def accept(self, believed: int) -> None:
+        """Count from here: a record in this place was kept."""
+        self._counter = max(self._counter, believed)
 
     def stamp(self, moment: Moment, *, uptime_s: float) -> Stamp:
         """Make the stamp of a record that is written now."""

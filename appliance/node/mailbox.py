@@ -241,6 +241,7 @@ class Mailbox:
             if peer != record.author:
                 effects.append(_ack(peer, record, Outcome.STORED))
             if result.new:
+                self._clock.accept(believed)
                 effects.append(MessageChanged(record.id))
             return effects
 
@@ -295,9 +296,10 @@ class Mailbox:
         if [address.station for address in record.to] != [self._key.id]:
             raise FormatError("receipt: not for this station")
         receipt = Receipt.decode(record.content)
-        self._clock.witness(record.stamp.lamport)
 
         def applied(changed: tuple[bytes, ...]) -> Sequence[Effect]:
+            if changed:  # else anybody could use our counter up with receipts for nothing
+                self._clock.accept(self._clock.witness(record.stamp.lamport))
             landed = self.outbox.landed(record.author, receipt.records, moment)
             return [*(MessageChanged(message) for message in changed), *landed]
 

@@ -34,6 +34,16 @@ WRITES: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.SetValue: stations.set_value,
 }
 
+FROM_PEERS: Final = (
+    ports.SaveIncoming,
+    ports.SaveReceipt,
+    ports.OutboxDone,
+    ports.SaveStation,
+    ports.ForgetStation,
+    ports.Pending,
+)
+"""What other stations bring about."""
+
 _BASE_SIZE: Final = 256
 """Bytes counted for every operation beside what it carries."""
 

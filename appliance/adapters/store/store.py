@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from appliance.adapters.store.database import Database, open_database
-from appliance.adapters.store.operations import size_of
+from appliance.adapters.store.operations import FROM_PEERS, size_of
 from appliance.adapters.store.worker import Answer, Job, Jobs, Worker
 from appliance.node.ports import Operation, StoreError
 
@@ -22,6 +22,9 @@ MAX_WAITING: Final = 4096
 
 MAX_WAITING_BYTES: Final = 8 * 1024 * 1024
 """What these may hold."""
+
+PEERS_SHARE: Final = 0.75
+"""Part of that which other stations can fill; the rest is our operator's."""
 
 
 class Store:
@@ -139,7 +142,11 @@ class Store:
     def _refusal(self, job: Job[Any]) -> StoreError | None:
         if self._closing:
             return _closed()
-        if self._waiting >= MAX_WAITING or self._waiting_bytes + job.size > MAX_WAITING_BYTES:
+        share = PEERS_SHARE if isinstance(job.operation, FROM_PEERS) else 1.0
+        if (
+            self._waiting >= share * MAX_WAITING
+            or self._waiting_bytes + job.size > share * MAX_WAITING_BYTES
+        ):
             return StoreError(
                 "store-busy", "The disk is too slow for all there is to store. Try again."
             )

@@ -23,7 +23,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 from appliance.adapters.store import failures
 from appliance.adapters.store.database import WAL_SIZE, Database
 from appliance.adapters.store.operations import READS, WRITES, Handler
-from appliance.node.ports import Operation, StoreError
+from appliance.node.ports import Incoming, Operation, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -208,12 +208,14 @@ class Worker:
             raise
         self._db.execute("RELEASE operation")
         self._in_transaction.append((job, result))
-        if not job.lazy:
-            self._must_commit = True
-        else:
+        if job.lazy:
             self._answer(job.on_applied, result)
-            if self._commit_at is None:
-                self._commit_at = time.monotonic() + LAZY_S
+        # What is here already, and only asked about again, is worth no commit of its own: else
+        # anybody could make this disk write as often as a record can be sent.
+        if not job.lazy and not (isinstance(result, Incoming) and not result.new):
+            self._must_commit = True
+        elif self._commit_at is None:
+            self._commit_at = time.monotonic() + LAZY_S
 
     def _failed(self, job: Job[Any], error: sqlite3.Error) -> None:
         if failures.loses_transaction(error) or not self._db.in_transaction:

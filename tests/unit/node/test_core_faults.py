@@ -6,7 +6,10 @@ import pytest
 from core_node import Node, join
 
 from appliance.adapters.store.stations import set_value
-from appliance.model.identity import StationId, StationKey
+from appliance.model.identity import Address, StationId, StationKey
+from appliance.model.message import DeliveryState, Receipt, Text
+from appliance.model.record import MAX_LAMPORT, Certainty, RecordKind, Stamp, make_record
+from appliance.node.clock import MAX_JUMP
 from appliance.node.directory import MAX_STATIONS, Directory, Trust
 from appliance.node.effects import StationChanged
 from appliance.node.ports import SetValue
@@ -120,3 +123,18 @@ def test_strangers_make_room_in_the_order_in_which_they_were_met(backwards: bool
     assert ids[0] in directory
     assert ids[-1] in directory
     assert ids[1] not in directory
+
+
+def test_records_that_are_not_kept_use_up_no_counter() -> None:
+    a, b = Node(), Node()
+    join(a, b)
+    far = Stamp(MAX_LAMPORT - 1, b"b" * 8, 0, 0, Certainty.UNSET)
+    text = Text(b.id, "from the future").encode()
+    lie = make_record(b.key, RecordKind.MESSAGE, text, stamp=far)
+    nothing = Receipt(DeliveryState.READ, (bytes(32),)).encode()
+    receipt = make_record(b.key, RecordKind.RECEIPT, nothing, stamp=far, to=(Address(a.id),))
+    before = a.station.clock._counter
+    for _ in range(50):
+        a.hear(b.id, Channel.RECORD, lie.raw)
+        a.hear(b.id, Channel.RECORD, receipt.raw)
+    assert a.station.clock._counter < before + 2 * MAX_JUMP
