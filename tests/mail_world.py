@@ -25,7 +25,7 @@ from appliance.model.card import Prekey
 from appliance.model.identity import Address, StationId, StationKey
 from appliance.model.message import DeliveryState
 from appliance.model.secret import Secret
-from appliance.node.call_effects import NeedSession, SendSip
+from appliance.node.call_effects import CallChanged, Media, NeedSession, SendSip
 from appliance.node.effects import (
     AlarmRaised,
     Dial,
@@ -164,7 +164,7 @@ class Desk:
                 self.alarms.append(effect)
             case Dial():
                 self.dials.append(effect)
-            case StationChanged() | VerificationChanged() | NeedSession():
+            case StationChanged() | VerificationChanged() | NeedSession() | CallChanged() | Media():
                 pass
             case _:
                 raise AssertionError(effect)
