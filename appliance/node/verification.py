@@ -102,10 +102,13 @@ class Comparison:
     commitment: bytes = b""
     """What the initiator committed with, where that is not us."""
 
+    wire_name: bytes = b""
+    """What names it on the wire, where that is not its id: both sides began, theirs goes on."""
+
     @property
     def attempt(self) -> bytes:
         """The 8 bytes that name it on the wire."""
-        return bytes.fromhex(self.id)
+        return self.wire_name or bytes.fromhex(self.id)
 
 
 class Verifier:
@@ -165,8 +168,8 @@ class Verifier:
         message = SasMessage.decode(data)
         if message.kind is SasKind.COMMIT:
             return self._commit(peer, message, now)
-        comparison = self._all.get(message.attempt.hex())
-        if comparison is None or comparison.station != peer or comparison.stage not in _OPEN:
+        comparison = self.running(peer)
+        if comparison is None or comparison.attempt != message.attempt:
             return []
         if message.kind is SasKind.ABANDON:
             return self._put(replace(comparison, stage=Stage.ABANDONED))
@@ -229,8 +232,16 @@ class Verifier:
             # Both began at once: the attempt of the lower id goes on, and both are one.
             if self._own < peer:
                 return []
-            del self._all[running.id]
-            return self._respond(peer, message, now, allowed=True)
+            # Under our id, which our operator's screen waits for.
+            theirs = replace(
+                running,
+                ours=False,
+                wire_name=message.attempt,
+                commitment=message.value,
+                our_nonce=self._random(NONCE_SIZE),
+                deadline=now + EXCHANGE_S,
+            )
+            return [*self._put(theirs), _send(theirs, SasKind.NONCE, theirs.our_nonce)]
         allowed = self._allowed(peer, now)
         if running is not None:
             abandoned = self._put(replace(running, stage=Stage.ABANDONED))
@@ -290,10 +301,15 @@ class Verifier:
 
     def _put(self, comparison: Comparison) -> list[Effect]:
         self._all[comparison.id] = comparison
-        closed = [c.id for c in self._all.values() if c.stage not in _OPEN]
-        for old in closed[: max(len(self._all) - KEPT, 0)]:
-            del self._all[old]
+        while len(self._all) > KEPT:
+            del self._all[min(self._all.values(), key=_worth).id]
         return [VerificationChanged(comparison.id)]
+
+
+def _worth(comparison: Comparison) -> tuple[bool, bool, float]:
+    """What is forgotten first sorts lowest: what strangers began and nobody has judged."""
+    judged = comparison.stage in {Stage.VERIFIED, Stage.MISMATCH}
+    return (comparison.ours or judged, comparison.stage in _OPEN, comparison.began_at)
 
 
 def _send(comparison: Comparison, kind: SasKind, value: bytes) -> Effect:

@@ -155,9 +155,11 @@ def test_both_begin_at_once(first: str) -> None:
     order = (pair.low, pair.high) if first == "low" else (pair.high, pair.low)
     for verifier in order:
         pair.begin(verifier)
+    begun = [one.id for one in pair.latest]
     pair.run()
     low, high = pair.latest
-    assert low.id == high.id
+    assert low.attempt == high.attempt
+    assert [low.id, high.id] == begun
     assert low.ours
     assert low.stage is high.stage is Stage.COMPARE
     assert low.digits == high.digits
@@ -262,3 +264,17 @@ def test_what_does_not_fit_is_an_error_or_nothing() -> None:
     commit = SasMessage(SasKind.COMMIT, mine.attempt, bytes(32)).encode()
     assert pair.low.received(MIDDLE, commit, 0.0) == []
     assert pair.low.all()[0].stage is Stage.COMPARE
+
+
+def test_strangers_push_no_comparison_of_ours_out_of_sight() -> None:
+    verifier = Verifier(LOW, random.Random(1).randbytes)
+    mine, _ = verifier.begin(HIGH, 0.0)
+    for number in range(3 * KEPT):
+        stranger = StationId((1000 + number).to_bytes(32, "big"))
+        attempt, nonce = number.to_bytes(8, "big"), bytes(32)
+        commit = SasMessage(SasKind.COMMIT, attempt, commitment(stranger, LOW, nonce))
+        verifier.received(stranger, commit.encode(), 1.0 + number)
+        reveal = SasMessage(SasKind.REVEAL, attempt, nonce)
+        verifier.received(stranger, reveal.encode(), 1.0 + number)
+    assert len(verifier.all()) == KEPT
+    assert verifier.running(HIGH) == mine
