@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from mail_world import Desk, world
@@ -26,7 +25,7 @@ from appliance.protocol.acks import Outcome, decode_acks
 from appliance.protocol.frames import Channel
 from appliance.protocol.sealing import seal
 
-STAMP = Stamp(1, b"\x07" * 8, 0, 0, Certainty.UNSET)
+LATE = Stamp(1000, b"\x07" * 8, 0, 0, Certainty.UNSET)
 
 
 def codes(desk: Desk, *drafts: Draft) -> list[str]:
@@ -79,84 +78,68 @@ def answer(desk: Desk, peer: Desk, record: Record) -> Outcome | None:
     return None
 
 
+def sealed(author: Desk, to: Desk, inside: Desk, prekey: Prekey, line: str = "console") -> Record:
+    """A message that may say one thing outside and another inside."""
+    content = seal(
+        Text(inside.id, "hello").encode(),
+        author=author.id,
+        recipient=to.id,
+        kind=RecordKind.MESSAGE,
+        prekey=prekey,
+    )
+    return make_record(
+        author.key,
+        RecordKind.MESSAGE,
+        content,
+        stamp=LATE,
+        to=(Address(to.id, line),),
+        prekey=prekey.id,
+    )
+
+
+def wrong_records(a: Desk, b: Desk, c: Desk) -> dict[str, Record]:
+    """What b must not take from a."""
+    public = Text(a.id, "hello").encode()
+    receipt = Receipt(DeliveryState.READ, (bytes(32),)).encode()
+    message, noted = RecordKind.MESSAGE, RecordKind.RECEIPT
+    to_b, to_c, prekey = Address(b.id), Address(c.id), b.prekey.id
+    return {
+        "another's name inside": sealed(a, b, c, b.prekey),
+        "another's prekey": sealed(a, b, a, c.prekey),
+        "a prekey under another id": sealed(a, b, a, Prekey(b"12345678", b.prekey.public)),
+        "for somebody else": sealed(a, c, a, c.prekey),
+        "passed on with another's address": sealed(a, c, a, b.prekey),
+        "no such line": sealed(a, b, a, b.prekey, "desk-9"),
+        "not sealed": make_record(a.key, message, public, stamp=LATE, to=(to_b,)),
+        "to two": make_record(a.key, message, public, stamp=LATE, to=(to_b, to_c), prekey=prekey),
+        "for a group": make_record(a.key, message, public, stamp=LATE, group=bytes(32)),
+        "sealed for everyone": make_record(a.key, message, public, stamp=LATE, prekey=prekey),
+        "in another's name": make_record(a.key, message, Text(c.id, "hi").encode(), stamp=LATE),
+        "our own": make_record(b.key, message, Text(b.id, "hi").encode(), stamp=LATE),
+        "empty": make_record(a.key, message, b"\xa0", stamp=LATE),
+        "another's receipt": make_record(a.key, noted, receipt, stamp=LATE, to=(to_c,)),
+        "a receipt for all": make_record(a.key, noted, receipt, stamp=LATE),
+        "a card": make_record(a.key, RecordKind.CARD, b"\xa0", stamp=LATE),
+    }
+
+
 def test_what_is_not_for_us_or_not_by_its_author_is_refused() -> None:
     with world(desks=3) as w:
         a, b, c = w.desks
-
-        def sealed(
-            inside: Desk = a,
-            prekey: Prekey = b.prekey,
-            to: Desk = b,
-            line: str = "console",
-            **more: Any,
-        ) -> Record:
-            content = seal(
-                Text(inside.id, "hello").encode(),
-                author=a.id,
-                recipient=to.id,
-                kind=RecordKind.MESSAGE,
-                prekey=prekey,
-            )
-            return make_record(
-                a.key,
-                RecordKind.MESSAGE,
-                content,
-                stamp=STAMP,
-                to=(Address(to.id, line),),
-                prekey=prekey.id,
-            )
-
-        public = Text(a.id, "hello").encode()
-        receipt = Receipt(DeliveryState.READ, (bytes(32),)).encode()
-        assert answer(b, a, sealed()) is None
-        assert answer(b, a, make_record(a.key, RecordKind.MESSAGE, public, stamp=STAMP)) is None
         before = b.station.clock._counter
-        late = Stamp(before + 1000, b"\x07" * 8, 0, 0, Certainty.UNSET)
-        for name, record in {
-            "another's name inside": sealed(inside=c),
-            "another's prekey": sealed(prekey=c.prekey),
-            "a prekey that has another id": sealed(prekey=Prekey(b"12345678", b.prekey.public)),
-            "for somebody else": sealed(to=c, prekey=c.prekey),
-            "passed on with another's address": sealed(to=c, prekey=b.prekey),
-            "no such line": sealed(line="desk-9"),
-            "not sealed at all": make_record(
-                a.key, RecordKind.MESSAGE, public, stamp=late, to=(Address(b.id),)
-            ),
-            "to two": make_record(
-                a.key,
-                RecordKind.MESSAGE,
-                public,
-                stamp=late,
-                to=(Address(b.id), Address(c.id)),
-                prekey=b.prekey.id,
-            ),
-            "for a group": make_record(
-                a.key, RecordKind.MESSAGE, public, stamp=late, group=bytes(32)
-            ),
-            "sealed for everyone": make_record(
-                a.key, RecordKind.MESSAGE, public, stamp=late, prekey=b.prekey.id
-            ),
-            "in another's name": make_record(
-                a.key, RecordKind.MESSAGE, Text(c.id, "hi").encode(), stamp=late
-            ),
-            "our own": make_record(
-                b.key, RecordKind.MESSAGE, Text(b.id, "hi").encode(), stamp=late
-            ),
-            "empty": make_record(a.key, RecordKind.MESSAGE, b"\xa0", stamp=late),
-            "another's receipt": make_record(
-                a.key, RecordKind.RECEIPT, receipt, stamp=late, to=(Address(c.id),)
-            ),
-            "a receipt for all": make_record(a.key, RecordKind.RECEIPT, receipt, stamp=late),
-            "a card": make_record(a.key, RecordKind.CARD, b"\xa0", stamp=late),
-        }.items():
+        for name, record in wrong_records(a, b, c).items():
             assert answer(b, a, record) is Outcome.REFUSED, name
         assert b.station.clock._counter == before
+        public = Text(a.id, "hello").encode()
+        assert answer(b, a, sealed(a, b, a, b.prekey)) is None
+        assert answer(b, a, make_record(a.key, RecordKind.MESSAGE, public, stamp=LATE)) is None
+        assert b.station.clock._counter > before
 
 
 def test_a_record_of_a_newer_kind_costs_only_itself() -> None:
     with world() as w:
         a, b = w.desks
-        known = make_record(a.key, RecordKind.MESSAGE, b"", stamp=STAMP)
+        known = make_record(a.key, RecordKind.MESSAGE, b"", stamp=LATE)
         fields = decode(decode(known.raw, limit=9999)[0], limit=9999)  # type: ignore[index]
         assert isinstance(fields, dict)
         for newer in ({1: 40}, {0: 2}):
