@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from appliance.adapters.media_client import MediaClient, MediaUnavailableError
@@ -45,6 +46,8 @@ class Sound:
         self._client = MediaClient(self._event)
         self._waiters: list[tuple[type[Any], asyncio.Future[Any]]] = []
         self._commands: asyncio.Queue[MediaCommand] = asyncio.Queue(MAX_COMMANDS)
+        self._opening: set[str] = set()
+        """Streams whose opening still waits in `_commands`."""
 
     @property
     def ready(self) -> MediaReady | None:
@@ -64,6 +67,8 @@ class Sound:
         self._event(ready)
         while True:
             command = await self._commands.get()
+            if isinstance(command, OpenStream):
+                self._opening.discard(command.stream)
             try:
                 await self._client.send(command)
             except MediaUnavailableError as error:
@@ -79,6 +84,8 @@ class Sound:
         """Give a command, after those before it."""
         try:
             self._commands.put_nowait(command)
+            if isinstance(command, OpenStream):
+                self._opening.add(command.stream)
         except asyncio.QueueFull:
             log.error("the voice process takes no commands")
 
@@ -98,6 +105,9 @@ class Sound:
                 self._waiters.remove(entry)
 
     def _event(self, event: MediaEvent) -> None:
+        if isinstance(event, MediaReady):
+            # A call that begins while the process starts has lost nothing: it is still to come.
+            event = replace(event, streams=(*event.streams, *self._opening))
         for kind, waiter in list(self._waiters):
             if isinstance(event, kind) and not waiter.done():
                 waiter.set_result(event)
