@@ -197,14 +197,6 @@ class MarkRead(Operation[None]):
 
 
 @dataclass(frozen=True)
-class SaveOutbox(Operation[None]):
-    """Keep records until their recipients have them."""
-
-    records: tuple[tuple[StationId, Record], ...]
-    """For whom, and what."""
-
-
-@dataclass(frozen=True)
 class OutboxDone(Operation[None]):
     """A station has these records on its disk."""
 

@@ -27,7 +27,6 @@ WRITES: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.SaveIncoming: messages.save_incoming,
     ports.SaveReceipt: messages.save_receipt,
     ports.MarkRead: messages.mark_read,
-    ports.SaveOutbox: outbox.save_outbox,
     ports.OutboxDone: outbox.outbox_done,
     ports.SaveStation: stations.save_station,
     ports.ForgetStation: stations.forget_station,
@@ -58,7 +57,7 @@ def size_of(operation: ports.Operation[Any]) -> int:
             carried = len(record.raw) + len(message.text)
         case ports.SaveIncoming(message, record, receipt):
             carried = len(record.raw) + len(message.text) + len(receipt.raw)
-        case ports.SaveOutbox(records) | ports.MarkRead(receipts=records):
+        case ports.MarkRead(receipts=records):
             carried = sum(len(record.raw) for _, record in records)
         case ports.SaveReceipt(records=ids) | ports.OutboxDone(records=ids):
             carried = _ID_SIZE * len(ids)

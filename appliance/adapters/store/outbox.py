@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from appliance.model.identity import StationId
 from appliance.model.message import DeliveryState, Receipt
 from appliance.model.record import Record, RecordKind
-from appliance.node.ports import OutboxDone, Pending, SaveOutbox
+from appliance.node.ports import OutboxDone, Pending
 
 _RECEIPT_COLUMNS: Final = {
     DeliveryState.DELIVERED: "delivered_by",
@@ -90,12 +90,6 @@ def _link(db: sqlite3.Connection, author: StationId, number: int, receipt: Recei
     )
     if linked.rowcount > 0:
         db.execute("UPDATE records SET kept = 1 WHERE number = ?", (number,))
-
-
-def save_outbox(db: sqlite3.Connection, operation: SaveOutbox) -> None:
-    """Keep records until their recipients have them."""
-    for station, record in operation.records:
-        add_for(db, station, record)
 
 
 def outbox_done(db: sqlite3.Connection, operation: OutboxDone) -> None:

@@ -39,7 +39,6 @@ from appliance.node.ports import (
     OutboxDone,
     Pending,
     RecipientState,
-    SaveOutbox,
     SaveStation,
     SetValue,
     StoreError,
@@ -193,12 +192,12 @@ async def test_a_duplicate_brings_the_receipts_up_again(store: Store) -> None:
 
 async def test_a_record_that_nobody_needs_any_more_is_dropped(store: Store) -> None:
     card = record(ME, kind=RecordKind.CARD)
-    await store.perform(SaveOutbox(((ANN, card), (BOB, card))))
+    await store.perform(MarkRead((), ((ANN, card), (BOB, card))))
     await store.perform(OutboxDone(ANN, (card.id,)))
     assert await pending(store, BOB) == [card.id]
     await store.perform(OutboxDone(BOB, (card.id,)))
     # It can come again, since nothing of it is left.
-    await store.perform(SaveOutbox(((ANN, replace(card, raw=b"new")),)))
+    await store.perform(MarkRead((), ((ANN, replace(card, raw=b"new")),)))
     assert await store.perform(Pending(ANN, 0, frozenset(), 9)) == ((card.id, b"new"),)
 
 
@@ -256,7 +255,7 @@ async def test_an_operation_that_fails_leaves_nothing_and_harms_no_other(store: 
         await store.perform(written)
     assert refused.value.code == "duplicate"
     senseless = record(ME, kind=RecordKind.RECEIPT, content=b"no receipt")
-    half = SaveOutbox(((ANN, record(ME)), (ANN, senseless)))
+    half = MarkRead((), ((ANN, record(ME)), (ANN, senseless)))
     other = outgoing(BOB)
     failures: list[StoreError] = []
     store.submit(half, on_failed=failures.append)
