@@ -145,7 +145,8 @@ class MediaClient:
         self._socket, self._ready = sock, loop.create_future()
         loop.add_reader(sock, self._readable, sock)
         try:
-            ready = await asyncio.wait_for(self._ready, READY_S)
+            async with asyncio.timeout(READY_S):
+                ready = await self._ready
         except (TimeoutError, MediaUnavailableError) as error:
             self._disconnect()
             await self._reap()
@@ -240,7 +241,8 @@ class MediaClient:
         if process is None:
             return
         try:
-            await asyncio.wait_for(process.wait(), STOP_S)
+            async with asyncio.timeout(STOP_S):
+                await process.wait()
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()

@@ -187,7 +187,8 @@ class Session:
             await asyncio.gather(*tasks, return_exceptions=True)
             patience_s = ABORT_S if self._aborted.done() else CLOSE_S
             with contextlib.suppress(OSError, TimeoutError):
-                await asyncio.wait_for(self._socket.close(), patience_s)
+                async with asyncio.timeout(patience_s):
+                    await self._socket.close()
 
     async def _read(self) -> str:
         receiver = Receiver()
@@ -258,4 +259,5 @@ class Session:
             left_s = self._keepalive.next_ping - now if self._ending is None else None
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), left_s)
+                async with asyncio.timeout(left_s):
+                    await self._wake.wait()

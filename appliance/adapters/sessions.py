@@ -143,7 +143,8 @@ class Sessions:
         if self._open:
             self._all_ended.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._all_ended.wait(), FAREWELL_S)
+                async with asyncio.timeout(FAREWELL_S):
+                    await self._all_ended.wait()
         await self._acceptor.close()
         for task in list(self._tasks):
             task.cancel()
@@ -168,7 +169,8 @@ class Sessions:
         )
         await response.prepare(request)
         try:
-            proved = await asyncio.wait_for(self._prove_caller(response), self._limits.handshake_s)
+            async with asyncio.timeout(self._limits.handshake_s):
+                proved = await self._prove_caller(response)
             accepted.proved = True
             if request.transport is None:
                 raise EOFError

@@ -99,7 +99,8 @@ class Sound:
         self._waiters.append(entry)
         try:
             await self._client.send(command)
-            return await asyncio.wait_for(waiter, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await waiter
         finally:
             with contextlib.suppress(ValueError):
                 self._waiters.remove(entry)

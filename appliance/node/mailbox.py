@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from appliance.model.card import Prekey
 from appliance.model.codec import FormatError
@@ -33,6 +34,7 @@ from appliance.node.ports import (
     Incoming,
     MarkRead,
     Moment,
+    NoteProblem,
     OutboxDone,
     SaveIncoming,
     SaveOutgoing,
@@ -42,6 +44,11 @@ from appliance.node.ports import (
 from appliance.protocol.acks import Ack, Outcome, encode_acks
 from appliance.protocol.frames import Channel
 from appliance.protocol.sealing import OpenError, open_sealed, seal
+
+REFUSED: Final = "their station can't open it; write it again"
+"""It was sealed to a key that the recipient no longer has."""
+
+THEIR_DISK: Final = "their disk is full; it is tried again"
 
 
 class MessageRefusedError(Exception):
@@ -322,8 +329,11 @@ class Mailbox:
         refused = tuple(ack.record for ack in acks if ack.outcome is Outcome.REFUSED)
         if refused:
             effects += self.outbox.refused(peer, refused, moment)
-        if any(ack.outcome is Outcome.LATER for ack in acks):
+            effects.append(_waits(peer, refused, REFUSED))
+        later = tuple(ack.record for ack in acks if ack.outcome is Outcome.LATER)
+        if later:
             self.outbox.postpone(peer, moment)
+            effects.append(_waits(peer, later, THEIR_DISK))
         return effects + self.outbox.landed(peer, stored, moment)
 
     # -- Reading
@@ -377,6 +387,13 @@ class Mailbox:
                 state = DeliveryState.READ
                 receipts.append((author, self._receipt_for(author, state, part, moment, uptime_s)))
         return tuple(receipts)
+
+
+def _waits(peer: StationId, records: tuple[bytes, ...], why: str) -> Effect:
+    def noted(changed: tuple[bytes, ...]) -> Sequence[Effect]:
+        return [MessageChanged(message) for message in changed]
+
+    return Transact(NoteProblem(peer, records, why), lambda _: (), lazy=True, early=noted)
 
 
 def _ack(peer: StationId, record: Record, outcome: Outcome) -> Effect:

@@ -197,6 +197,20 @@ class MarkRead(Operation[None]):
 
 
 @dataclass(frozen=True)
+class NoteProblem(Operation[tuple[bytes, ...]]):
+    """Note why messages of ours to a station still wait; returns those for which that is new."""
+
+    station: StationId
+    """Who says so; only messages to it are touched."""
+
+    records: tuple[bytes, ...]
+    """Which."""
+
+    problem: str
+    """A sentence for the operator."""
+
+
+@dataclass(frozen=True)
 class OutboxDone(Operation[None]):
     """A station has these records on its disk."""
 

@@ -16,6 +16,7 @@ from appliance.node.ports import (
     GetUnread,
     Incoming,
     MarkRead,
+    NoteProblem,
     RecipientState,
     SaveIncoming,
     SaveOutgoing,
@@ -144,6 +145,19 @@ def _note_state(db: sqlite3.Connection, operation: SaveReceipt, record_id: bytes
     if grew and operation.state >= DeliveryState.DELIVERED:
         outbox.remove_from_outbox(db, station, number)
     return bool(grew)
+
+
+def note_problem(db: sqlite3.Connection, operation: NoteProblem) -> tuple[bytes, ...]:
+    """Note why messages wait; return those for which that is new."""
+    return tuple(
+        record_id
+        for record_id in operation.records
+        if db.execute(
+            "UPDATE messages SET problem = ?1 WHERE outgoing AND conversation = ?2"
+            " AND problem IS NOT ?1 AND number = (SELECT number FROM records WHERE id = ?3)",
+            (operation.problem, operation.station.key, record_id),
+        ).rowcount
+    )
 
 
 def _may_add_recipient(db: sqlite3.Connection, message: int, station: StationId) -> bool:

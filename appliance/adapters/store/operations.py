@@ -26,6 +26,7 @@ WRITES: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.SaveOutgoing: messages.save_outgoing,
     ports.SaveIncoming: messages.save_incoming,
     ports.SaveReceipt: messages.save_receipt,
+    ports.NoteProblem: messages.note_problem,
     ports.MarkRead: messages.mark_read,
     ports.OutboxDone: outbox.outbox_done,
     ports.SaveStation: stations.save_station,
@@ -36,6 +37,7 @@ WRITES: Final[dict[type[ports.Operation[Any]], Handler]] = {
 FROM_PEERS: Final = (
     ports.SaveIncoming,
     ports.SaveReceipt,
+    ports.NoteProblem,
     ports.OutboxDone,
     ports.SaveStation,
     ports.ForgetStation,
@@ -59,7 +61,11 @@ def size_of(operation: ports.Operation[Any]) -> int:
             carried = len(record.raw) + len(message.text) + len(receipt.raw)
         case ports.MarkRead(receipts=records):
             carried = sum(len(record.raw) for _, record in records)
-        case ports.SaveReceipt(records=ids) | ports.OutboxDone(records=ids):
+        case (
+            ports.SaveReceipt(records=ids)
+            | ports.OutboxDone(records=ids)
+            | ports.NoteProblem(records=ids)
+        ):
             carried = _ID_SIZE * len(ids)
         case ports.Pending(skip=ids):
             carried = _ID_SIZE * len(ids)

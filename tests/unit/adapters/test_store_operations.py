@@ -36,6 +36,7 @@ from appliance.node.ports import (
     GetValue,
     Incoming,
     MarkRead,
+    NoteProblem,
     OutboxDone,
     Pending,
     RecipientState,
@@ -199,6 +200,18 @@ async def test_a_record_that_nobody_needs_any_more_is_dropped(store: Store) -> N
     # It can come again, since nothing of it is left.
     await store.perform(MarkRead((), ((ANN, replace(card, raw=b"new")),)))
     assert await store.perform(Pending(ANN, 0, frozenset(), 9)) == ((card.id, b"new"),)
+
+
+async def test_why_a_message_waits_is_noted_by_its_recipient_alone(store: Store) -> None:
+    written = outgoing(ANN)
+    await store.perform(written)
+    ids = (written.record.id, b"?" * 32)
+    assert await store.perform(NoteProblem(BOB, ids, "no")) == ()
+    assert await store.perform(NoteProblem(ANN, ids, "full")) == (written.record.id,)
+    assert await store.perform(NoteProblem(ANN, ids, "full")) == ()
+    shown = await store.perform(GetMessage(written.record.id))
+    assert shown is not None
+    assert shown.problem == "full"
 
 
 async def test_unread_is_counted_and_read_by_conversation(store: Store) -> None:
