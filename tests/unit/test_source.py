@@ -96,3 +96,16 @@ def test_no_file_knows_the_machine_it_was_written_on() -> None:
         if HOST_PATH.search(text) or (checkout in text and not checkout.startswith(shared))
     ]
     assert found == []
+
+
+def test_nothing_waits_in_a_way_that_may_swallow_a_cancellation() -> None:
+    """Python 3.11's `asyncio.wait_for` does when the result comes at the same moment (gh-86296).
+
+    `asyncio.timeout` does not. What cannot be cancelled keeps the daemon from ending.
+    """
+    found = [
+        name
+        for name, text, _ in python_files()
+        if name.startswith("appliance/") and "asyncio.wait_for(" in text
+    ]
+    assert found == []
