@@ -24,6 +24,8 @@ def _head(state: TuiState, call: CallInfo, now_s: float, width: int) -> Row:
     if call.state != "talking":
         return [(f" {who}   ", BOLD), (call_state(call), CARE)]
     words = call.quality if call.quality in _QUALITY else "measuring"
+    if call.problems:
+        words = "trouble"
     return spread(
         [
             (f" {who}  ", BOLD),
@@ -50,7 +52,7 @@ def panel_rows(state: TuiState, call: CallInfo, now_s: float, width: int) -> lis
             [
                 (" Compare aloud to be sure who it is:  ", PLAIN),
                 (f" {digits(call.digits)} ", INVERSE),
-                ("  F9 we compared", PLAIN),
+                ("  F9 say if it matches", PLAIN),
             ]
         )
     return rows

@@ -189,7 +189,12 @@ class ListDialog(Dialog):
     def on_key_pressed(self, key: str, character: str | None) -> None:
         items = self.items()
         digit = int(character) if character and character in "123456789" else 0
-        if digit and digit <= len(items):
+        shown = next(
+            (item for item in items if key.startswith("f") and item.key.lower() == key), None
+        )
+        if shown is not None:
+            self.choose(shown)
+        elif digit and digit <= len(items):
             self.choose(items[digit - 1])
         elif key == "enter" and items:
             self.choose(items[self.chosen])

@@ -41,7 +41,9 @@ def what_to_say(state: TuiState, notice: Notice | None) -> tuple[str, bool] | No
         more = f" ({state.trouble})" if state.trouble and state.status is None else ""
         return NOT_CONNECTED + more, True
     asked = views.asking(state)
-    if asked is not None:
+    call = views.running(state)
+    # In a call the panel shows the digits themselves.
+    if asked is not None and (call is None or call.station != asked.station):
         who = views.station_name(state, asked.station)
         return f"{who} wants to compare six digits with you: press F9.", False
     if state.status is None:

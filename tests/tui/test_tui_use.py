@@ -122,7 +122,7 @@ async def test_place_a_call_mute_and_hang_up() -> None:
         client.change_call(
             replace(placed, state="talking", talking_s=134.0, quality="good", problems=(DISK_FULL,))
         )
-        await screen.sees("clinic  2:14  sound: good")
+        await screen.sees("clinic  2:14  sound: trouble")
         assert "you ####..  them ##...." in screen.text
         assert "The disk is full. Delete something" in screen.text
         await screen.press("f6")
