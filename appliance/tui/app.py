@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import termios
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -179,6 +180,10 @@ class FencewireApp(App[int], inherit_bindings=False):
 
     def tick(self) -> None:
         """Draw what changes with time alone: once a minute, or a second with a call."""
+        if self._driver is not None and not self.is_headless and not terminal_is_there():
+            # Its hang-up signal may have been kept from us; without this, reading it would spin.
+            self.exit(1)
+            return
         now_s = self.now_s()
         if self.notice is not None and now_s >= self.notice.until_s:
             self.notice = None
@@ -326,3 +331,12 @@ def run_tui(api_path: Path | None) -> int:
     """Show the screen until the operator leaves it; returns the exit code."""
     app = FencewireApp(Client(api_path))
     return app.run(mouse=False) or 0
+
+
+def terminal_is_there() -> bool:
+    """Tell whether the terminal that we were started on still has somebody at its other end."""
+    try:
+        termios.tcgetattr(0)
+    except termios.error:
+        return False
+    return True

@@ -114,7 +114,9 @@ def _stand_for(child: int) -> int:
             return code if code >= 0 else _die_likewise(-code)
         got = signal.sigwaitinfo(_WATCHED)
         number = signal.SIGKILL if got.si_signo == _PARENT_GONE else got.si_signo
-        if number not in _NOT_FORWARDED and got.si_code != _FROM_KERNEL:
+        # A terminal that hangs up tells the leader of its session alone.
+        known = got.si_code == _FROM_KERNEL and number != signal.SIGHUP
+        if number not in _NOT_FORWARDED and not known:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, number)
 
