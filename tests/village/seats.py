@@ -198,3 +198,23 @@ async def talk(
     assert theirs is not None
     assert ours.id == call.id
     return ours, theirs
+
+
+AGAIN_WITHIN_S = 30.0
+"""A dead session is noticed after 16 s and dialled anew."""
+
+
+async def delivered(author: Seat, message: str, *, within_s: float = AGAIN_WITHIN_S) -> None:
+    await eventually(partial(author.message_in, message, "delivered", "read"), within_s=within_s)
+
+
+async def write_to_each_other(a: Seat, b: Seat) -> None:
+    for author, reader in ((a, b), (b, a)):
+        sent = await author.client.send(reader.id, f"{author.name} is here.")
+        await delivered(author, sent.id)
+        assert (await reader.texts())[-1] == sent.text
+
+
+def pid_of(seat: Seat) -> int:
+    """The daemon's process id inside the village."""
+    return next(int(s["pid"]) for s in seat.village.status()["stations"] if s["name"] == seat.name)

@@ -26,12 +26,6 @@ SAID_WITHIN_S = 2.0
 """What makes a call silent is said within this time."""
 
 
-@pytest.fixture
-async def two(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Seat, Seat]]:
-    async with pair(tmp_path_factory.mktemp("v")) as seats:
-        yield seats
-
-
 def only_ipv6(village: Village) -> None:
     for name in village.topology.stations:
         village.exec(name, ["ip", "-4", "address", "flush", "dev", "eth0"], check=True)

@@ -5,22 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from seats import WITHIN_S, Seat, pair
+from seats import WITHIN_S, Seat
 
 pytestmark = [pytest.mark.village, pytest.mark.usefixtures("may_make_namespaces")]
 
 FENCEWIRE = [sys.executable, "-P", "-m", "appliance"]
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-async def two(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Seat, Seat]]:
-    async with pair(tmp_path_factory.mktemp("v")) as seats:
-        yield seats
 
 
 class Command:
