@@ -21,13 +21,11 @@ from appliance.adapters.store import Store
 from appliance.daemon.cut_links import CutLinks
 from appliance.daemon.dialling import dial_any
 from appliance.daemon.sound import Sound
+from appliance.daemon.store_health import StoreHealth
 from appliance.daemon.timekeeper import AWAKE_VALUE, Timekeeper
 from appliance.model.call import Call
 from appliance.model.identity import StationId
-from appliance.model.media import (
-    MediaEvent,
-    StreamStats,
-)
+from appliance.model.media import MediaEvent, StreamStats
 from appliance.node.call_effects import CallChanged, Media, NeedSession, SendSip
 from appliance.node.effects import (
     AlarmRaised,
@@ -128,6 +126,7 @@ class Runtime:
 
         self._mdns: Mdns | None = None
         self._cut_links = CutLinks()
+        self._health = StoreHealth(store.has_room, watcher.store_failed, watcher.store_works)
         self._handles: dict[int, Session] = {}
         self._numbers: dict[Session, int] = {}
         self._last_handle = 0
@@ -254,12 +253,11 @@ class Runtime:
 
     def _transact(self, effect: Transact[Any]) -> None:
         def failed(error: StoreError) -> None:
-            log.error("could not store: %s", error)
-            self._watcher.store_failed(str(error))
+            self._health.failed(effect, error)
             self.carry_out(effect.failed(str(error)))
 
         def durable(result: Any) -> None:
-            self._watcher.store_works()
+            self._health.stored(effect)
             self.carry_out(effect.then(result))
 
         self.store.submit(

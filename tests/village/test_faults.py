@@ -9,6 +9,8 @@ import asyncio
 import shutil
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -188,19 +190,16 @@ async def test_a_full_disk_is_said_and_nothing_is_half_written(
             assert "disk" in await a.problems()
             before = (await a.client.messages(b.id, limit=200)).messages
         else:
-            for _ in range(100):
-                sent = await a.client.send(b.id, text)
-                if "disk" in await b.problems():
-                    break
-            await eventually(partial(has_problem, b, "disk"))
-            assert (await a.client.message(sent.id)).state == "queued"
+            await write_until(a, b, text, partial(has_problem, b, "disk"))
+            waiting = [m for m in (await a.client.messages(b.id)).messages if m.state == "queued"]
+            assert waiting
         village.exec(full, ["rm", str(filler)], check=True)
         if full == "a":
             village.restart("a")
             await meet(a, b)
             assert (await a.client.messages(b.id, limit=200)).messages[-1].id == before[-1].id
         else:
-            await delivered(a, sent.id, within_s=AGAIN_WITHIN_S)
+            await delivered(a, waiting[0].id)
         await write_to_each_other(a, b)
         assert "disk" not in await seat.problems()
         for one in (await a.client.messages(b.id, limit=200)).messages:
@@ -210,6 +209,18 @@ async def test_a_full_disk_is_said_and_nothing_is_half_written(
 async def send_often(author: Seat, reader: Seat, text: str) -> None:
     for _ in range(100):
         await author.client.send(reader.id, text)
+
+
+async def write_until(
+    author: Seat, reader: Seat, text: str, done: Callable[[], Awaitable[bool]]
+) -> None:
+    """Write until something is the case, a message at a time, each given a moment to arrive."""
+    for _ in range(30):
+        await author.client.send(reader.id, text)
+        with suppress(AssertionError):
+            await eventually(done, within_s=0.5)
+            return
+    raise AssertionError("it did not come about")
 
 
 async def has_problem(seat: Seat, code: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -23,6 +24,9 @@ MAX_WAITING: Final = 4096
 MAX_WAITING_BYTES: Final = 8 * 1024 * 1024
 """What these may hold."""
 
+ROOM_BYTES: Final = 256 * 1024
+"""For a few of the longest messages, in the log and in the file."""
+
 PEERS_SHARE: Final = 0.75
 """Part of that which other stations can fill; the rest is our operator's."""
 
@@ -36,6 +40,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         """Take over an open database; `open` is what others use."""
+        self._directory = database.path.parent
         self._jobs: Jobs = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting = 0
@@ -102,6 +107,14 @@ class Store:
 
         self.submit(operation, on_durable=durable, on_failed=failed)
         return await future
+
+    def has_room(self) -> bool:
+        """Tell whether the disk would take some messages more."""
+        try:
+            disk = os.statvfs(self._directory)
+        except OSError:
+            return False
+        return disk.f_bavail * disk.f_frsize >= ROOM_BYTES
 
     async def ended(self) -> None:
         """Wait until nothing more is stored: after `close`, or because the thread broke down."""
