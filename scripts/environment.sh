@@ -27,6 +27,7 @@ run_packages="
     libportaudio2           /usr/lib*/*/libportaudio.so.2
 "
 test_packages="
+    console-setup-linux     /usr/share/consolefonts/Uni2-VGA16.psf.gz
     gcc                     gcc
     nftables                nft
     pocketsphinx-testdata   /usr/share/pocketsphinx/test/data

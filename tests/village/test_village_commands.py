@@ -82,3 +82,13 @@ async def test_exit_codes_and_output(two: tuple[Seat, Seat]) -> None:
     assert code == 3
     assert "Traceback" not in said
     assert (await fencewire(a, "send", "--wait", "--timeout", "0.5", b.id[:6], "Later"))[0] == 5
+
+
+async def test_doctor_looks_at_everything_and_says_what_to_do(two: tuple[Seat, Seat]) -> None:
+    checks = {check.name: check for check in await two[0].client.doctor()}
+    assert checks.keys() >= {"sound", "network", "ports", "privileges", "clock", "disk", "tcp"}
+    for check in checks.values():
+        assert check.text.endswith(".")
+        assert check.result == "ok" or check.fix, check
+    assert checks["network"].result == "ok"
+    assert (await fencewire(two[0], "doctor", "--json"))[0] in {0, 1}
