@@ -168,19 +168,6 @@ def usable_links(
     return links or tuple(one for one in alive if one.loopback)
 
 
-def local_addresses(snapshot: LinkSnapshot | None = None) -> tuple[str, ...]:
-    """Return every address of this machine that others might use, link-local ones with a zone."""
-    snapshot = read_links() if snapshot is None else snapshot
-    return tuple(
-        f"{address.host}%{one.name}"
-        if address.scope == "link" and not address.is_ipv4
-        else address.host
-        for one in snapshot.interfaces
-        if one.up and not one.loopback
-        for address in one.ready
-    )
-
-
 def read_links() -> LinkSnapshot:
     """Read all interfaces of this network namespace.
 

@@ -25,7 +25,7 @@ MAX_FRAME_SAMPLES = 5_760
 _APPLICATION_VOIP = 2048
 _SET_BITRATE, _SET_DTX, _SET_COMPLEXITY = 4002, 4016, 4010
 _SET_INBAND_FEC, _SET_LOSS_PCT, _SET_SIGNAL = 4012, 4014, 4024
-_GET_LOOKAHEAD, _GET_IN_DTX, _SET_GAIN = 4027, 4049, 4034
+_SET_GAIN = 4034
 _SIGNAL_VOICE = 3001
 
 
@@ -113,17 +113,6 @@ class OpusEncoder:
     def expect_loss(self, percent: int) -> None:
         """Loss that the other side meets; decides how much goes into FEC."""
         self._set(_SET_LOSS_PCT, max(0, min(100, percent)))
-
-    @property
-    def lookahead_samples(self) -> int:
-        """Delay of the codec itself."""
-        value = ctypes.c_int32()
-        _checked(
-            self._lib.opus_encoder_ctl(
-                ctypes.c_void_p(self._state), ctypes.c_int(_GET_LOOKAHEAD), ctypes.byref(value)
-            )
-        )
-        return value.value
 
     def encode(self, pcm: bytes) -> bytes:
         """Encode a frame of 2.5 to 60 ms; raises `OpusError` when it has no such length."""

@@ -51,8 +51,6 @@ class VoiceSocket:
         except OSError as error:
             self._socket.close()
             raise UdpError(f"No sound can leave from {local_host}: {error.strerror}.") from error
-        self.unsent = 0
-        """Packets that the machine refused to send: no route, a full queue, nobody there."""
 
     @property
     def port(self) -> int:
@@ -75,11 +73,12 @@ class VoiceSocket:
             raise UdpError(f"There is no path to {host}: {error.strerror}.") from error
 
     def send(self, data: bytes) -> None:
-        """Send, or count why not: a call outlives a cable that is out for a moment."""
-        try:
+        """Send, or lose it as the network would: a call outlives a cable that is out for a moment.
+
+        The other side's reports say what is missing.
+        """
+        with contextlib.suppress(OSError):
             self._socket.send(data)
-        except OSError:
-            self.unsent += 1
 
     def receive(self) -> bytes | None:
         """The next datagram; None: there is none; empty: an error came instead."""

@@ -278,7 +278,7 @@ class DaemonBackend:
         except CallError as error:
             raise call_error(error) from None
         finally:
-            self._runtime.carry_out(self._station.calls_changed())
+            self._runtime.carry_out(self._station.call_effects())
         return self._call_by_id(call)
 
     def _call_by_id(self, call_id: str) -> CallInfo:

@@ -163,7 +163,7 @@ class Runtime:
             self._timer.cancel()
         for call in self.station.calls.active:
             self.station.calls.hangup(call.id, now=self.time.now().monotonic)
-        self.carry_out(self.station.calls_changed())
+        self.carry_out(self.station.call_effects())
         await asyncio.sleep(0.05)
         for task in list(self._tasks):
             task.cancel()

@@ -82,11 +82,6 @@ class Devices:
         self._tests.append(max(0.1, min(MAX_TEST_S, seconds)))
         self._poke()
 
-    @property
-    def speaker_open(self) -> bool:
-        """Whether a loudspeaker takes frames."""
-        return self._speaker is not None
-
     def clear(self) -> None:
         """The loop has seen `wake_fd`."""
         try:

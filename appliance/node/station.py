@@ -211,7 +211,7 @@ class Station:
             remote_host=info.remote_host,
             now=now.monotonic,
         )
-        return effects + self._call_effects()
+        return effects + self.call_effects()
 
     def session_closed(self, handle: int, peer: StationId, now: Now) -> list[Effect]:
         """A session ended."""
@@ -222,7 +222,7 @@ class Station:
         effects += self.verifier.session_down(peer)
         effects += self.directory.met(peer, wall_ms=now.moment.wall_ms, sure=now.moment.sure)
         self.calls.session_down(peer, now=now.monotonic)
-        return effects + self._call_effects()
+        return effects + self.call_effects()
 
     def message_received(
         self, handle: int, peer: StationId, channel: Channel, data: bytes, now: Now
@@ -240,7 +240,7 @@ class Station:
         match channel:
             case Channel.SIP:
                 self.calls.sip_received(peer, data, now=now.monotonic)
-                return self._call_effects()
+                return self.call_effects()
             case Channel.RECORD:
                 try:
                     record = read_record(data)
@@ -316,16 +316,12 @@ class Station:
     ) -> tuple[str, list[Effect]]:
         """Call somebody; raises CallError.  Returns the call's id."""
         call = self.calls.place(to, play=play, record=record, now=now.monotonic)
-        return call, [*self.directory.contacted(to.station), *self._call_effects()]
-
-    def calls_changed(self) -> list[Effect]:
-        """Return what a command that was given to `calls` itself has led to."""
-        return self._call_effects()
+        return call, [*self.directory.contacted(to.station), *self.call_effects()]
 
     def media_event(self, event: MediaEvent, now: Now) -> list[Effect]:
         """The voice process says something."""
         self.calls.media_event(event, now=now.monotonic)
-        return self._call_effects()
+        return self.call_effects()
 
     def judge(self, comparison: str, *, match: bool) -> tuple[Comparison, list[Effect]]:
         """Take our operator's word on a comparison; raises VerificationRefusedError."""
@@ -357,8 +353,9 @@ class Station:
         effects += self.mailbox.outbox.wakeup(now.moment)
         effects += self.verifier.wakeup(now.monotonic)
         self.calls.wakeup(now=now.monotonic)
-        return effects + self._call_effects()
+        return effects + self.call_effects()
 
-    def _call_effects(self) -> list[Effect]:
+    def call_effects(self) -> list[Effect]:
+        """Return what the last input to `calls` has led to, also one given to it directly."""
         effects: Iterable[Effect] = self.calls.take_effects()
         return list(effects)

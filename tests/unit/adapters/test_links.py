@@ -12,7 +12,6 @@ from appliance.adapters.links import (
     Interface,
     LinkSnapshot,
     LinkWatch,
-    local_addresses,
     read_links,
     usable_links,
 )
@@ -77,7 +76,7 @@ def test_addresses_that_others_can_use() -> None:
         CABLE, name="eth1", addresses=(Address("fe80::2", 64, "link", tentative=True),)
     )
     snapshot = LinkSnapshot((LOOPBACK, CABLE, waiting))
-    assert local_addresses(snapshot) == ("10.0.0.1", "fe80::1%eth0")
+    assert [a.host for one in snapshot.interfaces[1:] for a in one.ready] == ["10.0.0.1", "fe80::1"]
     assert snapshot.waiting
     assert not LinkSnapshot((CABLE,)).waiting
 
