@@ -189,6 +189,8 @@ class Announcer:
                 self._set_unread(await self._runtime.store.perform(CountUnread()))
         except StoreError as error:
             self.store_failed(str(error))
+            # What was to be told can't be read now, so clients have to look for themselves.
+            self.log.publish("reset")
         finally:
             self._publishing = None
 
