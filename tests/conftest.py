@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from images.builder.work import cache_dir
+
 pytest_plugins = ["guards"]
 
 # A slow machine is not a bug, and a failure must be found again from what was printed.
@@ -21,8 +23,19 @@ settings.load_profile("fencewire")
 HOME = pytest.StashKey[Path]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--image",
+        choices=("pc", "pi"),
+        help="boot this image in virtual machines; it is built first where it is not there",
+    )
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Keeps tests, and what they start, away from the operator's own station."""
+    # Images take minutes to build, so their cache is the operator's own.
+    wants_image = session.config.getoption("--image")
+    images = str(cache_dir("images").parent) if wants_image else None
     home = Path(tempfile.mkdtemp(prefix="fencewire-tests-"))
     session.stash[HOME] = home
     for kind in ("CACHE", "CONFIG", "DATA", "RUNTIME", "STATE"):
@@ -33,6 +46,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     foreign = ("FENCEWIRE_", "STATE_DIRECTORY", "RUNTIME_DIRECTORY")
     for name in [name for name in os.environ if name.startswith(foreign)]:
         del os.environ[name]
+    if images is not None:
+        os.environ["FENCEWIRE_CACHE"] = images
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -1,10 +1,17 @@
-"""Everything that `scripts/test` runs once the environment is there: lint, types, tests.
+"""Everything that `scripts/test` runs once the environment is there: lint, types, tests, the image.
 
 The fast tests go first and end the run when they fail; the ones that build villages follow. At the
 end it says how long each stage took, what was skipped and why, and the sum of all tests. What is
 installed, and how, stays in `scripts/environment.sh`.
+
+The image has stages of its own, because it takes minutes to build and to boot: with `--image` all
+tests of one image and nothing else; with `--ci`, after everything else, that two PCs which were
+started from the image join. The latter is left out when nothing that goes into the image has
+changed since it passed on this machine.
 """
 
+import argparse
+import hashlib
 import os
 import signal
 import subprocess
@@ -16,9 +23,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from images.builder.work import cache_dir
+
 ROOT = Path(__file__).resolve().parent.parent
 SLOW_TESTS = ("tests/village", "tests/interop")
 """Real daemons and programs; a minute or more."""
+IMAGE_TESTS = "tests/image"
+"""Virtual machines; many minutes."""
 NO_TESTS_COLLECTED = 5
 """pytest's exit code for an empty selection."""
 TIMED_OUT = -1
@@ -38,6 +49,10 @@ class Stage:
     """Ended after this long, so that nothing hangs; together they stay below 25 minutes."""
     ends_run: bool = False
     """Whether the stages after it are pointless when it fails."""
+    left_out: str = ""
+    """Why it is not run at all; said in the summary."""
+    remember: Path | None = None
+    """A file that is made when it has passed."""
 
 
 @dataclass
@@ -50,13 +65,15 @@ class Tally:
     """Tests passed, failed and skipped."""
     skips: Counter[str] = field(default_factory=Counter)
     """How many tests were skipped for each reason."""
+    left_out: list[Stage] = field(default_factory=list)
+    """Stages that were not run, which say why."""
 
     @property
     def passed(self) -> bool:
         return all(passed for _, _, passed in self.durations)
 
 
-def stages(arguments: list[str]) -> list[Stage]:
+def stages(arguments: list[str], *, ci: bool = False) -> list[Stage]:
     """The stages of a run; `arguments` replace the choice of tests."""
     checks = [
         Stage("lint", ("ruff", "check", "."), 60),
@@ -66,15 +83,64 @@ def stages(arguments: list[str]) -> list[Stage]:
     if arguments:
         return [*checks, Stage("tests", ("pytest", *arguments), 660)]
     slow = [path for path in SLOW_TESTS if (ROOT / path).is_dir()]
-    fast = ("pytest", "tests", *(f"--ignore={path}" for path in slow))
+    fast = ("pytest", "tests", *(f"--ignore={path}" for path in (*slow, IMAGE_TESTS)))
     checks.append(Stage("fast tests", fast, 420, ends_run=True))
     if slow:
         checks.append(Stage("slow tests", ("pytest", *slow), 660))
+    if ci:
+        checks += join_stages()
     return checks
+
+
+def join_stages() -> list[Stage]:
+    """The PC image is built, and two machines that start from it find each other."""
+    if os.geteuid() != 0:
+        return [Stage("two PCs join", (), 0, left_out="an image is built by root only")]
+    passed = passed_before("pc")
+    if passed.exists():
+        reason = f"nothing that goes into the image changed since it passed here ({passed})"
+        return [Stage("two PCs join", (), 0, left_out=reason)]
+    return [
+        Stage("PC image", ("images.builder", "pc"), 1800, ends_run=True),
+        Stage(
+            "two PCs join",
+            ("pytest", f"{IMAGE_TESTS}/test_join.py", "--image=pc"),
+            900,
+            remember=passed,
+        ),
+    ]
+
+
+def passed_before(kind: str) -> Path:
+    """The file that says that the machines joined, with all that this depends on in its name."""
+    listing = subprocess.run(
+        [sys.executable, "-m", "images.builder", "key", kind],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    whole = hashlib.sha256(listing.stdout.encode())
+    for directory in (ROOT / "images/vm", ROOT / IMAGE_TESTS):
+        for path in sorted(directory.rglob("*.py")):
+            whole.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    return cache_dir("passed") / f"join-{kind}-{whole.hexdigest()[:32]}"
+
+
+def image_stages(kind: str, selection: list[str]) -> list[Stage]:
+    """Every test of one image, or `selection`, which is arguments of pytest."""
+    tests = selection or [IMAGE_TESTS]
+    return [
+        Stage(f"{kind} image", ("images.builder", kind), 5400, ends_run=True),
+        Stage("image tests", ("pytest", *tests, f"--image={kind}"), 5400),
+    ]
 
 
 def run(stage: Stage, tally: Tally) -> None:
     """Runs one stage and adds what came of it."""
+    if stage.left_out:
+        tally.left_out.append(stage)
+        return
     print(f"\n--- {stage.name}: {' '.join(stage.arguments)}", flush=True)
     command = [sys.executable, "-m", *stage.arguments]
     is_tests = stage.arguments[0] == "pytest"
@@ -88,6 +154,9 @@ def run(stage: Stage, tally: Tally) -> None:
             count(report, tally)
     passed = code == 0 or (is_tests and code == NO_TESTS_COLLECTED)
     tally.durations.append((stage.name, time.monotonic() - started, passed))
+    if passed and stage.remember is not None:
+        stage.remember.parent.mkdir(parents=True, exist_ok=True)
+        stage.remember.touch()
 
 
 def run_limited(command: list[str], stage: Stage) -> int:
@@ -126,6 +195,8 @@ def summarize(tally: Tally) -> None:
     print("\n--- summary")
     for name, duration_s, passed in tally.durations:
         print(f"{name:<12} {duration_s:7.1f} s   {'passed' if passed else 'FAILED'}")
+    for stage in tally.left_out:
+        print(f"{stage.name:<12} not run: {stage.left_out}")
     for reason, number in sorted(tally.skips.items()):
         print(f"skipped {number}: {reason}")
     missing = os.environ.get("FENCEWIRE_MISSING_PACKAGES")
@@ -137,8 +208,16 @@ def summarize(tally: Tally) -> None:
 
 def main(arguments: list[str]) -> int:
     """Runs the stages in order and returns the exit code."""
+    parser = argparse.ArgumentParser(prog="scripts/test", allow_abbrev=False)
+    parser.add_argument("--image", choices=("pc", "pi"), help="only the tests of this image")
+    parser.add_argument("--ci", action="store_true", help="all, and two PCs from the image join")
+    options, selection = parser.parse_known_args(arguments)
     tally = Tally()
-    for stage in stages(arguments):
+    if options.image:
+        chosen = image_stages(options.image, selection)
+    else:
+        chosen = stages(selection, ci=options.ci)
+    for stage in chosen:
         run(stage, tally)
         if stage.ends_run and not tally.durations[-1][2]:
             print(f"\nThe {stage.name} failed, so the rest was not run.")
