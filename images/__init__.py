@@ -1,0 +1,1 @@
+"""Everything that makes and runs the images that users flash; see README.md."""
