@@ -117,13 +117,16 @@ def _create(path: Path) -> None:
             "Nothing was changed. Put the store back, or move what is left of it elsewhere.",
         )
     draft = _beside(path, ".new")
-    for leftover in (draft, _beside(draft, "-journal")):
-        leftover.unlink(missing_ok=True)
+    for ending in ("", "-journal", "-wal", "-shm"):
+        _beside(draft, ending).unlink(missing_ok=True)
     os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
         with closing(sqlite3.connect(draft, isolation_level=None)) as db:
             db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
             schema.migrate(db)
+            # Later, a power cut during this change would leave a rollback journal, which
+            # `_look_before_touching` could not play back.
+            db.execute("PRAGMA journal_mode = WAL").fetchall()
         draft.rename(path)
     except BaseException:
         draft.unlink(missing_ok=True)

@@ -149,9 +149,25 @@ async def test_a_store_whose_main_file_is_gone_is_not_begun_anew(tmp_path: Path)
 
 
 def test_what_a_broken_start_left_is_begun_anew(tmp_path: Path) -> None:
-    (tmp_path / "store.db.new").write_bytes(b"half of it")
+    for ending in ("", "-journal", "-wal", "-shm"):
+        (tmp_path / f"store.db.new{ending}").write_bytes(b"half of it")
     database.open_database(tmp_path / "store.db").close()
-    assert not (tmp_path / "store.db.new").exists()
+    assert list(tmp_path.glob("store.db.new*")) == []
+
+
+def test_a_store_has_its_kind_of_journal_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut while that changes leaves a journal that only a writer could play back."""
+    journals: list[bytes] = []
+
+    def rename(draft: Path, path: Path) -> None:
+        journals.append(draft.read_bytes()[18:20])
+        draft.replace(path)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    database.open_database(tmp_path / "store.db").close()
+    assert journals == [b"\2\2"]
 
 
 def test_a_directory_that_is_not_there_is_an_error_for_people(tmp_path: Path) -> None:
