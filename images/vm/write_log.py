@@ -8,6 +8,9 @@ of the file.  What has been written is applied elsewhere; this only says what an
 A place in a log is a number of bytes from its beginning.  QEMU completes a request towards the
 machine only after its entry is in the file, so whatever the machine saw completed before a moment
 lies below the size that the file has at that moment (`position_now`).
+
+A log is of one start of a machine.  What QEMU appends to the log of one that was killed begins
+after the last flush, so some of what is on the disk is then in no log.
 """
 
 from __future__ import annotations
@@ -88,12 +91,11 @@ class Entry:
 def blockdev_arguments(*, log: Path, file_node: str, node: str) -> tuple[str, ...]:
     """Return QEMU's arguments for `node`, a disk like `file_node` with all its writes logged.
 
-    The device in front of it needs DEVICE_OPTIONS.  Creates the file, or empties it: each start of
-    a machine has a log of its own, since what QEMU appends to after it was killed is not the end.
+    The device in front of it needs DEVICE_OPTIONS.  Makes the file, or empties it.
     """
     log.write_bytes(b"")
     filename = str(log).replace(",", ",,")
-    # Whatever the machine flushes is logged as flushed; nothing here has to survive the host.
+    # Whatever the machine flushes is logged as flushed; the log itself need not survive the host.
     return (
         "-blockdev",
         f"driver=file,filename={filename},node-name={node}-log,cache.no-flush=on",

@@ -183,10 +183,10 @@ def choose_cuts(recording: Recording, *, count: int, seed: int) -> tuple[Cut, ..
 
 
 def _spread(candidates: Sequence[T], count: int) -> list[T]:
-    """Return `count` of them, or all, as evenly as it goes."""
+    """Return `count` of them, or all, as evenly as it goes, and the last in any case."""
     if len(candidates) <= count:
         return list(candidates)
-    return [candidates[number * len(candidates) // count] for number in range(count)]
+    return [candidates[(number + 1) * len(candidates) // count - 1] for number in range(count)]
 
 
 # -- What the disk would hold
