@@ -1,7 +1,8 @@
 """The daemon's side of the voice process: finds or starts it, talks to it, starts it again.
 
-Where a service has its socket that is used; otherwise the process is started as a child, with a
-socket of its own that also ends it when the daemon is gone.  What calls mean stays out.
+Where there is a service, that is used; otherwise the process is started as a child, with a socket
+of its own that also ends it when the daemon is gone.  Files of a call are opened here, as the
+daemon's user, and passed along.  What calls mean stays out.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import appliance
+from appliance.adapters.wavfile import WavError, open_to_play, open_to_record
 from appliance.model.media import (
     MEDIA_VERSION,
     ChooseDevices,
@@ -25,6 +28,7 @@ from appliance.model.media import (
     OpenStream,
     SoundProblem,
     SoundWarning,
+    StartStream,
     StreamClosed,
     StreamFailed,
 )
@@ -67,7 +71,10 @@ class MediaClient:
     def __init__(
         self, on_event: Callable[[MediaEvent], None], *, socket_path: Path | None = None
     ) -> None:
-        """``on_event`` is called in the loop's thread; ``socket_path``: where a service is."""
+        """``on_event`` is called in the loop's thread.
+
+        ``socket_path``: where a service is, which is used and waited for; None: there is none.
+        """
         self._on_event = on_event
         self._socket_path = socket_path
         self._socket: socket.socket | None = None
@@ -99,9 +106,21 @@ class MediaClient:
             raise MediaUnavailableError(RETRY)
         if isinstance(command, OpenStream):
             self._streams.add(command.stream)
+        files: list[int] = []
         try:
-            await asyncio.get_running_loop().sock_sendall(self._socket, encode(command))
-        except OSError as error:
+            if isinstance(command, StartStream):
+                command, files = await asyncio.to_thread(_with_files, command)
+            self._transmit(encode(command), files)
+        finally:
+            for descriptor in files:
+                os.close(descriptor)
+
+    def _transmit(self, data: bytes, files: list[int]) -> None:
+        if self._socket is None:
+            raise MediaUnavailableError(RETRY)
+        try:
+            socket.send_fds(self._socket, [data], files)
+        except OSError as error:  # Also a full queue: a process that reads so late is of no use.
             self._disconnect()
             raise MediaUnavailableError(RETRY) from error
 
@@ -138,9 +157,8 @@ class MediaClient:
 
     async def _connect(self) -> MediaReady:
         self._lost.clear()
-        sock = self._service()
-        if sock is None:
-            sock = await self._spawn()
+        path = self._socket_path
+        sock = await self._spawn() if path is None else _connected(path)
         loop = asyncio.get_running_loop()
         self._socket, self._ready = sock, loop.create_future()
         loop.add_reader(sock, self._readable, sock)
@@ -160,24 +178,13 @@ class MediaClient:
             await self.send(self._choice)
         return ready
 
-    def _service(self) -> socket.socket | None:
-        """A connection to the service's socket, if there is one."""
-        if self._socket_path is None:
-            return None
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        sock.setblocking(False)
-        try:
-            sock.connect(str(self._socket_path))
-        except OSError:
-            sock.close()
-            return None
-        return sock
-
     async def _spawn(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         root = str(Path(appliance.__file__).parent.parent)
         paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        environment.pop("NOTIFY_SOCKET", None)  # Who is ready there is the daemon.
         try:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -187,7 +194,7 @@ class MediaClient:
                 str(theirs.fileno()),
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                env=environment,
             )
         except OSError as error:
             ours.close()
@@ -247,3 +254,33 @@ class MediaClient:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+
+
+def _connected(path: Path) -> socket.socket:
+    """A connection to a service; raises `MediaUnavailableError`."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sock.setblocking(False)
+    try:
+        sock.connect(str(path))
+    except OSError as error:
+        sock.close()
+        raise MediaUnavailableError(
+            f"The voice process can't be reached at {path}: {error.strerror}."
+        ) from error
+    return sock
+
+
+def _with_files(command: StartStream) -> tuple[StartStream, list[int]]:
+    """The command with its files opened, in the order of its fields, or why they are not."""
+    files: list[int] = []
+    if command.play is not None:
+        try:
+            files.append(open_to_play(Path(command.play)))
+        except WavError as error:
+            command = replace(command, play_problem=str(error))
+    if command.record is not None:
+        try:
+            files.append(open_to_record(Path(command.record)))
+        except WavError as error:
+            command = replace(command, record_problem=str(error))
+    return command, files

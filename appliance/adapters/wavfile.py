@@ -8,6 +8,8 @@ Imports nothing beyond the standard library, so that this process starts in a mo
 from __future__ import annotations
 
 import math
+import os
+import stat
 import struct
 import sys
 from array import array
@@ -180,15 +182,37 @@ class Resampler:
         return self.feed(array("h", bytes(2 * self._half)))
 
 
-def read_frames(path: Path) -> Iterator[bytes]:
-    """A WAV file as 20 ms frames of 48 kHz mono 16 bit; raises `WavError`.
+def open_to_play(path: Path) -> int:
+    """A descriptor of a WAV file, for `read_frames`; raises `WavError`."""
+    try:
+        # Not to wait for a writer, if it is a pipe.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise WavError(f"The WAV file can't be opened: {error.strerror}.") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise WavError("It is not a file; give the path of a WAV file.")
+    return descriptor
+
+
+def open_to_record(path: Path) -> int:
+    """A descriptor of a file, made if need be, for `WavWriter`; raises `WavError`.
+
+    What is in it stays until the writer begins, so that one in use can be opened once more.
+    """
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        return os.open(path, flags, 0o666)
+    except OSError as error:
+        raise WavError(f"The recording can't be written: {error.strerror}.") from error
+
+
+def read_frames(descriptor: int) -> Iterator[bytes]:
+    """A WAV file as 20 ms frames of 48 kHz mono 16 bit; raises `WavError`.  Closes it.
 
     The header is read before the first frame is asked for; the last frame is filled with silence.
     """
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise WavError(f"The WAV file can't be opened: {error.strerror}.") from error
+    file = os.fdopen(descriptor, "rb")
     try:
         form = read_header(file)
     except (WavError, OSError) as error:
@@ -220,11 +244,13 @@ def _frames(file: BinaryIO, form: WavFormat) -> Iterator[bytes]:
 class WavWriter:
     """A 48 kHz mono 16 bit WAV file that is valid at every moment, also after a power cut."""
 
-    def __init__(self, path: Path) -> None:
-        """Make or overwrite the file; raises OSError."""
-        self._file = path.open("wb", buffering=0)
+    def __init__(self, descriptor: int) -> None:
+        """Overwrite what is there; raises OSError.  The descriptor is closed with it."""
+        self._file = os.fdopen(descriptor, "wb", buffering=0)
         self._data_bytes = 0
         try:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                self._file.truncate(0)
             self._write_header()
         except OSError:
             self._file.close()

@@ -21,6 +21,10 @@ class NotRunning(ClientError):  # noqa: N818 - it names a state that clients wai
     """Nobody listens at the socket."""
 
 
+class NotYetRunning(NotRunning):
+    """The system will start it, or is doing so."""
+
+
 class ConnectionLost(NotRunning):
     """The daemon went away or fell silent; whether it still did what was asked is not known."""
 

@@ -12,7 +12,10 @@ from typing import Final
 
 SOCKET_NAME: Final = "api.sock"
 SERVICE_SOCKET: Final = Path("/run/fencewire") / SOCKET_NAME
-"""Where the systemd service listens: its RuntimeDirectory."""
+"""Where the systemd service listens."""
+
+MEDIA_SERVICE_SOCKET: Final = Path("/run/fencewire-media/media.sock")
+"""Where the voice process listens that is a systemd service."""
 
 
 def default_state_dir() -> Path:
@@ -44,6 +47,22 @@ def daemon_api_path() -> Path:
         return Path(service) / SOCKET_NAME
     runtime = _xdg("XDG_RUNTIME_DIR")
     return (runtime / "fencewire" if runtime else default_state_dir()) / SOCKET_NAME
+
+
+def media_path() -> Path | None:
+    """Return the socket of a voice process that is a service; None: the daemon starts its own.
+
+    ``$FENCEWIRE_MEDIA``; else the service's, where there is one that we may use.
+    """
+    chosen = os.environ.get("FENCEWIRE_MEDIA")
+    if chosen:
+        return Path(chosen).absolute()
+    return MEDIA_SERVICE_SOCKET if os.access(MEDIA_SERVICE_SOCKET, os.W_OK) else None
+
+
+def trouble_path(api: Path) -> Path:
+    """Return where it says why there is no daemon at the socket `api`, if somebody knows."""
+    return api.with_suffix(".trouble")
 
 
 def default_api_path() -> Path:

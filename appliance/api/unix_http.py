@@ -14,12 +14,16 @@ from typing import Final
 
 import h11
 
-from appliance.api.errors import ConnectionLost, NotRunning, RequestError
+from appliance.api.errors import ConnectionLost, NotRunning, NotYetRunning, RequestError
+from appliance.api.paths import SERVICE_SOCKET, trouble_path
 
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 """200 messages of full length take 13 MB."""
 
 _READ_BYTES: Final = 65_536
+_MAX_TROUBLE_CHARS: Final = 500
+"""Of what a daemon that could not start has left to say."""
+
 _GONE: Final = ("The daemon went away.", "Look whether it runs: fencewire status")
 _SILENT: Final = ("The daemon does not answer.", "Restart it if that stays.")
 
@@ -69,6 +73,19 @@ class Exchange:
                 raise ConnectionLost(*_GONE) from error
 
 
+def _not_running(path: Path) -> NotRunning:
+    """Say why nobody listens there, as far as it is known."""
+    try:
+        return NotRunning(trouble_path(path).read_text(errors="replace")[:_MAX_TROUBLE_CHARS], "")
+    except OSError:
+        pass  # nobody has left a reason
+    if path == SERVICE_SOCKET and path.parent.is_dir():
+        return NotYetRunning(
+            "Fencewire does not run at the moment.", "The system starts it; wait a minute."
+        )
+    return NotRunning(f"No daemon is running at {path}.", "Start it with: fencewire run")
+
+
 @asynccontextmanager
 async def exchange(path: Path) -> AsyncGenerator[Exchange]:
     """Connect for one request; raises NotRunning, or RequestError when we may not."""
@@ -82,9 +99,7 @@ async def exchange(path: Path) -> AsyncGenerator[Exchange]:
             "Join the group that owns this socket and log in again, or run this as its user.",
         ) from error
     except OSError as error:
-        raise NotRunning(
-            f"No daemon is running at {path}.", "Start it with: fencewire run"
-        ) from error
+        raise _not_running(path) from error
     try:
         yield Exchange(reader, writer)
     finally:

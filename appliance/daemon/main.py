@@ -15,17 +15,18 @@ from random import Random
 from typing import Final
 
 from appliance.adapters.blobs import Blobs
+from appliance.adapters.service_manager import notify, notify_alive, watchdog_interval_s
 from appliance.adapters.sessions import ANY_HOST, DEFAULT_PORT, Hooks, Sessions
 from appliance.adapters.store import Store
 from appliance.api.event_log import EventLog
+from appliance.api.paths import trouble_path
 from appliance.api.schema import Problem
-from appliance.api.server import ApiServer
+from appliance.api.server import ApiServer, SocketError
 from appliance.daemon.announcer import Announcer
 from appliance.daemon.backend import DaemonBackend
 from appliance.daemon.keyfile import KeyFileError, load_or_make
 from appliance.daemon.runtime import Runtime
 from appliance.daemon.settings import Settings
-from appliance.daemon.systemd import notify, watchdog_interval_s
 from appliance.daemon.timekeeper import Timekeeper
 from appliance.model.identity import StationKey
 from appliance.model.record import BOOT_SIZE
@@ -66,13 +67,25 @@ def run_daemon(
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         asyncio.run(_serve(state, api, port=port, hosts=hosts or ANY_HOST, interfaces=interfaces))
+        trouble_path(api).unlink(missing_ok=True)
+    except SocketError as error:
+        log.error("%s", error)  # Who has the socket is not to be spoken for.
+        return EXIT_FAILED
     except (KeyFileError, StoreError, StartError) as error:
-        log.error("%s", error)
-        return EXIT_FAILED
+        return _failed(str(error), api)
     except OSError as error:
-        log.error("The daemon can't start: %s.", error)
-        return EXIT_FAILED
+        return _failed(f"The daemon can't start: {error}.", api)
     return 0
+
+
+def _failed(reason: str, api: Path) -> int:
+    """Say why there is no daemon, in the log and to clients that look for one."""
+    log.error("%s", reason)
+    try:
+        trouble_path(api).write_text(reason)
+    except OSError as error:
+        log.warning("Clients will not hear of it: %s", error)
+    return EXIT_FAILED
 
 
 async def _serve(
@@ -104,6 +117,7 @@ async def _serve(
     try:
         await _listen(runtime, announcer, port, hosts)
         await server.start()
+        trouble_path(api).unlink(missing_ok=True)
         loop.set_exception_handler(_stop_on_failure(failed, stopping))
         await _begin(runtime, settings, interfaces)
         notify("READY=1")
@@ -182,7 +196,7 @@ async def _until(stopping: asyncio.Event) -> None:
             async with asyncio.timeout(interval):
                 await stopping.wait()
         except TimeoutError:
-            notify("WATCHDOG=1")
+            notify_alive()
 
 
 def _stop_on_failure(

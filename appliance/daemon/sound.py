@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from appliance.adapters.media_client import MediaClient, MediaUnavailableError
+from appliance.api.paths import media_path
 from appliance.model.media import (
     DeviceList,
     Levels,
@@ -43,7 +44,7 @@ class Sound:
 
         self._on_event = on_event
         self._on_change = on_change
-        self._client = MediaClient(self._event)
+        self._client = MediaClient(self._event, socket_path=media_path())
         self._waiters: list[tuple[type[Any], asyncio.Future[Any]]] = []
         self._commands: asyncio.Queue[MediaCommand] = asyncio.Queue(MAX_COMMANDS)
         self._opening: set[str] = set()

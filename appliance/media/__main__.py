@@ -1,7 +1,7 @@
 """``python -m appliance.media``: the voice process.
 
-With ``--fd`` it belongs to the daemon that started it and ends with it; with ``--socket`` it is a
-service that daemons of the same user (or root's) connect to.
+With ``--fd`` it belongs to the daemon that started it and ends with it; with ``--listen-fd`` it is
+a service that daemons connect to, at a socket that the service manager holds.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import os
 import signal
 import sys
 import threading
-from pathlib import Path
 
 from appliance.adapters.opus import OpusError
 from appliance.adapters.realtime import be_realtime, die_with_parent, lock_memory
+from appliance.adapters.service_manager import notify
 from appliance.media.control import Control
 from appliance.media.engine import Engine
 from appliance.media.voice import warm_up
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run until told to end."""
     parser = argparse.ArgumentParser(prog="python -m appliance.media", description=__doc__)
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--socket", type=Path, help="Unix socket to listen at")
+    where.add_argument("--listen-fd", type=int, help="inherited socket to take daemons at")
     where.add_argument("--fd", type=int, help="inherited socket of the daemon")
     options = parser.parse_args(arguments)
     parent = os.getppid()
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # The terminal's Ctrl-C is the daemon's.
     try:
         warm_up()
-        control = Control(path=options.socket, fd=options.fd)
+        control = Control(listen_fd=options.listen_fd, fd=options.fd)
     except (OSError, OpusError) as error:
         sys.stderr.write(f"The voice process can't start: {error}\n")
         return 1
@@ -56,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     gc.disable()
     if control.fresh:
         engine.greet()
+    notify("READY=1")
     with contextlib.suppress(BrokenPipeError):
         engine.run()
     return 0

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
-import stat
 import struct
 from collections import deque
 from pathlib import Path
 
-from appliance.model.media import MediaCommand, MediaEvent, StreamStats
+from appliance.model.media import MediaCommand, MediaEvent, StartStream, StreamStats
 from appliance.protocol.media_wire import (
     MAX_FRAME_BYTES,
     MediaWireError,
@@ -27,26 +25,35 @@ MAX_WAITING_STATS = 64
 BURST = 1
 """Commands read at a time, so that the calls that are to start do not hold up those that run."""
 
+MAX_FILES = 2
+"""Open files that come with a command: one to play, one to record."""
+
 _UCRED = struct.Struct("3i")
 
 
 class Control:
     """Where commands come from and events go."""
 
-    def __init__(self, *, path: Path | None = None, fd: int | None = None) -> None:
-        """Listen at ``path``, or talk over the inherited socket ``fd``; raises OSError."""
+    def __init__(self, *, listen_fd: int | None = None, fd: int | None = None) -> None:
+        """Take daemons at the inherited socket ``listen_fd``, or talk over ``fd``; raises OSError.
+
+        The socket's owner is who may connect, beside ourselves and root.
+        """
         self.persistent = fd is None
         """The process outlives the daemon's connection."""
-        self._path = path
         self._listener: socket.socket | None = None
+        self._allowed = {0, os.geteuid()}
         self._peer: socket.socket | None = None
         self._waiting: deque[bytes] = deque(maxlen=MAX_WAITING)
         self.fresh = False
         """A daemon has just connected and wants its `MediaReady`."""
         if fd is not None:
             self._adopt(socket.socket(fileno=fd))
-        elif path is not None:
-            self._listener = _listen(path)
+        elif listen_fd is not None:
+            self._listener = socket.socket(fileno=listen_fd)
+            self._listener.set_inheritable(False)
+            self._listener.setblocking(False)
+            self._allowed.add(Path(self._listener.getsockname()).stat().st_uid)
 
     @property
     def connected(self) -> bool:
@@ -82,32 +89,42 @@ class Control:
                 return
             self._waiting.popleft()
 
-    def read(self, ready: socket.socket) -> list[MediaCommand]:
-        """What has come at one of `readable`; broken messages are skipped."""
+    def read(self, ready: socket.socket) -> list[tuple[MediaCommand, list[int]]]:
+        """What has come at one of `readable`; broken messages are skipped.
+
+        With each command come descriptors of the files that it names, which the caller closes.
+        """
         if ready is self._listener:
             self._accept()
             return []
-        commands: list[MediaCommand] = []
+        commands: list[tuple[MediaCommand, list[int]]] = []
         while self._peer is ready and len(commands) < BURST:
             try:
-                data = ready.recv(MAX_FRAME_BYTES + 1)
+                data, files, _, _ = socket.recv_fds(
+                    ready, MAX_FRAME_BYTES + 1, MAX_FILES, socket.MSG_CMSG_CLOEXEC
+                )
             except BlockingIOError:
                 break
             except OSError:
-                data = b""
+                data, files = b"", []
             if not data:
                 self._lose()
                 break
-            with contextlib.suppress(MediaWireError):  # Same-version daemons send none.
-                commands.append(decode_command(data))
+            try:
+                command = decode_command(data)
+                if len(files) != _expected_files(command):
+                    raise MediaWireError("files are missing")
+            except MediaWireError:  # Daemons of the same version send none.
+                close_all(files)
+            else:
+                commands.append((command, files))
         return commands
 
     def close(self) -> None:
-        """Hang up and remove the socket."""
+        """Hang up."""
         self._lose()
-        if self._listener is not None and self._path is not None:
+        if self._listener is not None:
             self._listener.close()
-            self._path.unlink(missing_ok=True)
 
     def _adopt(self, peer: socket.socket) -> None:
         self._lose()
@@ -115,7 +132,7 @@ class Control:
         self._peer, self.fresh = peer, True
 
     def _accept(self) -> None:
-        """A new daemon takes the place of the one before, if it is ours or root's."""
+        """A new daemon takes the place of the one before, if its user may."""
         if self._listener is None:
             return
         try:
@@ -124,7 +141,7 @@ class Control:
             return
         credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
         _, uid, _ = _UCRED.unpack(credentials)
-        if uid in (0, os.geteuid()):
+        if uid in self._allowed:
             self._adopt(peer)
         else:
             peer.close()
@@ -136,25 +153,16 @@ class Control:
         self._waiting.clear()
 
 
-def _listen(path: Path) -> socket.socket:
-    """A listening socket for this user alone; one that a dead process left is replaced."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    try:
-        if path.exists() and stat.S_ISSOCK(path.stat().st_mode) and not _answers(path):
-            path.unlink()
-        old_mask = os.umask(0o177)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(old_mask)
-        listener.listen(4)
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+def _expected_files(command: MediaCommand) -> int:
+    """How many open files come with a command."""
+    if not isinstance(command, StartStream):
+        return 0
+    play = command.play is not None and command.play_problem is None
+    record = command.record is not None and command.record_problem is None
+    return play + record
 
 
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
-        return probe.connect_ex(str(path)) == 0
+def close_all(descriptors: list[int]) -> None:
+    """Close what nobody keeps."""
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -13,8 +13,9 @@ from socket import socket
 from time import monotonic
 
 from appliance.adapters import opus
+from appliance.adapters.service_manager import notify_alive, watchdog_interval_s
 from appliance.adapters.udp import UdpError
-from appliance.media.control import Control
+from appliance.media.control import Control, close_all
 from appliance.media.devices import Devices
 from appliance.media.files import FileThread
 from appliance.media.pcm import mix
@@ -75,9 +76,9 @@ class Engine:
         self._epoch = monotonic()
         self._check_at = self._stats_at = self._epoch
         self._alone_since: float | None = self._epoch
+        self._watched = watchdog_interval_s() is not None
         self._handlers: dict[type[MediaCommand], Callable[..., None]] = {
             OpenStream: self._open,
-            StartStream: self._start,
             StopStream: self._stop,
             SetStream: self._set,
             ChooseDevices: self._choose,
@@ -175,6 +176,8 @@ class Engine:
             self._stats_at = now + STATS_S
             for stream in started:
                 stream.tell_stats(now)
+            if self._watched:
+                notify_alive()
             # The collector is off; what little is cyclic goes while there is nothing to do.
             gc.collect(1 if started else 2)
         self._bury()
@@ -211,8 +214,12 @@ class Engine:
     # Commands
 
     def _obey(self, ready: socket) -> None:
-        for command in self._control.read(ready):
-            self._handlers[type(command)](command)
+        for command, files in self._control.read(ready):
+            if isinstance(command, StartStream):
+                self._start(command, files)
+            else:
+                self._handlers[type(command)](command)
+            close_all(files)
         if self._control.fresh:
             self.greet()
         if not self._control.connected and not self._control.persistent:
@@ -246,14 +253,14 @@ class Engine:
     def _fail(self, stream: str, detail: str) -> None:
         self._control.emit(StreamFailed(stream, SoundProblem.NO_SOUND_ARRIVING, detail))
 
-    def _start(self, command: StartStream) -> None:
+    def _start(self, command: StartStream, files: list[int]) -> None:
         stream = self._streams.get(command.stream)
         if stream is None:
             self._fail(command.stream, "The call has no sound to start.")
             return
         now = monotonic()
         fresh = not stream.started
-        if stream.start(command, now) and fresh:
+        if stream.start(command, files, now) and fresh:
             stream.due = self._phase(stream, now)
             self._check_at = now
 

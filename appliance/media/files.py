@@ -23,7 +23,7 @@ HEADER_FRAMES = 50
 
 _PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); from appliance.media.feed import main;"
-    " sys.exit(main(sys.argv[2]))"
+    " sys.exit(main())"
 )
 
 _CHRT = "/usr/bin/chrt"
@@ -37,8 +37,11 @@ _ORDINARY = [_CHRT, "-o", "0"] if os.access(_CHRT, os.X_OK) else []
 class PlayFile:
     """A WAV file that stands in for a microphone; silence before and behind it."""
 
-    def __init__(self, path: str) -> None:
-        """Start to read; raises `WavError` when no process can be started for it."""
+    def __init__(self, path: str, descriptor: int) -> None:
+        """Start to read; raises `WavError` when no process can be started for it.
+
+        The descriptor stays the caller's.
+        """
         self.path = path
         self._ready = False
         self._over = False
@@ -48,10 +51,10 @@ class PlayFile:
         os.set_blocking(self._fd, False)
         root = str(Path(appliance.__file__).parent.parent)
         actions = [
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, descriptor, 0),
             (os.POSIX_SPAWN_DUP2, writing, 1),
         ]
-        command = [*_ORDINARY, sys.executable, "-I", "-S", "-c", _PROGRAM, root, path]
+        command = [*_ORDINARY, sys.executable, "-I", "-S", "-c", _PROGRAM, root]
         try:
             self._pid: int | None = os.posix_spawn(
                 command[0],
@@ -154,8 +157,10 @@ class FileThread:
 class RecordFile:
     """A WAV file that stands in for a speaker."""
 
-    def __init__(self, path: str, thread: FileThread) -> None:
+    def __init__(self, path: str, descriptor: int, thread: FileThread) -> None:
+        """Begin to write; the descriptor becomes its own."""
         self.path = path
+        self._descriptor = descriptor
         self._thread = thread
         self._frames: deque[bytes | None] = deque()
         self._writer: WavWriter | None = None
@@ -193,7 +198,7 @@ class RecordFile:
         """The part that may block, for the thread."""
         try:
             if self._writer is None and not self._closed and self._problem is None:
-                self._writer = WavWriter(Path(self.path))
+                self._writer = WavWriter(self._descriptor)
             self._write_frames()
         except OSError as error:
             self._problem = f"The recording can't be written: {error.strerror}."

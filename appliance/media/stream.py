@@ -66,6 +66,7 @@ class Stream:
         self._lateness = Lateness()
         self.play: PlayFile | None = None
         self.record: RecordFile | None = None
+        self._record_problem: str | None = None
         self._level_in_db = SILENT_DB
         self._volume_pct = 100
         self._budget = BEAT_BUDGET
@@ -93,8 +94,11 @@ class Stream:
         self._next_socket = fresh
         self._emit(StreamOpened(self.name, fresh.port))
 
-    def start(self, command: StartStream, now: float) -> bool:
-        """Send and receive, or change keys and addresses; False: it failed, which was said."""
+    def start(self, command: StartStream, files: list[int], now: float) -> bool:
+        """Send and receive, or change keys and addresses; False: it failed, which was said.
+
+        ``files`` are the descriptors that came with the command; what it keeps goes from the list.
+        """
         try:
             self._change_path(command)
             if self._sender is None or self._receiver is None:
@@ -115,7 +119,8 @@ class Stream:
             detail = f"The sound can't be encrypted or encoded: {error}."
             self._fail(SoundProblem.UNREADABLE_SOUND, detail)
             return False
-        self._use_files(command)
+        self._play_from(command, files)
+        self._record_to(command, files)
         return True
 
     def _change_path(self, command: StartStream) -> None:
@@ -127,19 +132,29 @@ class Stream:
             self._socket.close()
             self._socket, self._next_socket = sock, None
 
-    def _use_files(self, command: StartStream) -> None:
-        if command.play is not None and (self.play is None or self.play.path != command.play):
-            self._leave_play()
+    def _play_from(self, command: StartStream, files: list[int]) -> None:
+        if command.play is None or (self.play is not None and self.play.path == command.play):
+            return
+        self._leave_play()
+        self._facts.play_problem = command.play_problem
+        if command.play_problem is None:
             try:
-                self.play, self._play_said = PlayFile(command.play), False
+                self.play, self._play_said = PlayFile(command.play, files[0]), False
             except WavError as error:
                 self._facts.play_problem = str(error)
-        if command.record is not None and (
-            self.record is None or self.record.path != command.record
+
+    def _record_to(self, command: StartStream, files: list[int]) -> None:
+        if command.record is None or (
+            self.record is not None and self.record.path == command.record
         ):
-            if self.record is not None:
-                self.record.close()
-            self.record, self._record_said = RecordFile(command.record, self._files), False
+            return
+        if self.record is not None:
+            self.record.close()
+            self.record = None
+        self._record_problem = command.record_problem
+        if command.record_problem is None:
+            self.record = RecordFile(command.record, files.pop(), self._files)
+            self._record_said = False
 
     def _leave_play(self) -> None:
         if self.play is not None:
@@ -196,7 +211,7 @@ class Stream:
     @property
     def wants_speaker(self) -> bool:
         """A sound card is what it plays to."""
-        return self.started and self.record is None
+        return self.started and self.record is None and self._record_problem is None
 
     def beat(self, now: float) -> None:
         """Its grid has come round (at `due`): send and play what no sound card drives."""
@@ -308,7 +323,9 @@ class Stream:
         facts.speaker_problem = speaker if self.wants_speaker else None
         if self.play is not None:
             facts.play_problem = self.play.problem
-        facts.record_problem = self.record.problem if self.record is not None else None
+        facts.record_problem = self._record_problem
+        if self.record is not None:
+            facts.record_problem = self.record.problem
         for warning in self._watch.update(problems(facts, now)):
             self._emit(warning)
 

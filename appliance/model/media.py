@@ -84,10 +84,19 @@ class StartStream:
     """SRTP master key and salt that they send under."""
 
     play: str | None = None
-    """WAV file that stands in for the microphone; None: the chosen device."""
+    """WAV file that stands in for the microphone; None: the chosen device.
+
+    The daemon opens the files and passes them along, since the voice process may not reach them.
+    """
 
     record: str | None = None
     """WAV file that stands in for the speaker; None: the chosen device."""
+
+    play_problem: str | None = None
+    """Why the file to play could not be opened and is not passed along: one sentence."""
+
+    record_problem: str | None = None
+    """Likewise of the recording."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +153,7 @@ class Ring:
     """``ring``, ``ringback``, ``busy``, ``notice``; None: be quiet."""
 
 
-MEDIA_VERSION = 1
+MEDIA_VERSION = 2
 """Of these commands and events; the two sides refuse each other when it differs."""
 
 

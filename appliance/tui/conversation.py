@@ -53,7 +53,7 @@ class Sight:
 def empty_words(state: TuiState) -> str:
     """Return what stands in a conversation without messages."""
     if state.connection == "starting":
-        return "One moment: asking your station what it knows..."
+        return "One moment: your station is starting. The first time takes up to a few minutes."
     if views.talk(state) is None:
         return ""
     if state.selected == EVERYONE:

@@ -38,8 +38,8 @@ def what_to_say(state: TuiState, notice: Notice | None) -> tuple[str, bool] | No
     if notice is not None:
         return notice.text, notice.bad
     if state.connection == "lost":
-        more = f" ({state.trouble})" if state.trouble and state.status is None else ""
-        return NOT_CONNECTED + more, True
+        # What keeps it from starting is for the operator; what interrupts it passes.
+        return (state.trouble if state.status is None else "") or NOT_CONNECTED, True
     asked = views.asking(state)
     call = views.running(state)
     # In a call the panel shows the digits themselves.

@@ -8,7 +8,7 @@ from contextlib import aclosing, suppress
 from typing import Final
 
 from appliance.api.client import event_data
-from appliance.api.errors import ClientError
+from appliance.api.errors import ClientError, NotYetRunning
 from appliance.api.schema import (
     CallInfo,
     Event,
@@ -86,7 +86,9 @@ class Follower:
                         attempt = 0
                         await self._take(event)
             except ClientError as error:
-                self._dispatch(Lost(str(error)))
+                # What was never there and is on its way is not lost.
+                if not isinstance(error, NotYetRunning) or self._state().status is not None:
+                    self._dispatch(Lost(str(error)))
             else:
                 self._dispatch(Lost(""))
             await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])

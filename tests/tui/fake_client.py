@@ -176,6 +176,7 @@ class FakeClient:
         self.devices = SoundSettings(("USB headset", "Built-in"), ("USB headset",), None, None)
         self.read_up_to: list[tuple[str, int]] = []
         self.alive = True
+        self.absence = NotRunning("Your station's program does not run.", "Start it: fencewire run")
         self.refusal: RequestError | None = None
         self._queues: list[asyncio.Queue[Event | None]] = []
         self._count = 0
@@ -228,7 +229,7 @@ class FakeClient:
 
     def _check(self) -> None:
         if not self.alive:
-            raise NotRunning("Your station's program does not run.", "Start it: fencewire run")
+            raise self.absence
         if self.refusal is not None:
             raise self.refusal
 

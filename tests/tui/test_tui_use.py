@@ -7,7 +7,7 @@ from dataclasses import replace
 from fake_client import DISK_FULL, FakeClient, at, message, station
 from screen import screen_of
 
-from appliance.api.errors import RequestError
+from appliance.api.errors import NotRunning, NotYetRunning, RequestError
 from appliance.api.schema import EVERYONE, Recipient, Verification
 
 CLINIC = station("clinic", "c111", trust="verified")
@@ -341,3 +341,17 @@ async def test_everyone_shows_how_far_it_spread() -> None:
         readers = (Recipient(CLINIC.id, "read", at()), Recipient(GATE.id, "delivered", at()))
         client.tell("message", replace(sent, state="read", delivered_to=3, recipients=readers))
         await screen.sees("delivered to 3, read by 1")
+
+
+async def test_a_station_that_is_starting_is_awaited_and_one_that_can_not_start_says_why() -> None:
+    client = FakeClient(CLINIC)
+    client.alive = False
+    client.absence = NotYetRunning("Fencewire does not run at the moment.", "Wait a minute.")
+    async with screen_of(client) as screen:
+        await screen.sees("your station is starting")
+        assert "Starting..." in screen.text
+        client.absence = NotRunning("The card can't be used. Switch off, and try another one.", "")
+        await screen.sees("! The card can't be used. Switch off, and try another one.")
+        client.alive = True
+        await screen.sees("clinic")
+        await screen.sees_no("The card can't be used.")

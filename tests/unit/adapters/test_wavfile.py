@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from appliance.adapters.wavfile import FRAME_BYTES, WavError, WavWriter, read_frames
+from appliance.adapters.wavfile import (
+    FRAME_BYTES,
+    WavError,
+    WavWriter,
+    open_to_play,
+    open_to_record,
+    read_frames,
+)
 
 
 def sine(rate: int, frequency: int, seconds: float) -> list[float]:
@@ -53,7 +60,7 @@ def test_any_sane_format_becomes_48_khz(
 ) -> None:
     path = tmp_path / "any.wav"
     write(path, sine(rate, 440, 0.5), rate=rate, bits=bits, channels=channels)
-    frames = list(read_frames(path))
+    frames = list(read_frames(open_to_play(path)))
     assert {len(frame) for frame in frames} == {FRAME_BYTES}
     assert len(frames) == 25
     assert noise_db(array("h", b"".join(frames)), 440) < noise
@@ -62,7 +69,7 @@ def test_any_sane_format_becomes_48_khz(
 def test_what_48_khz_can_not_hold_is_filtered_out(tmp_path: Path) -> None:
     path = tmp_path / "high.wav"
     write(path, sine(96_000, 30_000, 0.2), rate=96_000, bits=16)
-    heard = array("h", b"".join(read_frames(path)))
+    heard = array("h", b"".join(read_frames(open_to_play(path))))
     assert max(map(abs, heard[1_000:-1_000])) < 30
 
 
@@ -81,13 +88,13 @@ def test_other_files_are_refused_with_a_sentence(tmp_path: Path, data: bytes) ->
     path = tmp_path / "other.wav"
     path.write_bytes(data)
     with pytest.raises(WavError, match=r"\.$"):
-        list(read_frames(path))
+        list(read_frames(open_to_play(path)))
 
 
 def test_a_missing_file_and_a_directory_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.wav"):
         with pytest.raises(WavError):
-            list(read_frames(path))
+            list(read_frames(open_to_play(path)))
 
 
 def test_damaged_files_are_sound_or_refused(tmp_path: Path) -> None:
@@ -100,23 +107,23 @@ def test_damaged_files_are_sound_or_refused(tmp_path: Path) -> None:
             damaged[rng.randrange(min(len(damaged), 60))] = rng.randrange(256)
         path.write_bytes(damaged)
         try:
-            assert all(len(frame) == FRAME_BYTES for frame in read_frames(path))
+            assert all(len(frame) == FRAME_BYTES for frame in read_frames(open_to_play(path)))
         except WavError:
             continue
 
 
 def test_a_recording_is_valid_at_every_moment(tmp_path: Path) -> None:
     path = tmp_path / "recording.wav"
-    writer = WavWriter(path)
+    writer = WavWriter(open_to_record(path))
     for count in (0, 1, 2):
         writer.sync_header()
         with wave.open(str(path)) as file:
             assert file.getnframes() == count * 960
         writer.write(bytes(FRAME_BYTES))
     writer.close()
-    assert len(list(read_frames(path))) == 3
+    assert len(list(read_frames(open_to_play(path)))) == 3
 
 
 def test_a_full_disk_is_an_error() -> None:
     with pytest.raises(OSError, match="space"):
-        WavWriter(Path("/dev/full"))
+        WavWriter(open_to_record(Path("/dev/full")))

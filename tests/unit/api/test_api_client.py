@@ -19,6 +19,8 @@ from appliance.api.client import (
     RequestError,
     event_data,
 )
+from appliance.api.errors import NotYetRunning
+from appliance.api.paths import trouble_path
 from appliance.api.routes import EVENTS, ROUTES
 from appliance.api.schema import Event, Message
 from appliance.api.server import ApiServer
@@ -123,6 +125,19 @@ async def test_a_follower_sees_the_daemon_go_and_come_back(
 async def test_no_daemon_is_an_error_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(NotRunning, match=r"No daemon is running at .*Start it with"):
         await Client(tmp_path / "api.sock").status()
+
+
+async def test_the_reason_why_there_is_no_daemon_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "api.sock"
+    monkeypatch.setattr("appliance.api.unix_http.SERVICE_SOCKET", path)
+    with pytest.raises(NotYetRunning, match="wait a minute"):
+        await Client(path).status()
+    trouble_path(path).write_text("The card can't be used.")
+    with pytest.raises(NotRunning, match="The card") as raised:
+        await Client(path).status()
+    assert not isinstance(raised.value, NotYetRunning)
 
 
 async def test_a_socket_that_speaks_something_else_is_no_surprise(tmp_path: Path) -> None:

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
 import sys
 import wave
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pytest
 from pesq import pesq
+from voice_ends import silence_file, started, station, swapped
 
-from appliance.adapters.media_client import MediaClient, MediaUnavailableError
-from appliance.adapters.srtp import AES_GCM, new_key
+from appliance.adapters.media_client import MediaUnavailableError
 from appliance.model.media import (
     FileStarted,
     FirstSound,
-    MediaEvent,
     MediaReady,
     OpenStream,
     SetStream,
@@ -31,9 +27,6 @@ from appliance.model.media import (
     SoundWarning,
     StartStream,
     StopStream,
-    StreamClosed,
-    StreamFailed,
-    StreamOpened,
     StreamStats,
 )
 
@@ -42,86 +35,6 @@ SPEECH = Path("/usr/share/pocketsphinx/test/data/cards/005.wav")
 
 SAID_WITHIN_S = 2.0
 """What makes a call silent is said within this time."""
-
-
-WAIT_S = 20.0
-"""Longest wait for an event, on the busiest machine."""
-
-_Event = TypeVar("_Event")
-
-
-class Events:
-    """What a voice process said, to be waited for."""
-
-    def __init__(self) -> None:
-        self.all: list[MediaEvent] = []
-        self._more = asyncio.Event()
-
-    def take(self, event: MediaEvent) -> None:
-        self.all.append(event)
-        self._more.set()
-
-    async def first(
-        self, kind: type[_Event], wanted: Callable[[_Event], bool] = lambda _: True
-    ) -> _Event:
-        """The first event of the kind, old or new, that is wanted."""
-        async with asyncio.timeout(WAIT_S):
-            while True:
-                for event in self.all:
-                    if isinstance(event, kind) and wanted(event):
-                        return event
-                self._more.clear()
-                await self._more.wait()
-
-
-class Station:
-    """A voice process and what it said."""
-
-    def __init__(self, socket_path: Path | None = None) -> None:
-        self.events = Events()
-        self.client = MediaClient(self.events.take, socket_path=socket_path)
-
-    async def open(self, stream: str) -> int:
-        await self.client.send(OpenStream(stream, "127.0.0.1"))
-        return (await self.events.first(StreamOpened, lambda e: e.stream == stream)).port
-
-    async def warned(self, stream: str, problem: SoundProblem, *, over: bool = False) -> str:
-        wanted = (stream, problem, over)
-        event = await self.events.first(
-            SoundWarning, lambda e: (e.stream, e.problem, e.over) == wanted
-        )
-        return event.detail
-
-    async def failed(self, stream: str) -> StreamFailed:
-        return await self.events.first(StreamFailed, lambda e: e.stream == stream)
-
-    async def closed(self, stream: str) -> StreamClosed:
-        return await self.events.first(StreamClosed, lambda e: e.stream == stream)
-
-
-@contextlib.asynccontextmanager
-async def station() -> AsyncIterator[Station]:
-    made = Station()
-    await made.client.start()
-    try:
-        yield made
-    finally:
-        await made.client.stop()
-
-
-def started(stream: str, port: int) -> StartStream:
-    """A command with fresh keys, for tests to fill in."""
-    return StartStream(stream, "127.0.0.1", port, 96, AES_GCM, new_key(AES_GCM), new_key(AES_GCM))
-
-
-def swapped(command: StartStream, port: int) -> StartStream:
-    """The other side's command."""
-    return replace(
-        command,
-        remote_port=port,
-        send_key=command.receive_key,
-        receive_key=command.send_key,
-    )
 
 
 def samples_at_16_khz(path: Path) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
@@ -133,13 +46,6 @@ def samples_at_16_khz(path: Path) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
         filtered = np.convolve(samples, taps / taps.sum(), "same")[::3]
         samples = np.clip(filtered, -32_768, 32_767).astype(np.int16)
     return samples
-
-
-def silence_file(path: Path, seconds: float = 5.0) -> str:
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, 48_000, 0, "NONE", ""))
-        file.writeframes(bytes(int(96_000 * seconds)))
-    return str(path)
 
 
 @pytest.mark.skipif(not SPEECH.exists(), reason="Debian's pocketsphinx-testdata is not installed")
@@ -265,33 +171,3 @@ async def test_it_ends_with_the_daemon_and_completes_its_files(tmp_path: Path) -
     assert await asyncio.to_thread(ours.recv, 4_096), "it says what it is"
     ours.close()
     assert await asyncio.wait_for(process.wait(), 5) == 0
-
-
-async def appearance(path: Path) -> None:
-    """Wait for a file; a socket tells nobody that it is there."""
-    while not await asyncio.to_thread(path.exists):  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-
-
-async def test_a_service_serves_one_daemon_after_another(tmp_path: Path) -> None:
-    path = tmp_path / "media.sock"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "appliance.media", "--socket", str(path)
-    )
-    try:
-        async with asyncio.timeout(10):
-            await appearance(path)
-        assert path.stat().st_mode & 0o777 == 0o600
-        first = Station(path)
-        ready = await first.client.start()
-        assert first.client.pid is None
-        assert ready.streams == ()
-        await first.open("call")
-        await first.client.stop()
-        second = Station(path)
-        assert (await second.client.start()).streams == ("call",)
-        await second.client.stop()
-    finally:
-        process.terminate()
-        assert await process.wait() == 0
-    assert not path.exists()
