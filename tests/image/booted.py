@@ -1,0 +1,142 @@
+"""A station that was started from an image, as tests look at it.
+
+It is asked through its own API by a small program inside the machine, and seen on its consoles.
+Nobody types anything before a test does. Waiting is looking again within a bound; the bounds are
+wide, because two machines share two emulated processors with everything else.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from images.vm import Console, Machine, Network, Settings
+
+T = TypeVar("T")
+
+BOOT_S = 300.0
+"""From power to the screen, at most."""
+WITHIN_S = 120.0
+"""For anything else."""
+LOOK_EVERY_S = 0.5
+
+SCREEN = "Enter send"
+"""What the screen's last row begins with."""
+
+PAGE = 200
+"""Messages that are asked for at once."""
+
+API_SOCKET = "/run/fencewire/api.sock"
+
+ASK = f"""
+import http.client, json, socket, sys
+connection = http.client.HTTPConnection("station")
+connection.sock = socket.socket(socket.AF_UNIX)
+connection.sock.settimeout(60)
+connection.sock.connect({API_SOCKET!r})
+method, path, body = sys.argv[1:]
+connection.request(method, path, body or None, {{"Content-Type": "application/json"}})
+print(connection.getresponse().read().decode())
+"""
+"""Run inside by the machine's own Python; the command line takes seconds to start there."""
+
+
+def eventually(look: Callable[[], T], *, within_s: float = WITHIN_S) -> T:
+    """The first answer that counts as true."""
+    deadline = time.monotonic() + within_s
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"it did not come about in {within_s:g} s: {found!r}")
+        time.sleep(LOOK_EVERY_S)
+
+
+class Booted:
+    """One machine and the station in it."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.name = ""
+        """What it calls itself; known from `settle` on."""
+        self.id = ""
+        """Its station id, likewise."""
+
+    screen_s = 0.0
+    """When its screen was on the serial line, in seconds since power."""
+
+    def settle(self) -> None:
+        """Wait for the station, and learn who it is."""
+        self.screen_s = self.machine.serial.wait_for(SCREEN, timeout_s=BOOT_S)
+        status = eventually(lambda: self.ask("GET", "/v1/status"), within_s=BOOT_S)
+        self.name, self.id = status["name"], status["id"]
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        """The answer of its API; None while there is no daemon."""
+        text = "" if body is None else json.dumps(body)
+        done = self.machine.run(["python3", "-c", ASK, method, path, text], timeout_s=WITHIN_S)
+        if done.code:
+            return None
+        answer = json.loads(done.stdout)
+        assert "error" not in answer, answer
+        return answer
+
+    def others(self) -> list[str]:
+        """Names of the stations that it can reach."""
+        found = self.ask("GET", "/v1/stations")
+        return [one["name"] for one in found["stations"] if one["reach"] == "here"]
+
+    def messages(self, conversation: str) -> dict[str, dict[str, Any]]:
+        """All messages of a conversation by id."""
+        found: dict[str, dict[str, Any]] = {}
+        query = f"/v1/messages?with={conversation}&limit={PAGE}"
+        page = self.ask("GET", query)
+        while True:
+            found |= {one["id"]: one for one in page["messages"]}
+            if not page["more"]:
+                return found
+            page = self.ask("GET", f"{query}&before={page['messages'][0]['order']}")
+
+
+def choose(console: Console, name: str) -> None:
+    """Press what a person presses until the conversation with somebody is open."""
+
+    def is_open() -> bool:
+        return name in console.screen()[1]
+
+    for _ in range(5):
+        if is_open():
+            return
+        console.press("Down")
+        time.sleep(LOOK_EVERY_S)
+    eventually(is_open)
+
+
+@contextmanager
+def joined(image: Path, kind: str) -> Iterator[tuple[Booted, Booted]]:
+    """Two machines on one cable, as two PCs differ: one starts by BIOS and one by UEFI."""
+    with ExitStack() as stack:
+        cable = stack.enter_context(Network())
+        common = Settings(
+            image=image, kind="pc" if kind == "pc" else "pi", disk_mb=2048, networks=(cable,)
+        )
+        a, b = (
+            Booted(stack.enter_context(Machine(settings)))
+            for settings in (
+                replace(common, name="a", firmware="bios"),
+                replace(common, name="b", firmware="uefi"),
+            )
+        )
+        for station in (a, b):
+            station.settle()
+        try:
+            eventually(lambda: b.name in a.others() and a.name in b.others())
+        except AssertionError as problem:
+            raise a.machine.error(f"{a.name} and {b.name} did not join: {problem}") from problem
+        yield a, b

@@ -1,0 +1,69 @@
+"""Machines that were started from an image, for all tests of one run; what was measured is printed.
+
+Everything here boots under emulation on most machines that build, so times mean little by
+themselves. They are printed to compare one run with another, never tested.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from booted import Booted, joined
+from figures import Figures
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+FIGURES = pytest.StashKey[list[tuple[str, str]]]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--image") is None:
+        unasked = pytest.mark.skip(reason="images are booted with --image pc or --image pi")
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(unasked)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    rows = config.stash.get(FIGURES, [])
+    if rows:
+        terminalreporter.section("measured")
+    for what, value in rows:
+        terminalreporter.write_line(f"{what:<58} {value}")
+
+
+@pytest.fixture(scope="session")
+def figures(pytestconfig: pytest.Config) -> Figures:
+    return Figures(pytestconfig.stash.setdefault(FIGURES, []))
+
+
+@pytest.fixture(scope="session")
+def kind(pytestconfig: pytest.Config) -> str:
+    """``pc`` or ``pi``."""
+    return str(pytestconfig.getoption("--image"))
+
+
+@pytest.fixture(scope="session")
+def image(kind: str) -> Path:
+    """The image, built where it is not there yet."""
+    built = subprocess.run(
+        [sys.executable, "-m", "images.builder", kind],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return Path(built.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="session")
+def two(image: Path, kind: str) -> Iterator[tuple[Booted, Booted]]:
+    """Two machines on one cable that nobody touched: they boot and join."""
+    with joined(image, kind) as machines:
+        yield machines

@@ -1,0 +1,63 @@
+"""Two machines with the image on one cable: nobody configures anything, and people write and call.
+
+On the PC image one machine starts by BIOS and the other by UEFI.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from booted import SCREEN, WITHIN_S, Booted, choose, eventually
+from figures import Figures
+from speech import LONG, needs_speech, quality, samples
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def test_they_meet_with_no_input(two: tuple[Booted, Booted], figures: Figures, kind: str) -> None:
+    """Each shows the other on both of its consoles."""
+    for here, other in (two, two[::-1]):
+        for console in (here.machine.serial, here.machine.monitor):
+            console.wait_for(other.name, timeout_s=WITHIN_S)
+            assert SCREEN in console.text
+        seconds = here.screen_s - here.machine.kernel_started_s()
+        settings = here.machine.settings
+        how = settings.firmware if kind == "pc" else "no firmware"
+        figures.add(f"kernel to screen, two {kind} at once, {how}", f"{seconds:.0f} s")
+
+
+def test_a_message_that_is_typed_arrives(two: tuple[Booted, Booted]) -> None:
+    """Written on one's keyboard, read on the other's serial line, and said to be read."""
+    a, b = two
+    text = "the road to the school is open"
+    written, read = a.machine.monitor, b.machine.serial
+    choose(written, b.name)
+    written.type(text)
+    written.wait_for(text, timeout_s=WITHIN_S)
+    written.press("Enter")
+    written.wait_for("delivered", timeout_s=WITHIN_S)
+    (message,) = (one for one in b.messages(a.id).values() if one["text"] == text)
+    assert message["author"] == a.id
+    choose(read, a.name)
+    read.wait_for(text, timeout_s=WITHIN_S)
+    eventually(lambda: a.messages(b.id)[message["id"]]["state"] == "read")
+
+
+@needs_speech
+def test_a_call_carries_speech(
+    two: tuple[Booted, Booted], figures: Figures, kind: str, tmp_path: Path
+) -> None:
+    """A clip is played at one station and recorded at the other."""
+    a, b = two
+    a.machine.put(LONG.read_bytes(), "/tmp/clip.wav")
+    answering = b.machine.popen("cd /tmp && fencewire answer --wait 60 --record heard.wav")
+    a.machine.output(
+        f"cd /tmp && fencewire call {b.id} --play clip.wav --for 15", timeout_s=WITHIN_S
+    )
+    answered = answering.wait(timeout_s=WITHIN_S)
+    assert answered.code == 0, answered.stderr
+    heard = tmp_path / "heard.wav"
+    heard.write_bytes(b.machine.get("/tmp/heard.wav"))
+    assert len(samples(heard)) > len(samples(LONG))
+    figures.add(f"PESQ-WB of speech over a call, two {kind}", f"{quality(LONG, heard):.2f}")
