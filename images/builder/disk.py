@@ -65,11 +65,10 @@ def add_pc_boot(inputs: Path, toolbox: Toolbox) -> None:
     core.write_bytes(patch_core(core.read_bytes()))
 
 
-def add_pi_boot(inputs: Path, lean: Lean) -> None:
-    shutil.copytree(lean.boot / "firmware", inputs / "firmware")
-    shutil.copytree(lean.boot / "device-trees", inputs / "firmware", dirs_exist_ok=True)
-    for name in ("config.txt", "cmdline.txt"):
-        shutil.copyfile(IMAGES / "pi/boot" / name, inputs / "firmware" / name)
+def add_pi_boot(files: Path, lean: Lean) -> None:
+    """What a Raspberry Pi's boot partition has besides kernel and initrd."""
+    for source in (lean.boot / "firmware", lean.boot / "device-trees", IMAGES / "pi/boot"):
+        shutil.copytree(source, files, dirs_exist_ok=True)
 
 
 def make_disk(
@@ -77,20 +76,20 @@ def make_disk(
 ) -> None:
     """Writes `fencewire-KIND.img` into the directory `target`."""
     with step(f"Disk of {kind.name}"), scratch() as work:
-        inputs = work / "inputs"
-        inputs.mkdir()
-        shutil.copyfile(lean.boot / "vmlinuz", inputs / "vmlinuz")
-        shutil.copyfile(initrd, inputs / "initrd")
+        inputs, files = work / "inputs", work / "files"
+        for directory in (inputs, files):
+            directory.mkdir()
+            shutil.copyfile(lean.boot / "vmlinuz", directory / "vmlinuz")
+            shutil.copyfile(initrd, directory / "initrd")
         (inputs / "root.squashfs").symlink_to(system)
         if kind.name == "pc":
             add_pc_boot(inputs, toolbox)
         else:
-            add_pi_boot(inputs, lean)
-        (work / "none").mkdir()
+            add_pi_boot(files, lean)
         toolbox.run(
             ["genimage", f"--config={IMAGES / kind.name / 'disk.cfg'}", f"--inputpath={inputs}",
              f"--outputpath={work / 'out'}", f"--tmppath={work / 'tmp'}",
-             f"--rootpath={work / 'none'}"]
+             f"--rootpath={files}"]
         )
         name = f"fencewire-{kind.name}.img"
         (work / "out" / name).rename(target / name)
