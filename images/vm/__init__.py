@@ -11,7 +11,7 @@ A machine is QEMU; there is no library in between. Building images is not done h
 """
 
 from images.vm.console import Console, SerialConsole, VirtualConsole
-from images.vm.errors import VmError
+from images.vm.errors import MachineError
 from images.vm.machine import Machine
 from images.vm.network import Card, Network
 from images.vm.settings import Kernel, Settings
@@ -24,11 +24,11 @@ __all__ = [
     "Console",
     "Kernel",
     "Machine",
+    "MachineError",
     "Network",
     "Result",
     "SerialConsole",
     "Settings",
     "Terminal",
     "VirtualConsole",
-    "VmError",
 ]

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from images.vm.errors import VmError
+from images.vm.errors import MachineError
 from images.vm.keys import qemu_codes, terminal_bytes
 from images.vm.qmp import Qmp
 from images.vm.shell import Result
@@ -86,7 +86,7 @@ class SerialConsole(Console):
         *,
         started_s: float,
         check_alive: Callable[[], None],
-        error: Callable[[str], VmError],
+        error: Callable[[str], MachineError],
     ) -> None:
         """Connect; `started_s` is when the machine was started, by the monotonic clock."""
         self._started_s = started_s
@@ -190,7 +190,7 @@ class VirtualConsole(Console):
         run: Callable[[str], Result],
         qmp: Callable[[], Qmp],
         now_s: Callable[[], float],
-        error: Callable[[str], VmError],
+        error: Callable[[str], MachineError],
     ) -> None:
         """`run` runs a command in the machine, `now_s` are the seconds since its start."""
         self._run = run

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from images.vm.errors import VmError
+from images.vm.errors import MachineError
 
 SECTOR_BYTES = 512
 MEGABYTE = 1024 * 1024
@@ -28,7 +28,7 @@ class Partition:
 
 
 def run_tool(*command: str | Path) -> str:
-    """Run a program of the host's; return what it prints. VmError: it failed, with its words."""
+    """Run a program of the host's; return what it prints. MachineError: it failed, and how."""
     try:
         done = subprocess.run(
             [str(word) for word in command],
@@ -38,11 +38,11 @@ def run_tool(*command: str | Path) -> str:
             timeout=TOOL_TIMEOUT_S,
         )
     except FileNotFoundError as problem:
-        raise VmError(f"{command[0]} is not installed") from problem
+        raise MachineError(f"{command[0]} is not installed") from problem
     except subprocess.CalledProcessError as problem:
-        raise VmError(f"{command[0]}: {problem.stderr.strip()}") from problem
+        raise MachineError(f"{command[0]}: {problem.stderr.strip()}") from problem
     except subprocess.TimeoutExpired as problem:
-        raise VmError(f"{command[0]} takes more than {TOOL_TIMEOUT_S:g} s") from problem
+        raise MachineError(f"{command[0]} takes more than {TOOL_TIMEOUT_S:g} s") from problem
     return done.stdout
 
 
@@ -52,7 +52,7 @@ def read_partitions(image: Path) -> list[Partition]:
         file.seek(SECTOR_BYTES)
         header = file.read(92)
         if header[:8] != b"EFI PART":
-            raise VmError(f"{image} has no GPT")
+            raise MachineError(f"{image} has no GPT")
         start, count, size = struct.unpack_from("<QII", header, 72)
         file.seek(start * SECTOR_BYTES)
         table = file.read(min(count, 1024) * size)
@@ -72,7 +72,7 @@ def copy_from_boot(image: Path, names: list[str], directory: Path) -> None:
             sources = [f"::{name}" for name in names]
             run_tool("mcopy", "-n", "-i", f"{image}@@{partition.start_bytes}", *sources, directory)
             return
-    raise VmError(f"{image} has no partition {BOOT_PARTITION}")
+    raise MachineError(f"{image} has no partition {BOOT_PARTITION}")
 
 
 def make_overlay(image: Path, overlay: Path, *, size_mb: int | None, power_of_two: bool) -> None:

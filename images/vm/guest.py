@@ -34,6 +34,12 @@ CHECKOUT = "/run/checkout"
 PACKAGES = "/run/checkout-packages"
 INSTALLED = "/usr/lib/fencewire"
 
+IN_CHECKOUT = (
+    f"cd {CHECKOUT} && export PYTHONPATH={CHECKOUT}:{INSTALLED}:{PACKAGES}"
+    " PYTEST_ADDOPTS='-p no:cacheprovider' && "
+)
+"""Before a line of bash that is to run in the checkout, with all Python packages."""
+
 _MOUNT_9P = "/usr/bin/mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=262144,cache=loose"
 
 
@@ -41,9 +47,10 @@ def checkout_unit(*, with_packages: bool) -> str:
     """A unit that puts the checkout in place before the services start."""
     lower, upper, work = (f"/run/checkout-{part}" for part in ("lower", "upper", "work"))
     layers = f"lowerdir={lower},upperdir={upper},workdir={work}"
+    shared = f"{CHECKOUT} {INSTALLED}/appliance"
     commands = [
         "/usr/sbin/modprobe -a 9pnet_virtio 9p overlay",
-        f"/usr/bin/mkdir -p {CHECKOUT} {lower} {upper} {work} {PACKAGES}",
+        f"/usr/bin/mkdir -p {shared} {lower} {upper} {work} {PACKAGES}",
         f"{_MOUNT_9P} checkout {lower}",
         f"/usr/bin/mount -t overlay -o {layers} checkout {CHECKOUT}",
         f"/usr/bin/mount --bind {CHECKOUT}/appliance {INSTALLED}/appliance",

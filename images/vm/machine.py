@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from images.vm import disk, guest, qemu
 from images.vm.console import SerialConsole, VirtualConsole, last_lines
-from images.vm.errors import VmError
+from images.vm.errors import MachineError
 from images.vm.network import Network
 from images.vm.qmp import Qmp
 from images.vm.settings import Kernel, Settings
@@ -58,8 +60,6 @@ class Machine:
                 size_mb=settings.disk_mb,
                 power_of_two=settings.kind == "raspi3b",
             )
-            if settings.write_log is not None:
-                settings.write_log.write_bytes(b"")
             self._firmware_files = guest.firmware_files(settings, self.directory)
             self.cards = [network.add_card() for network in settings.networks]
         except BaseException:
@@ -86,6 +86,8 @@ class Machine:
     def start(self) -> None:
         """Switch it on, after it was made or killed or has ended."""
         self.kill()
+        if self.settings.write_log is not None:
+            self.settings.write_log.write_bytes(b"")
         command = qemu.command_line(
             self.settings,
             self.directory,
@@ -104,7 +106,9 @@ class Machine:
                     stderr=log,
                 )
         except FileNotFoundError as problem:
-            raise VmError("setpriv, of Debian's package util-linux, is not installed") from problem
+            raise MachineError(
+                "setpriv, of Debian's package util-linux, is not installed"
+            ) from problem
         self._qmp = self._connect_qmp()
         self._started_s = time.monotonic()
         if self.settings.listen:
@@ -196,21 +200,22 @@ class Machine:
         self.shell.wait_ready(timeout_s=timeout_s)
         return self.now_s
 
-    def run(self, script: str, *, timeout_s: float = RUN_TIMEOUT_S) -> Result:
-        """Run commands of bash's as root; wait for their end, and for the boot before."""
+    def run(self, script: str | Sequence[str], *, timeout_s: float = RUN_TIMEOUT_S) -> Result:
+        """Run a line of bash, or one command in words, as root; wait for the boot and its end."""
         return self.popen(script).wait(timeout_s=timeout_s)
 
-    def output(self, script: str, *, timeout_s: float = RUN_TIMEOUT_S) -> str:
+    def output(self, script: str | Sequence[str], *, timeout_s: float = RUN_TIMEOUT_S) -> str:
         """Run commands that must succeed; return what they print, without the last newline."""
         result = self.run(script, timeout_s=timeout_s)
         if result.code:
             raise self.error(f"{script}: exit code {result.code}: {result.stderr or result.stdout}")
         return result.stdout.removesuffix("\n")
 
-    def popen(self, script: str, *, listener: Listener | None = None) -> Command:
+    def popen(self, script: str | Sequence[str], *, listener: Listener | None = None) -> Command:
         """Start commands and do not wait for their end; `listener` gets what they write."""
         self.wait_shell()
-        return self.shell.popen(script, listener=listener)
+        line = script if isinstance(script, str) else shlex.join(script)
+        return self.shell.popen(line, listener=listener)
 
     def put(self, data: bytes, path: str, *, mode: int = 0o644) -> None:
         """Write a file in the machine."""
@@ -225,7 +230,7 @@ class Machine:
         return result.stdout_bytes
 
     def check_checkout(self) -> None:
-        """Raise VmError if the checkout is not in its place."""
+        """Raise MachineError if the checkout is not in its place."""
         unit = guest.CHECKOUT_UNIT
         # A oneshot unit is active once all of it is done.
         result = self.run(
@@ -257,11 +262,11 @@ class Machine:
         raise self.error("it has no card in that network")
 
     def check_alive(self) -> None:
-        """Raise VmError if it has ended."""
+        """Raise MachineError if it has ended."""
         if not self.is_on:
             raise self.error("it has ended")
 
-    def error(self, what: str) -> VmError:
+    def error(self, what: str) -> MachineError:
         """An error with the last words of QEMU and of the serial console."""
         parts = [f"{self.settings.name}: {what}"]
         log = self.directory / QEMU_LOG
@@ -269,7 +274,7 @@ class Machine:
             parts.append(f"QEMU: {words[-1000:]}")
         if words := last_lines(self.directory / qemu.SERIAL_LOG):
             parts.append(f"The end of the serial console:\n{words}")
-        return VmError("\n".join(parts))
+        return MachineError("\n".join(parts))
 
     def _connect_qmp(self) -> Qmp:
         deadline = time.monotonic() + LAUNCH_TIMEOUT_S

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from images.vm.errors import VmError
+from images.vm.errors import MachineError
 from images.vm.network import Card
 from images.vm.settings import Kernel, Settings
+from images.vm.write_log import DEVICE_OPTIONS
 
 ACCELERATOR = "tcg,thread=multi,tb-size=256"
 
@@ -77,7 +78,7 @@ def _board(settings: Settings, directory: Path) -> list[str]:
     words = ["-M", "q35", "-cpu", "max,la57=off", "-vga", "std"]
     if settings.firmware == "uefi":
         if not UEFI_CODE.exists():
-            raise VmError(f"{UEFI_CODE} is missing; Debian's package ovmf has it")
+            raise MachineError(f"{UEFI_CODE} is missing; Debian's package ovmf has it")
         variables = directory / UEFI_VARIABLES
         if not variables.exists():
             variables.write_bytes(UEFI_TEMPLATE.read_bytes())
@@ -88,20 +89,16 @@ def _board(settings: Settings, directory: Path) -> list[str]:
 
 def _disk(settings: Settings, directory: Path) -> list[str]:
     """The disk; the guest sees a volatile write cache, flushes it and has its flushes honoured."""
-    overlay = f"driver=qcow2,file.driver=file,file.filename={directory / DISK}"
-    device = "virtio-blk-pci,drive=disk,bootindex=1"
-    log = settings.write_log
-    if log is None:
-        return ["-blockdev", f"node-name=disk,discard=unmap,{overlay}", "-device", device]
-    again = "on" if log.stat().st_size else "off"
-    logged = (
-        "driver=blklogwrites,node-name=disk,file=overlay,log.driver=file,"
-        f"log.filename={log},log-append={again},log-super-update-interval=64"
-    )
-    # A log of discards would need a replay that knows what a discarded sector reads as.
-    device += ",discard=off,write-zeroes=off"
-    words = ["-blockdev", f"node-name=overlay,{overlay}", "-blockdev", logged]
-    return [*words, "-device", device]
+    overlay = f"driver=qcow2,discard=unmap,file.driver=file,file.filename={directory / DISK}"
+    words = ["-blockdev", f"node-name=overlay,{overlay}"]
+    device = "virtio-blk-pci,bootindex=1"
+    if settings.write_log is None:
+        return [*words, "-device", f"{device},drive=overlay"]
+    name = str(settings.write_log).replace(",", ",,")
+    # Whatever the guest flushes is logged as flushed; nothing here has to survive the host.
+    words += ["-blockdev", f"driver=file,filename={name},node-name=log,cache.no-flush=on"]
+    words += ["-blockdev", "driver=blklogwrites,file=overlay,log=log,node-name=logged"]
+    return [*words, "-device", f"{device},drive=logged,{DEVICE_OPTIONS}"]
 
 
 def _shared(settings: Settings) -> list[str]:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from images.vm.errors import VmError
+from images.vm.errors import MachineError
 
 TIMEOUT_S = 20.0
 
@@ -36,7 +36,7 @@ class Qmp:
     def execute(self, command: str, **arguments: object) -> Any:
         """Run a command; return its value.
 
-        Raises VmError when QEMU refuses it, does not answer or is gone.
+        Raises MachineError when QEMU refuses it, does not answer or is gone.
         """
         request = {"execute": command, "arguments": arguments}
         try:
@@ -47,16 +47,16 @@ class Qmp:
                 if "return" in answer:
                     return answer["return"]
                 if "error" in answer:
-                    raise VmError(f"QEMU refuses {command}: {answer['error']['desc']}")
+                    raise MachineError(f"QEMU refuses {command}: {answer['error']['desc']}")
         except OSError as problem:
-            raise VmError(f"QEMU does not answer {command}: {problem}") from problem
-        raise VmError(f"QEMU does not answer {command}")
+            raise MachineError(f"QEMU does not answer {command}: {problem}") from problem
+        raise MachineError(f"QEMU does not answer {command}")
 
     def _receive(self) -> dict[str, Any]:
         while b"\n" not in self._rest:
             data = self._socket.recv(65536)
             if not data:
-                raise VmError("QEMU is gone")
+                raise MachineError("QEMU is gone")
             self._rest += data
         line, _, self._rest = self._rest.partition(b"\n")
         answer = json.loads(line)

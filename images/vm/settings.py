@@ -55,8 +55,8 @@ class Settings:
     packages: Path | None = None
     """Python packages for tests inside, as `packages.prepare` makes them; needs `checkout`."""
     write_log: Path | None = None
-    """A file for a log of every write and flush of the disk, in the format of the kernel's
-    dm-log-writes; restarts append to it."""
+    """A file for a log of every write and flush of the disk; see `write_log.py`. Each start empties
+    it. Not for a `raspi3b`."""
     kernel: Kernel | None = None
     """Instead of the image's own."""
     listen: bool = True

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from images.vm.agent import CHUNK_BYTES, Decoder, Frame, encode
-from images.vm.errors import VmError
+from images.vm.errors import MachineError
 
 MAX_OUTPUT_BYTES = 64 * 1024 * 1024
 """What is kept of one stream of one command; the rest is dropped, and `Result.cut` says so."""
@@ -120,7 +120,7 @@ class Shell:
         path: Path,
         *,
         check_alive: Callable[[], None] = lambda: None,
-        error: Callable[[str], VmError] = VmError,
+        error: Callable[[str], MachineError] = MachineError,
     ) -> None:
         """Connect; `check_alive` raises once the machine has ended, `error` words a failure."""
         self.error = error
