@@ -139,7 +139,8 @@ def run(options: argparse.Namespace) -> int:
         machine = Machine(dataclasses.replace(settings, networks=networks))
         stack.enter_context(machine)
         say("The machine boots.")
-        say(f"It is ready after {machine.wait_shell():.0f} s.")
+        state = machine.wait_booted()
+        say(f"It is {state} after {machine.now_s:.0f} s.")
         if options.checkout:
             machine.check_checkout()
             script = guest.IN_CHECKOUT + script

@@ -196,9 +196,18 @@ class Machine:
         return self._shell
 
     def wait_shell(self, *, timeout_s: float = BOOT_TIMEOUT_S) -> float:
-        """Wait until commands can be run; return the seconds since the start."""
+        """Wait until commands can be run, early in the boot; return the seconds since the start."""
         self.shell.wait_ready(timeout_s=timeout_s)
         return self.now_s
+
+    def wait_booted(self, *, timeout_s: float = BOOT_TIMEOUT_S) -> str:
+        """Wait until systemd has nothing more to start; return its word: running or degraded.
+
+        The root shell itself is there much earlier, before devices and services are. Some devices,
+        and the last names of network cards, come even later than systemd's word.
+        """
+        command = "systemctl is-system-running --wait; udevadm settle"
+        return self.run(command, timeout_s=timeout_s).stdout.strip()
 
     def run(self, script: str | Sequence[str], *, timeout_s: float = RUN_TIMEOUT_S) -> Result:
         """Run a line of bash, or one command in words, as root; wait for the boot and its end."""

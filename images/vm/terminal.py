@@ -22,12 +22,18 @@ _SEQUENCE = re.compile(
     rb"\x1b(?:"
     rb"\[(?P<prefix>[<-?]*)(?P<numbers>[0-9;:]*)(?P<middle>[ -/]*)(?P<final>[@-~])"
     rb"|\]P[0-9A-Fa-f]{7}|\]R"  # the Linux console's own, without an end mark
-    rb"|\][^\x07\x1b]*(?:\x07|\x1b\\)"
+    rb"|\][^PR\x07\x1b][^\x07\x1b]*(?:\x07|\x1b\\)"
     rb"|[PX^_][^\x1b]*\x1b\\"
     rb")"
 )
 _UNFINISHED = re.compile(
-    rb"\x1b(?:\[[<-?]*[0-9;:]*[ -/]*|\][^\x07\x1b]*\x1b?|[PX^_][^\x1b]*\x1b?|[ -/])?\Z"
+    rb"\x1b(?:"
+    rb"\[[<-?]*[0-9;:]*[ -/]*"
+    rb"|\]P[0-9A-Fa-f]{0,6}"
+    rb"|\](?:[^PR\x07\x1b][^\x07\x1b]*\x1b?)?"
+    rb"|[PX^_][^\x1b]*\x1b?"
+    rb"|[ -/]"
+    rb")?\Z"
 )
 _PRIVATE_FINALS = b"hlJKnc"
 """The ends of sequences with a `?` that pyte knows."""
