@@ -114,7 +114,7 @@ def join_stages() -> list[Stage]:
 def passed_before(kind: str) -> Path:
     """The file that says that the machines joined, with all that this depends on in its name."""
     listing = subprocess.run(
-        [sys.executable, "-m", "images.builder", "key", kind],
+        [sys.executable, "-m", "images.builder", kind, "--key"],
         cwd=ROOT,
         check=True,
         capture_output=True,
