@@ -12,34 +12,42 @@ from images.builder.app import make_wheels
 from images.builder.bases import KINDS, Kind, make_base, make_toolbox
 from images.builder.disk import make_disk
 from images.builder.initrd import make_initrd
-from images.builder.keys import image_key
 from images.builder.lean import make_lean
+from images.builder.sources import image_key, take_snapshot
 from images.builder.system import make_system
-from images.builder.work import BuildError, cache_dir, digest, making, only_builder, run, say
+from images.builder.work import (
+    BuildError,
+    cache_dir,
+    digest,
+    making,
+    only_builder,
+    run,
+    say,
+    scratch,
+)
 
 
-def build(kind: Kind, *, refresh: bool) -> Path:
+def build(sources: Path, kind: Kind, *, refresh: bool) -> Path:
     """The image's directory in the cache."""
     begun = time.monotonic()
-    host.prepare()
-    repository = image_key(kind.name)
-    toolbox = make_toolbox(refresh=refresh)
-    base = make_base(kind, refresh=refresh)
-    key = digest(repository, base.manifest, toolbox.manifest)
+    repository_key = image_key(kind.name, root=sources)
+    toolbox = make_toolbox(sources, refresh=refresh)
+    base = make_base(sources, kind, refresh=refresh)
+    key = digest(repository_key, base.manifest, toolbox.manifest)
     final = cache_dir("images") / f"{kind.name}-{key}"
     if not final.exists():
-        lean = make_lean(kind, base, toolbox)
-        wheels = make_wheels(kind, toolbox)
-        initrd = make_initrd(kind, lean, toolbox)
-        system = make_system(kind, lean, wheels, toolbox)
+        lean = make_lean(sources, kind, base, toolbox)
+        wheels = make_wheels(sources, kind, toolbox)
+        initrd = make_initrd(sources, kind, lean, toolbox)
+        system = make_system(sources, kind, lean, wheels, toolbox)
         with making(final) as fresh:
             make_disk(
-                kind, lean, initrd=initrd, system=system, toolbox=toolbox, target=fresh
+                sources, kind, lean, initrd=initrd, system=system, toolbox=toolbox, target=fresh
             )
             image = fresh / f"fencewire-{kind.name}.img"
             about = {
                 "key": key,
-                "repository_key": repository,
+                "repository_key": repository_key,
                 "kernel": lean.kernel_version,
                 "image_bytes": image.stat().st_size,
                 "root_bytes": system.stat().st_size,
@@ -69,18 +77,20 @@ def main() -> int:
     options = parser.parse_args()
     kind = KINDS[options.kind]
     if options.key:
-        print(image_key(kind.name))  # noqa: T201
+        sys.stdout.write(f"{image_key(kind.name)}\n")
         return 0
     try:
-        with only_builder():
-            built = build(kind, refresh=options.refresh)
+        host.prepare()
+        with only_builder(), scratch() as sources:
+            take_snapshot(kind.name, sources)
+            built = build(sources, kind, refresh=options.refresh)
             image = built / f"fencewire-{kind.name}.img"
             if options.out:
                 image = deliver(built, kind, options.out)
     except BuildError as error:
         say(str(error))
         return 1
-    print(image)  # noqa: T201
+    sys.stdout.write(f"{image}\n")
     return 0
 
 

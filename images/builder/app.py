@@ -11,7 +11,7 @@ from images.builder.bases import Kind
 from images.builder.files import copy_tree
 from images.builder.lean import compile_python
 from images.builder.toolbox import Toolbox
-from images.builder.work import CHECKOUT, BuildError, cache_dir, digest, making, run, step
+from images.builder.work import BuildError, cache_dir, digest, making, run, step
 
 HOME = Path("usr/lib/fencewire")
 """Where it is in the image, from its root."""
@@ -27,19 +27,33 @@ UNUSED = ("**/tests", "**/test", "**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.c", "
 """What of the wheels only their developers need; RECORD would differ from what is left."""
 
 
-def make_wheels(kind: Kind, toolbox: Toolbox) -> Path:
+def make_wheels(sources: Path, kind: Kind, toolbox: Toolbox) -> Path:
     """A directory with all that the lock names."""
-    lock = CHECKOUT / "requirements.lock"
+    lock = sources / "requirements.lock"
     key = digest(lock.read_text(), PLATFORMS, UNUSED, Path(__file__).read_text(), toolbox.manifest)
     final = cache_dir("wheels") / f"{kind.name}-{key}"
     if not final.exists():
         with step(f"Python packages for {kind.machine}"), making(final) as fresh:
             platforms = [f"--platform={name}_{kind.machine}" for name in PLATFORMS]
             run(
-                [sys.executable, "-m", "pip", "install", "--disable-pip-version-check",
-                 "--no-input", "--quiet", "--no-compile", "--no-deps", "--only-binary=:all:",
-                 "--require-hashes", f"--python-version={PYTHON}", "--implementation=cp",
-                 *platforms, f"--target={fresh / HOME}", f"--requirement={lock}"],
+                [
+                    sys.executable,
+                    "-m",
+                    "pip",
+                    "install",
+                    "--disable-pip-version-check",
+                    "--no-input",
+                    "--quiet",
+                    "--no-compile",
+                    "--no-deps",
+                    "--only-binary=:all:",
+                    "--require-hashes",
+                    f"--python-version={PYTHON}",
+                    "--implementation=cp",
+                    *platforms,
+                    f"--target={fresh / HOME}",
+                    f"--requirement={lock}",
+                ],
                 env={"PIP_CACHE_DIR": str(cache_dir("pip"))},
             )
             for pattern in UNUSED:
@@ -51,8 +65,8 @@ def make_wheels(kind: Kind, toolbox: Toolbox) -> Path:
     return final
 
 
-def add_app(root: Path, wheels: Path, toolbox: Toolbox) -> None:
+def add_app(sources: Path, root: Path, wheels: Path, toolbox: Toolbox) -> None:
     """Puts wheels and our own package into a tree."""
     shutil.copytree(wheels / HOME, root / HOME, symlinks=True)
-    copy_tree(CHECKOUT / "appliance", root / HOME / "appliance")
+    copy_tree(sources / "appliance", root / HOME / "appliance")
     compile_python(toolbox, root, root / HOME / "appliance")

@@ -8,8 +8,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from images.builder import host
 from images.builder.toolbox import Toolbox
-from images.builder.work import IMAGES, cache_dir, digest, making, run, step
+from images.builder.work import cache_dir, digest, making, run, step
 
 SUITE = "trixie"
 
@@ -53,9 +54,12 @@ def read_list(path: Path) -> list[str]:
     return [line for line in lines if line]
 
 
-def package_lists(kind: Kind) -> list[str]:
+def read_lists(sources: Path, kind: Kind, name: str) -> list[str]:
+    """Lines of what is for all images and of what is for this one."""
     return [
-        line for part in ("common", kind.name) for line in read_list(IMAGES / part / "packages")
+        line
+        for part in ("common", kind.name)
+        for line in read_list(sources / "images" / part / name)
     ]
 
 
@@ -105,7 +109,7 @@ def make_tree(
     final = cache_dir("bases") / f"{name}-{digest(argv, form)}"
     tree, manifest = final / f"tree.{form}", final / "manifest"
     if refresh or not manifest.exists():
-        with step(f"Debian packages for {name}"), making(final) as fresh:
+        with step(f"Debian packages for {name}"), making(final) as fresh, host.able_to_run(arch):
             run(
                 [*argv, f"--format={form}", SUITE, fresh / tree.name, *mirrors()],
                 env={
@@ -118,17 +122,20 @@ def make_tree(
     return tree, manifest.read_text()
 
 
-def make_toolbox(*, refresh: bool) -> Toolbox:
-    packages = read_list(IMAGES / "builder" / "packages")
-    arch = run(["dpkg", "--print-architecture"]).strip()
+def make_toolbox(sources: Path, *, refresh: bool) -> Toolbox:
+    packages = read_list(sources / "images/builder/packages")
     tree, manifest = make_tree(
-        "toolbox", packages, arch=arch, form="directory", refresh=refresh
+        "toolbox", packages, arch=host.ARCH, form="directory", refresh=refresh
     )
     return Toolbox(tree, manifest)
 
 
-def make_base(kind: Kind, *, refresh: bool) -> Base:
+def make_base(sources: Path, kind: Kind, *, refresh: bool) -> Base:
     tar, manifest = make_tree(
-        kind.name, package_lists(kind), arch=kind.arch, form="tar", refresh=refresh
+        kind.name,
+        read_lists(sources, kind, "packages"),
+        arch=kind.arch,
+        form="tar",
+        refresh=refresh,
     )
     return Base(tar, manifest)

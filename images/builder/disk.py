@@ -10,7 +10,7 @@ from pathlib import Path
 from images.builder.bases import Kind
 from images.builder.lean import Lean
 from images.builder.toolbox import Toolbox
-from images.builder.work import IMAGES, scratch, step
+from images.builder.work import scratch, step
 
 SECTOR_BYTES = 512
 GRUB_CORE_SECTOR = 2048
@@ -47,7 +47,7 @@ def patch_core(content: bytes) -> bytes:
     return bytes(patched)
 
 
-def add_pc_boot(inputs: Path, toolbox: Toolbox) -> None:
+def add_pc_boot(boot_files: Path, inputs: Path, toolbox: Toolbox) -> None:
     usr_lib = toolbox.root / "usr/lib"
     for source, name in (
         ("shim/shimx64.efi.signed", "shimx64.efi"),
@@ -55,26 +55,41 @@ def add_pc_boot(inputs: Path, toolbox: Toolbox) -> None:
         ("grub/x86_64-efi-signed/grubx64.efi.signed", "grubx64.efi"),
     ):
         shutil.copyfile(usr_lib / source, inputs / name)
-    shutil.copyfile(IMAGES / "pc/boot/grub.cfg", inputs / "grub.cfg")
+    shutil.copytree(boot_files, inputs, dirs_exist_ok=True)
     boot = usr_lib / "grub/i386-pc/boot.img"
     (inputs / "boot.img").write_bytes(patch_boot_sector(boot.read_bytes()))
     core = inputs / "core.img"
     # The prefix without a disk: the one that the BIOS has started.
-    toolbox.run(["grub-mkimage", "--format=i386-pc", "--prefix=(,gpt2)/EFI/debian",
-                 f"--output={core}", *GRUB_MODULES])
+    toolbox.run(
+        [
+            "grub-mkimage",
+            "--format=i386-pc",
+            "--prefix=(,gpt2)/EFI/debian",
+            f"--output={core}",
+            *GRUB_MODULES,
+        ]
+    )
     core.write_bytes(patch_core(core.read_bytes()))
 
 
-def add_pi_boot(files: Path, lean: Lean) -> None:
+def add_pi_boot(boot_files: Path, files: Path, lean: Lean) -> None:
     """What a Raspberry Pi's boot partition has besides kernel and initrd."""
-    for source in (lean.boot / "firmware", lean.boot / "device-trees", IMAGES / "pi/boot"):
+    for source in (lean.boot / "firmware", lean.boot / "device-trees", boot_files):
         shutil.copytree(source, files, dirs_exist_ok=True)
 
 
 def make_disk(
-    kind: Kind, lean: Lean, *, initrd: Path, system: Path, toolbox: Toolbox, target: Path
+    sources: Path,
+    kind: Kind,
+    lean: Lean,
+    *,
+    initrd: Path,
+    system: Path,
+    toolbox: Toolbox,
+    target: Path,
 ) -> None:
     """Writes `fencewire-KIND.img` into the directory `target`."""
+    boot_files = sources / "images" / kind.name / "boot"
     with step(f"Disk of {kind.name}"), scratch() as work:
         inputs, files = work / "inputs", work / "files"
         for directory in (inputs, files):
@@ -83,13 +98,18 @@ def make_disk(
             shutil.copyfile(initrd, directory / "initrd")
         (inputs / "root.squashfs").symlink_to(system)
         if kind.name == "pc":
-            add_pc_boot(inputs, toolbox)
+            add_pc_boot(boot_files, inputs, toolbox)
         else:
-            add_pi_boot(files, lean)
+            add_pi_boot(boot_files, files, lean)
         toolbox.run(
-            ["genimage", f"--config={IMAGES / kind.name / 'disk.cfg'}", f"--inputpath={inputs}",
-             f"--outputpath={work / 'out'}", f"--tmppath={work / 'tmp'}",
-             f"--rootpath={files}"]
+            [
+                "genimage",
+                f"--config={boot_files.parent / 'disk.cfg'}",
+                f"--inputpath={inputs}",
+                f"--outputpath={work / 'out'}",
+                f"--tmppath={work / 'tmp'}",
+                f"--rootpath={files}",
+            ]
         )
         name = f"fencewire-{kind.name}.img"
         (work / "out" / name).rename(target / name)

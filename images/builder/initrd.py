@@ -4,33 +4,23 @@ It needs nothing of the kernel's package but the modules, so it is the same work
 processor, and the same input gives the same bytes.
 """
 
-import lzma
 from collections.abc import Iterable
 from pathlib import Path
 
 from images.builder.bases import Kind, read_list
 from images.builder.lean import Lean, read_dependencies
 from images.builder.toolbox import Toolbox
-from images.builder.work import (
-    EPOCH,
-    IMAGES,
-    BuildError,
-    cache_dir,
-    digest,
-    making,
-    scratch,
-    step,
-)
+from images.builder.work import EPOCH, BuildError, cache_dir, digest, making, scratch, step
 
 DIRECTORIES = ("bin", "dev", "lib", "lib/modules", "proc", "run", "sys")
 CONSOLE = (5, 1)
 """Major and minor of /dev/console, which the kernel opens before /init runs."""
 
 
-def module_names(kind: Kind) -> list[str]:
+def module_names(lines: Iterable[str], kind: Kind) -> list[str]:
     """What of the list is for this image."""
     names = []
-    for line in read_list(IMAGES / "initrd" / "modules"):
+    for line in lines:
         only_for, _, name = line.rpartition(":")
         if only_for in ("", kind.name):
             names.append(name.strip())
@@ -54,12 +44,6 @@ def choose_modules(names: Iterable[str], modules: Path) -> list[str]:
         elif name not in built_in:
             raise BuildError(f"images/initrd/modules names {name}, which this kernel has not.")
     return sorted(chosen)
-
-
-def unpacked(path: Path) -> bytes:
-    """A module as busybox can load it."""
-    content = path.read_bytes()
-    return lzma.decompress(content) if path.suffix == ".xz" else content
 
 
 class Archive:
@@ -107,10 +91,10 @@ def pack(tree: Path) -> bytes:
     return archive.finish()
 
 
-def make_initrd(kind: Kind, lean: Lean, toolbox: Toolbox) -> Path:
+def make_initrd(sources: Path, kind: Kind, lean: Lean, toolbox: Toolbox) -> Path:
     """The compressed archive."""
-    names = module_names(kind)
-    init = (IMAGES / "initrd" / "init").read_bytes()
+    names = module_names(read_list(sources / "images/initrd/modules"), kind)
+    init = (sources / "images/initrd/init").read_bytes()
     key = digest(lean.key, names, init, Path(__file__).read_text())
     final = cache_dir("initrds") / f"{kind.name}-{key}"
     if not final.exists():
@@ -118,8 +102,7 @@ def make_initrd(kind: Kind, lean: Lean, toolbox: Toolbox) -> Path:
             fill(tree, names, init, lean, toolbox)
             archive = fresh / "archive"
             archive.write_bytes(pack(tree))
-            # Old kernels' limits do not matter here, memory while unpacking does.
-            toolbox.run(["zstd", "-q", "-19", "--rm", archive, "-o", fresh / "initrd"])
+            toolbox.run(["zstd", "-q", "-15", "--rm", archive, "-o", fresh / "initrd"])
     return final / "initrd"
 
 
@@ -130,9 +113,9 @@ def fill(tree: Path, names: list[str], init: bytes, lean: Lean, toolbox: Toolbox
     (tree / "init").write_bytes(init)
     (tree / "bin/busybox").write_bytes((lean.root / "usr/bin/busybox").read_bytes())
     for name in choose_modules(names, lean.root / modules):
-        copy = target / name.removesuffix(".xz")
+        copy = target / name
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(unpacked(lean.root / modules / name))
+        copy.write_bytes((lean.root / modules / name).read_bytes())
     for name in ("modules.builtin", "modules.order"):
         (target / name).write_bytes((lean.root / modules / name).read_bytes())
     toolbox.run(["depmod", "--basedir", tree, lean.kernel_version])

@@ -4,13 +4,14 @@ Trims by the lists `images/*/trim`, keeps kernel modules whose dependencies are 
 compiles Python's own library, so that none of it is done again when only Fencewire changes.
 """
 
+import lzma
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from images.builder.bases import Base, Kind, read_list
+from images.builder.bases import Base, Kind, read_lists
 from images.builder.toolbox import Toolbox
-from images.builder.work import BuildError, IMAGES, cache_dir, digest, making, run, step
+from images.builder.work import BuildError, cache_dir, digest, making, run, step
 
 
 @dataclass(frozen=True)
@@ -39,27 +40,34 @@ def only(directory: Path, pattern: str) -> Path:
     return found[0]
 
 
-def trim_lists(kind: Kind) -> list[str]:
-    return [line for part in ("common", kind.name) for line in read_list(IMAGES / part / "trim")]
-
-
-def make_lean(kind: Kind, base: Base, toolbox: Toolbox) -> Lean:
-    source = Path(__file__).read_text()
-    key = digest(base.manifest, toolbox.manifest, trim_lists(kind), source)
+def make_lean(sources: Path, kind: Kind, base: Base, toolbox: Toolbox) -> Lean:
+    unwanted = read_lists(sources, kind, "trim")
+    key = digest(base.manifest, toolbox.manifest, unwanted, Path(__file__).read_text())
     final = cache_dir("lean") / f"{kind.name}-{key}"
     if not final.exists():
         with step(f"Trimming the {kind.name} tree"), making(final) as fresh:
             root, boot = fresh / "root", fresh / "boot"
             root.mkdir()
             boot.mkdir()
-            run(["tar", "--numeric-owner", "--xattrs", "--xattrs-include=*",
-                 "-C", root, "-xf", base.tar])
+            run(
+                [
+                    "tar",
+                    "--numeric-owner",
+                    "--xattrs",
+                    "--xattrs-include=*",
+                    "-C",
+                    root,
+                    "-xf",
+                    base.tar,
+                ]
+            )
             take_boot_files(root, boot)
-            trim(root, trim_lists(kind))
+            trim(root, unwanted)
             drop_privileged_bits(root)
-            drop_orphaned_modules(only(root / "usr/lib/modules", "*"))
-            version = only(root / "usr/lib/modules", "*").name
-            toolbox.run(["depmod", "--basedir", root, version])
+            modules = only(root / "usr/lib/modules", "*")
+            drop_orphaned_modules(modules)
+            unpack_modules(modules)
+            toolbox.run(["depmod", "--basedir", root, modules.name])
             compile_python(toolbox, root, only(root / "usr/lib", "python3.*"))
     return Lean(final / "root", final / "boot", key)
 
@@ -101,13 +109,32 @@ def drop_orphaned_modules(modules: Path) -> None:
             (modules / name).unlink(missing_ok=True)
 
 
+def unpack_modules(modules: Path) -> None:
+    """Modules as they are load faster, and squashfs packs them nearly as well."""
+    for packed in modules.rglob("*.ko.xz"):
+        packed.with_suffix("").write_bytes(lzma.decompress(packed.read_bytes()))
+        packed.unlink()
+
+
 def compile_python(toolbox: Toolbox, root: Path, *directories: Path) -> None:
     """Compiles to files that Python takes without looking at times, which the image flattens."""
     for directory in directories:
         for cache in directory.rglob("__pycache__"):
             shutil.rmtree(cache)
     toolbox.run(
-        ["python3", "-m", "compileall", "-q", "-j0", "--invalidation-mode", "unchecked-hash",
-         "-s", root, "-p", "/", *directories],
+        [
+            "python3",
+            "-m",
+            "compileall",
+            "-q",
+            "-j0",
+            "--invalidation-mode",
+            "unchecked-hash",
+            "-s",
+            root,
+            "-p",
+            "/",
+            *directories,
+        ],
         env={"PYTHONHASHSEED": "0"},
     )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from images.builder.work import CHECKOUT, cache_dir, run
+from images.builder.work import cache_dir, run
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Toolbox:
     """Names and versions of its packages."""
 
     def run(self, argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> str:
-        """Runs a tool. Cache and checkout have the same paths inside as outside."""
-        binds = [Path("/proc"), Path("/dev"), CHECKOUT, cache_dir(".")]
+        """Runs a tool. The cache has the same path inside as outside."""
+        binds = [Path("/proc"), Path("/dev"), cache_dir(".")]
         lines = ["set -e"]
         for path in binds:
             inside = Path(f"{self.root}{path}")

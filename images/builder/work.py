@@ -16,11 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
-IMAGES = CHECKOUT / "images"
-
 EPOCH = 1_793_491_200
-"""2026-11-01 in Unix seconds: the time of every file, so that a build twice gives the same bytes."""
+"""2026-11-01 in Unix seconds: every file's time, so that two builds give the same bytes."""
 
 GENERATIONS = 3
 """How many results of each kind the cache keeps."""
@@ -34,7 +31,7 @@ class BuildError(Exception):
 
 
 def say(text: str) -> None:
-    print(f"fencewire: {text}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"fencewire: {text}\n")
 
 
 @contextmanager
@@ -55,8 +52,7 @@ def run(
         env={**os.environ, "LC_ALL": "C.UTF-8", "SOURCE_DATE_EPOCH": str(EPOCH), **(env or {})},
         cwd=cwd,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         errors="replace",
         check=False,
