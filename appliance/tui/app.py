@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import termios
 import time
 from collections.abc import Callable, Coroutine
@@ -328,7 +329,11 @@ def _anybody(state: TuiState) -> bool:
 
 
 def run_tui(api_path: Path | None) -> int:
-    """Show the screen until the operator leaves it; returns the exit code."""
+    """Show the screen until the operator leaves it; returns the exit code.
+
+    It is drawn on standard output, also where textual would not: errors may go to a log.
+    """
+    setattr(sys, "__stderr__", sys.__stdout__)  # noqa: B010 - typed as final; textual draws there
     app = FencewireApp(Client(api_path))
     return app.run(mouse=False) or 0
 

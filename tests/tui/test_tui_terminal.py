@@ -21,6 +21,7 @@ def test_the_screen_ends_with_its_terminal(tmp_path: Path, told: bool) -> None:
     if pid == 0:
         signal.signal(signal.SIGHUP, signal.SIG_DFL if told else signal.SIG_IGN)
         os.environ["TERM"] = "linux"
+        os.dup2(os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT), 2)
         api = str(tmp_path / "nobody.sock")
         os.execv(sys.executable, [sys.executable, "-m", "appliance", "--api", api, "tui"])
     seen = b""
@@ -37,3 +38,4 @@ def test_the_screen_ends_with_its_terminal(tmp_path: Path, told: bool) -> None:
             pytest.fail("it goes on without a terminal")
         select.select([], [], [], 0.02)
     os.waitpid(pid, 0)
+    assert (tmp_path / "log").read_bytes() == b"", "what is drawn goes to the terminal"
