@@ -23,7 +23,6 @@ SCREEN = "getty@.service.d/screen.conf"
 SANDBOX = {
     "KeyringMode": "private",
     "LockPersonality": "yes",
-    "MemoryDenyWriteExecute": "yes",
     "NoNewPrivileges": "yes",
     "PrivateIPC": "yes",
     "PrivateUsers": "identity",
