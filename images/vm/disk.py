@@ -75,12 +75,12 @@ def copy_from_boot(image: Path, names: list[str], directory: Path) -> None:
     raise MachineError(f"{image} has no partition {BOOT_PARTITION}")
 
 
-def make_overlay(image: Path, overlay: Path, *, size_mb: int | None, power_of_two: bool) -> None:
+def make_overlay(image: Path, overlay: Path, *, size_mb: int, power_of_two: bool) -> None:
     """Make a disk that begins as the image and keeps its own changes.
 
     It is at least as large as the image; SD cards have a power of two.
     """
-    size_bytes = max(image.stat().st_size, (size_mb or 0) * MEGABYTE)
+    size_bytes = max(image.stat().st_size, size_mb * MEGABYTE)
     if power_of_two:
         size_bytes = 1 << (size_bytes - 1).bit_length()
     size_bytes = -(-size_bytes // SECTOR_BYTES) * SECTOR_BYTES

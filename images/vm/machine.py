@@ -24,7 +24,7 @@ from images.vm.qmp import Qmp
 from images.vm.settings import Kernel, Settings
 from images.vm.shell import Command, Listener, Result, Shell
 
-BOOT_TIMEOUT_S = 300.0
+BOOT_TIMEOUT_S = 600.0
 """A boot takes a quarter of a minute alone and minutes beside others on a small machine."""
 RUN_TIMEOUT_S = 60.0
 LAUNCH_TIMEOUT_S = 30.0

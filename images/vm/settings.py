@@ -43,8 +43,9 @@ class Settings:
     """A `raspi3b` always has 1024."""
     cpus: int = 2
     """A `raspi3b` always has 4."""
-    disk_mb: int | None = None
-    """The size of its disk where that is to be larger than the image, as a card is."""
+    disk_mb: int = 2048
+    """The size of its disk, as that of a card; at least the image's. Without room for a partition
+    after those of the image, a boot waits for it for minutes."""
     networks: tuple[Network, ...] = ()
     """One network card for each, in this order."""
     shell: bool = True
