@@ -81,7 +81,7 @@ def main() -> int:
         return 0
     try:
         host.prepare()
-        with only_builder(), scratch() as sources:
+        with only_builder(kind.name), scratch() as sources:
             take_snapshot(kind.name, sources)
             built = build(sources, kind, refresh=options.refresh)
             image = built / f"fencewire-{kind.name}.img"

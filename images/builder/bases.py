@@ -10,7 +10,7 @@ from pathlib import Path
 
 from images.builder import host
 from images.builder.toolbox import Toolbox
-from images.builder.work import cache_dir, digest, making, run, step
+from images.builder.work import cache_dir, digest, making, only_builder, run, step
 
 SUITE = "trixie"
 
@@ -124,9 +124,10 @@ def make_tree(
 
 def make_toolbox(sources: Path, *, refresh: bool) -> Toolbox:
     packages = read_list(sources / "images/builder/packages")
-    tree, manifest = make_tree(
-        "toolbox", packages, arch=host.ARCH, form="directory", refresh=refresh
-    )
+    with only_builder("toolbox"):
+        tree, manifest = make_tree(
+            "toolbox", packages, arch=host.ARCH, form="directory", refresh=refresh
+        )
     return Toolbox(tree, manifest)
 
 

@@ -75,13 +75,13 @@ def cache_dir(name: str) -> Path:
 
 
 @contextmanager
-def only_builder() -> Iterator[None]:
-    """One build at a time in one cache: a second one waits."""
-    with (cache_dir(".") / "lock").open("w") as lock:
+def only_builder(name: str) -> Iterator[None]:
+    """Only one process at a time makes what has this name: another one waits."""
+    with (cache_dir("locks") / name).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("Waiting for another build to finish.")
+            say(f"Waiting for another build of {name}.")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
