@@ -52,11 +52,17 @@ def build(sources: Path, kind: Kind, *, refresh: bool) -> Path:
                 "image_bytes": image.stat().st_size,
                 "root_bytes": system.stat().st_size,
                 "initrd_bytes": initrd.stat().st_size,
-                "packages": dict(line.split("\t") for line in base.manifest.splitlines()),
+                "packages": versions(base.manifest),
+                "tools": versions(toolbox.manifest),
             }
             image.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n")
     say(f"Image of {kind.name} is ready: {time.monotonic() - begun:.1f} s")
     return final
+
+
+def versions(manifest: str) -> dict[str, str]:
+    """By package."""
+    return dict(line.split("\t") for line in manifest.splitlines())
 
 
 def deliver(built: Path, kind: Kind, out: Path) -> Path:

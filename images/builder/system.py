@@ -9,8 +9,8 @@ from images.builder.lean import Lean
 from images.builder.toolbox import Toolbox
 from images.builder.work import EPOCH, cache_dir, digest, making, run, scratch, step
 
-COMPRESSION_LEVEL = 15
-"""zstd's; more costs minutes and saves a hundredth."""
+COMPRESSION_LEVEL = 9
+"""zstd's; 15 takes nine times as long and makes it 6 % smaller."""
 
 
 def make_system(sources: Path, kind: Kind, lean: Lean, wheels: Path, toolbox: Toolbox) -> Path:
