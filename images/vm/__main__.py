@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import shlex
 import signal
 import subprocess
@@ -149,7 +148,6 @@ def run(options: argparse.Namespace) -> int:
 
 def up(options: argparse.Namespace) -> int:
     """`scripts/vm up`."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with fleet.up(settings_of(options), options.count) as machines:
         show()
         say("They run until Ctrl-C, or scripts/vm down.")
@@ -184,6 +182,8 @@ def execute(options: argparse.Namespace) -> int:
 def main() -> int:
     """Do what the command line says."""
     options = arguments().parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):  # directories are removed on the way out
+        signal.signal(number, signal.default_int_handler)
     try:
         if options.verb == "run":
             return run(options)
@@ -206,8 +206,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # An interrupt of the reader of a pipe is no traceback of ours.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    code = main()
-    sys.stdout.flush()
-    os._exit(code) if code == 130 else sys.exit(code)
+    sys.exit(main())
