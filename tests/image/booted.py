@@ -89,8 +89,7 @@ class Booted:
 
     def others(self) -> list[str]:
         """Names of the stations that it can reach."""
-        found = self.ask("GET", "/v1/stations")
-        return [one["name"] for one in found["stations"] if one["reach"] == "here"]
+        return [one["name"] for one in self.ask("GET", "/v1/stations") if one["reach"] == "here"]
 
     def messages(self, conversation: str) -> dict[str, dict[str, Any]]:
         """All messages of a conversation by id."""

@@ -1,6 +1,6 @@
 """The image as the SD card of a Raspberry Pi 3, as far as QEMU is one.
 
-QEMU's board has no network and no way for a root shell, so it is the boot alone, up to the screen on
+QEMU's board has no network and no way for a root shell, so it is the boot alone: the screen on
 the serial line.
 """
 
