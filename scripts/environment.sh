@@ -7,6 +7,7 @@
 #
 #   prepare run     what fencewire needs
 #   prepare test    that, and what its tests and benches need
+#   prepare vm      that, and what boots images
 #
 # Afterwards $python is the environment's Python and ${missing_packages[@]} what could not be had.
 # shellcheck shell=bash
@@ -35,6 +36,14 @@ test_packages="
     strace                  strace
     tmux                    tmux
 "
+vm_packages="
+    e2fsprogs               e2fsck
+    mtools                  mcopy
+    ovmf                    /usr/share/OVMF/OVMF_CODE_4M.fd
+    qemu-system-arm         qemu-system-aarch64
+    qemu-system-x86         qemu-system-x86_64
+    qemu-utils              qemu-img
+"
 # Has no wheels; tests that need it are skipped where it cannot be built.
 source_only=pesq
 
@@ -52,9 +61,10 @@ is_there() {
     esac
 }
 
-find_missing_packages() { # run|test
+find_missing_packages() { # run|test|vm
     local package proof list=$run_packages
-    [[ $1 == test ]] && list+=$test_packages
+    [[ $1 == run ]] || list+=$test_packages
+    [[ $1 == vm ]] && list+=$vm_packages
     missing_packages=()
     while read -r package proof; do
         [[ -z $package ]] || is_there "$proof" || missing_packages+=("$package")
@@ -80,7 +90,7 @@ apt_install() {
 }
 
 # A failed try is remembered, so that a machine without network starts at once the next time.
-install_missing_packages() { # run|test
+install_missing_packages() { # run|test|vm
     local tried=$venv/.packages-tried
     find_missing_packages "$1"
     ((${#missing_packages[@]})) || return 0
@@ -239,11 +249,13 @@ make_environment() { # run|test
     rm "$venv/.unfinished"
 }
 
-prepare() { # run|test
-    if ! is_ready "$1"; then
+prepare() { # run|test|vm
+    local environment=$1
+    [[ $1 == vm ]] && environment=test
+    if ! is_ready "$environment"; then
         exec 9<"$root/requirements.lock"
         flock --nonblock 9 || { say "Waiting for another start to finish preparing." && flock 9; }
-        is_ready "$1" || make_environment "$1"
+        is_ready "$environment" || make_environment "$environment"
         if ((EUID == 0)); then chown -R --reference="$root" "$venv"; fi
         exec 9<&-
     fi
