@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from images.builder.bases import Kind, read_list
-from images.builder.lean import Lean, read_dependencies
+from images.builder.lean import Lean, find_modules, read_dependencies
 from images.builder.toolbox import Toolbox
-from images.builder.work import EPOCH, BuildError, cache_dir, digest, making, scratch, step
+from images.builder.work import EPOCH, cache_dir, digest, making, scratch, step
 
 DIRECTORIES = ("bin", "dev", "lib", "lib/modules", "proc", "run", "sys")
 CONSOLE = (5, 1)
@@ -27,23 +27,11 @@ def module_names(lines: Iterable[str], kind: Kind) -> list[str]:
     return names
 
 
-def stem(path: str) -> str:
-    """A module's name as modprobe knows it."""
-    return Path(path).name.partition(".")[0].replace("-", "_")
-
-
 def choose_modules(names: Iterable[str], modules: Path) -> list[str]:
     """Paths of the modules of these names and of all that they need, below `modules`."""
     needs = read_dependencies(modules)
-    paths = {stem(path): path for path in needs}
-    built_in = {stem(path) for path in (modules / "modules.builtin").read_text().split()}
-    chosen: set[str] = set()
-    for name in names:
-        if name in paths:
-            chosen |= {paths[name], *needs[paths[name]]}
-        elif name not in built_in:
-            raise BuildError(f"images/initrd/modules names {name}, which this kernel has not.")
-    return sorted(chosen)
+    found = find_modules(names, modules)
+    return sorted({path for module in found for path in (module, *needs[module])})
 
 
 class Archive:

@@ -6,6 +6,7 @@ compiles Python's own library, so that none of it is done again when only Fencew
 
 import lzma
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,8 @@ def only(directory: Path, pattern: str) -> Path:
 
 def make_lean(sources: Path, kind: Kind, base: Base, toolbox: Toolbox) -> Lean:
     unwanted = read_lists(sources, kind, "trim")
-    key = digest(base.manifest, toolbox.manifest, unwanted, Path(__file__).read_text())
+    wanted = read_lists(sources, kind, "modules")
+    key = digest(base.manifest, toolbox.manifest, unwanted, wanted, Path(__file__).read_text())
     final = cache_dir("lean") / f"{kind.name}-{key}"
     if not final.exists():
         with step(f"Trimming the {kind.name} tree"), making(final) as fresh:
@@ -66,6 +68,7 @@ def make_lean(sources: Path, kind: Kind, base: Base, toolbox: Toolbox) -> Lean:
             drop_privileged_bits(root)
             modules = only(root / "usr/lib/modules", "*")
             drop_orphaned_modules(modules)
+            find_modules(wanted, modules)
             unpack_modules(modules)
             toolbox.run(["depmod", "--basedir", root, modules.name])
             compile_python(toolbox, root, only(root / "usr/lib", "python3.*"))
@@ -107,6 +110,21 @@ def drop_orphaned_modules(modules: Path) -> None:
     for name, needs in read_dependencies(modules).items():
         if not all((modules / need).exists() for need in needs):
             (modules / name).unlink(missing_ok=True)
+
+
+def module_name(path: str) -> str:
+    """A module as modprobe knows it."""
+    return Path(path).name.partition(".")[0].replace("-", "_")
+
+
+def find_modules(names: Iterable[str], modules: Path) -> list[str]:
+    """Paths of modules with these names; what is built into the kernel has none."""
+    paths = {module_name(path): path for path in read_dependencies(modules)}
+    built_in = {module_name(path) for path in (modules / "modules.builtin").read_text().split()}
+    there = {name for name, path in paths.items() if (modules / path).exists()}
+    if missing := set(names) - there - built_in:
+        raise BuildError(f"No kernel module is called {', '.join(sorted(missing))}.")
+    return [paths[name] for name in names if name in there]
 
 
 def unpack_modules(modules: Path) -> None:

@@ -86,6 +86,11 @@ class TestModules:
         with pytest.raises(BuildError, match="sd_mode"):
             initrd.choose_modules(["sd_mode"], modules)
 
+    def test_a_module_that_was_trimmed_is_missed(self, modules: Path) -> None:
+        (modules / "kernel/scsi.ko").unlink()
+        with pytest.raises(BuildError, match="scsi"):
+            lean.find_modules(["scsi"], modules)
+
     def test_a_module_goes_with_what_it_needs(self, modules: Path) -> None:
         (modules / "kernel/scsi.ko").unlink()
         lean.drop_orphaned_modules(modules)
