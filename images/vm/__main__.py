@@ -55,8 +55,7 @@ def arguments() -> argparse.ArgumentParser:
     _machine_options(run)
     run.add_argument("--net", type=int, default=0, metavar="N", help="with N network cards")
     run.add_argument("--timeout", type=float, default=ENDLESS_S, metavar="S", help="of the command")
-    run.add_argument("command", nargs="+", metavar="COMMAND")
-    run.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    run.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
     up = verbs.add_parser("up", help="boot machines on one network and keep them until Ctrl-C")
     _machine_options(up)
     up.add_argument("count", type=int, metavar="N", help="how many")
@@ -113,6 +112,8 @@ def settings_of(options: argparse.Namespace) -> Settings:
 
 def script_of(words: Sequence[str]) -> str:
     """One word is a line of bash, several are a command and its arguments."""
+    if not words:
+        raise MachineError("which command? scripts/vm --help has examples")
     return words[0] if len(words) == 1 else shlex.join(words)
 
 
@@ -131,8 +132,8 @@ def code_of(command: Command, *, timeout_s: float) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """`scripts/vm run`."""
+    script = script_of(options.command)
     settings = settings_of(options)
-    script = script_of([*options.command, *options.rest])
     with ExitStack() as stack:
         networks = tuple(stack.enter_context(Network()) for _ in range(options.net))
         machine = Machine(dataclasses.replace(settings, networks=networks))

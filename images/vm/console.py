@@ -75,20 +75,19 @@ def last_lines(log: Path) -> str:
 
 
 class SerialConsole(Console):
-    """The serial line; a thread reads it as long as the console is open.
-
-    QEMU itself keeps the log file, so it has every byte, also of times when nobody listened.
-    """
+    """The serial line; a thread reads it as long as the console is open, and appends to a log."""
 
     def __init__(
         self,
         path: Path,
         *,
+        log: Path,
         started_s: float,
         check_alive: Callable[[], None],
         error: Callable[[str], MachineError],
     ) -> None:
         """Connect; `started_s` is when the machine was started, by the monotonic clock."""
+        self._log = log
         self._started_s = started_s
         self._check_alive = check_alive
         self._error = error
@@ -158,17 +157,19 @@ class SerialConsole(Console):
 
     def _read(self) -> None:
         written = 0
-        while data := self._receive():
-            now_s = time.monotonic() - self._started_s
-            written += len(data)
-            with self._changed:
-                self._terminal.feed(data)
-                self._raw += data
-                surplus = max(0, len(self._raw) - MAX_RAW_BYTES)
-                del self._raw[:surplus]
-                self._dropped_bytes += surplus
-                self._marks.append((written, now_s))
-                self._changed.notify_all()
+        with self._log.open("ab", buffering=0) as log:
+            while data := self._receive():
+                now_s = time.monotonic() - self._started_s
+                written += len(data)
+                log.write(data)
+                with self._changed:
+                    self._terminal.feed(data)
+                    self._raw += data
+                    surplus = max(0, len(self._raw) - MAX_RAW_BYTES)
+                    del self._raw[:surplus]
+                    self._dropped_bytes += surplus
+                    self._marks.append((written, now_s))
+                    self._changed.notify_all()
 
     def _answer(self, data: bytes) -> None:
         with contextlib.suppress(OSError):  # QEMU was killed

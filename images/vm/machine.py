@@ -114,6 +114,7 @@ class Machine:
         if self.settings.listen:
             self._serial = SerialConsole(
                 self.directory / qemu.SERIAL_SOCKET,
+                log=self.directory / qemu.SERIAL_LOG,
                 started_s=self._started_s,
                 check_alive=self.check_alive,
                 error=self.error,

@@ -47,7 +47,8 @@ def command_line(
     words = [PROGRAMS[settings.kind], "-name", settings.name, "-S", "-no-reboot"]
     words += ["-nodefaults", "-no-user-config", "-display", "none", "-accel", ACCELERATOR]
     words += [*_socket("qmp", directory / QMP_SOCKET), "-mon", "chardev=qmp,mode=control"]
-    log = f",logfile={directory / SERIAL_LOG},logappend=on"
+    # QEMU's own log has bytes twice when its socket is full, so it only stands in for a reader.
+    log = "" if settings.listen else f",logfile={directory / SERIAL_LOG},logappend=on"
     words += [*_socket("serial", directory / SERIAL_SOCKET, log), "-serial", "chardev:serial"]
     if kernel is not None:
         words += ["-kernel", str(kernel.image), "-initrd", str(kernel.initrd)]

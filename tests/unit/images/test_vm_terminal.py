@@ -116,7 +116,11 @@ def line(tmp_path: Path) -> Iterator[Line]:
         listener.bind(str(tmp_path / "serial"))
         listener.listen()
         console = SerialConsole(
-            tmp_path / "serial", started_s=0.0, check_alive=lambda: None, error=MachineError
+            tmp_path / "serial",
+            log=tmp_path / "log",
+            started_s=0.0,
+            check_alive=lambda: None,
+            error=MachineError,
         )
         far, _ = listener.accept()
     with far:
@@ -125,7 +129,7 @@ def line(tmp_path: Path) -> Iterator[Line]:
         console.close()
 
 
-def test_words_are_waited_for_and_keys_arrive(line: Line) -> None:
+def test_words_are_waited_for_and_keys_arrive(line: Line, tmp_path: Path) -> None:
     line.far.sendall(b"login: ")
     first_s = line.console.wait_for("login:", timeout_s=5)
     assert first_s == line.console.first_byte_s
@@ -139,6 +143,7 @@ def test_words_are_waited_for_and_keys_arrive(line: Line) -> None:
     assert line.console.wait_for(re.compile(r"number \d\d"), timeout_s=5) > first_s
     assert line.console.screen()[0] == "number 12"
     assert line.console.wait_for_output(b"login", timeout_s=5) == first_s
+    assert (tmp_path / "log").read_bytes().startswith(b"login: ")
 
 
 def test_words_that_never_come_are_an_error_with_the_screen(line: Line) -> None:
@@ -161,7 +166,11 @@ def test_a_machine_that_ends_ends_the_waiting(tmp_path: Path) -> None:
         listener.bind(str(tmp_path / "serial"))
         listener.listen()
         console = SerialConsole(
-            tmp_path / "serial", started_s=0.0, check_alive=ended, error=MachineError
+            tmp_path / "serial",
+            log=tmp_path / "log",
+            started_s=0.0,
+            check_alive=ended,
+            error=MachineError,
         )
         listener.accept()[0].close()
     with pytest.raises(MachineError, match="it has ended"):
