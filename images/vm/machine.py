@@ -306,6 +306,6 @@ class Machine:
             tree = self.directory / PI3_DEVICE_TREE
         disk.copy_from_boot(self.settings.image, names, self.directory)
         told = (self.directory / "cmdline.txt").read_text().strip()
-        # The Pi's firmware puts the name of its serial line in this place; QEMU's boards have this.
-        told = re.sub(r"console=(serial0|ttyS\d)\b", "console=ttyAMA0", told)
+        if self.settings.kind == "pi":  # QEMU's own board has another serial line than a Pi
+            told = re.sub(r"console=(serial0|ttyS\d)\b", "console=ttyAMA0", told)
         return Kernel(self.directory / names[0], self.directory / names[1], told, tree)

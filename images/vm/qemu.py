@@ -49,7 +49,10 @@ def command_line(
     words += [*_socket("qmp", directory / QMP_SOCKET), "-mon", "chardev=qmp,mode=control"]
     # QEMU's own log has bytes twice when its socket is full, so it only stands in for a reader.
     log = "" if settings.listen else f",logfile={directory / SERIAL_LOG},logappend=on"
-    words += [*_socket("serial", directory / SERIAL_SOCKET, log), "-serial", "chardev:serial"]
+    words += _socket("serial", directory / SERIAL_SOCKET, log)
+    if settings.kind == "raspi3b":  # a Pi 3 has Bluetooth on the first, and its pins on the second
+        words += ["-serial", "null"]
+    words += ["-serial", "chardev:serial"]
     if kernel is not None:
         words += ["-kernel", str(kernel.image), "-initrd", str(kernel.initrd)]
         words += ["-append", kernel.command_line]
