@@ -14,7 +14,7 @@ from images.vm.console import Console, SerialConsole, VirtualConsole
 from images.vm.errors import MachineError
 from images.vm.machine import Machine
 from images.vm.network import Card, Network
-from images.vm.settings import Kernel, Settings
+from images.vm.settings import Kernel, Kind, Settings
 from images.vm.shell import Command, Result
 from images.vm.terminal import Terminal
 
@@ -23,6 +23,7 @@ __all__ = [
     "Command",
     "Console",
     "Kernel",
+    "Kind",
     "Machine",
     "MachineError",
     "Network",
