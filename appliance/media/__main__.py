@@ -28,6 +28,17 @@ STACK_BYTES = 512 * 1024
 """For the helper threads."""
 
 
+def end_with_thread(failure: threading.ExceptHookArgs) -> None:
+    """End at once when a thread fails.
+
+    Without one of its threads the process would be deaf or dumb and still answer; whoever started
+    it starts a whole one, and the daemon opens its calls' streams anew.
+    """
+    threading.__excepthook__(failure)
+    sys.stderr.flush()
+    os._exit(1)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run until told to end."""
     parser = argparse.ArgumentParser(prog="python -m appliance.media", description=__doc__)
@@ -47,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     threading.stack_size(STACK_BYTES)
+    threading.excepthook = end_with_thread
     engine = Engine(control, realtime=be_realtime(), memory_locked=lock_memory())
     signal.signal(signal.SIGTERM, lambda _signal, _frame: engine.end())
     if options.fd is None:
