@@ -18,7 +18,7 @@ MAX_USED_MB = 300
 
 PROCESSES = r"""
 cd /proc && for process in [0-9]*; do
-    printf '%s\t' "$(stat -c %U $process)"; tr '\0' ' ' <$process/cmdline; echo
+    printf '%s\t' "$(stat -c %U $process)"; tr '\0\n' '  ' <$process/cmdline; echo
 done
 """
 """User and command of each."""
