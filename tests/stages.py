@@ -46,7 +46,8 @@ class Stage:
     arguments: tuple[str, ...]
     """What follows `python -m`."""
     limit_s: float
-    """Ended after this long, so that nothing hangs; together they stay below 25 minutes."""
+    """Ended after this long, so that nothing hangs. Those without an image stay together below 30
+    minutes; building one from nothing may take as long again."""
     ends_run: bool = False
     """Whether the stages after it are pointless when it fails."""
     left_out: str = ""
