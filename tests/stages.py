@@ -155,7 +155,7 @@ def run(stage: Stage, tally: Tally) -> None:
             count(report, tally)
     passed = code == 0 or (is_tests and code == NO_TESTS_COLLECTED)
     tally.durations.append((stage.name, time.monotonic() - started, passed))
-    if passed and stage.remember is not None:
+    if code == 0 and stage.remember is not None:
         stage.remember.parent.mkdir(parents=True, exist_ok=True)
         stage.remember.touch()
 
