@@ -3,6 +3,7 @@
 import argparse
 import json
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -85,6 +86,8 @@ def main() -> int:
     if options.key:
         sys.stdout.write(f"{image_key(kind.name)}\n")
         return 0
+    for number in (signal.SIGTERM, signal.SIGHUP):  # what was begun is removed on the way out
+        signal.signal(number, signal.default_int_handler)
     try:
         host.prepare()
         with only_builder(kind.name), scratch() as sources:
@@ -96,6 +99,9 @@ def main() -> int:
     except BuildError as error:
         say(str(error))
         return 1
+    except KeyboardInterrupt:
+        say("Stopped.")
+        return 130
     sys.stdout.write(f"{image}\n")
     return 0
 

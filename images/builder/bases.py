@@ -4,13 +4,13 @@ A tree is kept until its list changes or newer packages are asked for, since mak
 and, for another architecture, emulates. Packages that were downloaded once are kept too.
 """
 
-import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from images.builder import host
 from images.builder.toolbox import Toolbox
-from images.builder.work import cache_dir, digest, making, only_builder, run, step
+from images.builder.work import cache_dir, digest, making, only_builder, run, say, step
 
 SUITE = "trixie"
 
@@ -96,11 +96,6 @@ def mmdebstrap_argv(packages: list[str], *, arch: str) -> list[str]:
     return [*argv, '--customize-hook=chroot "$1" dpkg-query -W > "$FENCEWIRE_MANIFEST"']
 
 
-def mirrors() -> list[str]:
-    """Where packages come from, if not from Debian's own address."""
-    return [mirror] if (mirror := os.environ.get("FENCEWIRE_MIRROR")) else []
-
-
 def make_tree(
     name: str, packages: list[str], *, arch: str, form: str, refresh: bool
 ) -> tuple[Path, str]:
@@ -111,7 +106,14 @@ def make_tree(
     if refresh or not manifest.exists():
         with step(f"Debian packages for {name}"), making(final) as fresh, host.able_to_run(arch):
             run(
-                [*argv, f"--format={form}", SUITE, fresh / tree.name, *mirrors()],
+                # Its mounts are its own, so that none is left when it is killed.
+                [
+                    *("unshare", "--mount", "--fork", "--kill-child"),
+                    *argv,
+                    f"--format={form}",
+                    SUITE,
+                    fresh / tree.name,
+                ],
                 env={
                     "INITRD": "No",  # the kernel's package would make one that nobody needs
                     "TMPDIR": str(cache_dir("scratch")),
@@ -119,6 +121,8 @@ def make_tree(
                     "FENCEWIRE_MANIFEST": str(fresh / "manifest"),
                 },
             )
+    made = time.strftime("%Y-%m-%d", time.localtime(manifest.stat().st_mtime))
+    say(f"Debian packages for {name} are of {made}; --refresh takes today's.")
     return tree, manifest.read_text()
 
 

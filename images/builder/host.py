@@ -17,7 +17,7 @@ PACKAGES = {
 }
 """Packages, and the command or file that shows that they are there."""
 
-EMULATOR_PACKAGES = {"qemu-user-static": "qemu-aarch64-static"}
+EMULATOR_PACKAGES = {"qemu-user-static": "/usr/lib/binfmt.d/qemu-aarch64.conf"}
 
 ARCH = "amd64"
 """Debian's name of the processor that images are built on."""

@@ -7,7 +7,6 @@ no wheel is left out, so tests that need it are skipped inside.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from images.builder.work import cache_dir
 from images.vm.errors import MachineError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,14 +28,6 @@ PLATFORMS = ("manylinux_2_28", "manylinux2014", "manylinux_2_17")
 TIMEOUT_S = 900.0
 
 
-def cache_directory() -> Path:
-    """Where everything is kept that can be made again."""
-    if own := os.environ.get("FENCEWIRE_CACHE"):
-        return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "fencewire"
-
-
 def requirements(lock: str) -> str:
     """A lock without what has no wheels."""
     blocks = re.split(r"(?m)^(?=[A-Za-z0-9])", lock)
@@ -47,10 +39,9 @@ def prepare(kind: str) -> Path:
     architecture = ARCHITECTURES[kind]
     wanted = requirements(LOCK.read_text())
     key = hashlib.sha256(wanted.encode()).hexdigest()[:16]
-    place = cache_directory() / "test-packages" / f"{architecture}-{PYTHON}-{key}"
+    place = cache_dir("test-packages") / f"{architecture}-{PYTHON}-{key}"
     if place.is_dir():
         return place
-    place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=".unfinished-") as unfinished:
         lock = Path(unfinished) / "lock"
         lock.write_text(wanted)

@@ -14,7 +14,7 @@ from pathlib import Path
 from images.vm.errors import MachineError
 from images.vm.network import Card
 from images.vm.settings import Kernel, Settings
-from images.vm.write_log import DEVICE_OPTIONS
+from images.vm.write_log import DEVICE_OPTIONS, blockdev_arguments
 
 ACCELERATOR = "tcg,thread=multi,tb-size=256"
 
@@ -106,10 +106,7 @@ def _disk(settings: Settings, directory: Path) -> list[str]:
     device = "virtio-blk-pci,bootindex=1"
     if settings.write_log is None:
         return [*words, "-device", f"{device},drive=overlay"]
-    name = str(settings.write_log).replace(",", ",,")
-    # Whatever the guest flushes is logged as flushed; nothing here has to survive the host.
-    words += ["-blockdev", f"driver=file,filename={name},node-name=log,cache.no-flush=on"]
-    words += ["-blockdev", "driver=blklogwrites,file=overlay,log=log,node-name=logged"]
+    words += blockdev_arguments(log=settings.write_log, file_node="overlay", node="logged")
     return [*words, "-device", f"{device},drive=logged,{DEVICE_OPTIONS}"]
 
 

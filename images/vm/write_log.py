@@ -149,27 +149,6 @@ def entries_within(entries: Iterable[Entry], part: Span) -> Iterator[Entry]:
             yield replace(entry, target=Span(0, 0))
 
 
-def first_position_with(
-    log: Path, *, disk_size: int, start: int, content: bytes, before: bytes
-) -> int | None:
-    """Return the place in the log from which on the disk first held `content` at `start`.
-
-    `before` is what was there when the log began.  None: it never held that.
-    """
-    found, entries = bytearray(before), read_entries(log, disk_size=disk_size)
-    if found == content:
-        return 0
-    with log.open("rb") as file:
-        for entry in entries_within(entries, Span(start, len(content))):
-            file.seek(entry.data_position)
-            size = entry.target.size
-            data = bytes(size) if entry.discard else file.read(size)
-            found[entry.target.start : entry.target.end] = data
-            if found == content:
-                return entry.end
-    return None
-
-
 def _sector_size(file: BinaryIO) -> int:
     superblock = file.read(_SUPERBLOCK.size)
     if len(superblock) < _SUPERBLOCK.size or not any(superblock):

@@ -14,7 +14,6 @@ from images.vm.write_log import (
     WriteLogError,
     blockdev_arguments,
     entries_within,
-    first_position_with,
     position_now,
     read_entries,
 )
@@ -140,19 +139,3 @@ def test_only_what_hits_a_part_of_the_disk_counts(tmp_path: Path) -> None:
     assert across.target == Span(0, SECTOR)
     assert log.path.read_bytes()[across.data_position :][:SECTOR] == b"b" * SECTOR
     assert (flush.flush, flush.target.size) == (True, 0)
-
-
-def test_the_place_at_which_the_disk_first_held_something(tmp_path: Path) -> None:
-    log = Log(tmp_path / "log")
-    log.write(1, b"x" * SECTOR)
-    half = log.write(2, b"y" * SECTOR)
-    log.entry(2, 1, flags=4)
-
-    def place(content: bytes) -> int | None:
-        return first_position_with(
-            log.path, disk_size=DISK, start=1000, content=content, before=bytes(len(content))
-        )
-
-    assert place(bytes(50)) == 0
-    assert place(b"x" * 24 + b"y" * 26) == half
-    assert place(b"z" * 50) is None
