@@ -164,7 +164,8 @@ def up(options: argparse.Namespace) -> int:
 def show() -> None:
     """`scripts/vm list`."""
     for number in fleet.numbers():
-        say(f"machine {number}: scripts/vm console {number}, scripts/vm exec {number} COMMAND")
+        line = f"machine {number}: scripts/vm console {number}, scripts/vm exec {number} COMMAND\n"
+        sys.stdout.write(line)
     if not fleet.numbers():
         say("No machine is up.")
 
