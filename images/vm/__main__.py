@@ -166,6 +166,7 @@ def show() -> None:
     for number in fleet.numbers():
         line = f"machine {number}: scripts/vm console {number}, scripts/vm exec {number} COMMAND\n"
         sys.stdout.write(line)
+    sys.stdout.flush()
     if not fleet.numbers():
         say("No machine is up.")
 
