@@ -6,6 +6,7 @@ The guards are in `guards.py`; warnings are errors and each test has a time limi
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Keeps tests, and what they start, away from the operator's own station."""
+    # A run in the background begins with this signal ignored, and so would programs that it ends.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Images take minutes to build, so their cache is the operator's own.
     wants_image = session.config.getoption("--image")
     images = str(cache_dir("images").parent) if wants_image else None
