@@ -1,1 +1,1 @@
-"""The network helper: links, routes, radios, queues and firewall, with CAP_NET_ADMIN and no more."""
+"""The network helper: links, routes, radios, queues and firewall.  CAP_NET_ADMIN and no more."""
