@@ -31,6 +31,8 @@ class Channel(IntEnum):
     ACK = 3
     CARD = 4
     RECORD = 5
+    GOSSIP = 6
+    MAP = 7
 
 
 MAX_MESSAGE: Final = {
@@ -40,6 +42,8 @@ MAX_MESSAGE: Final = {
     Channel.ACK: 16 * 1024,
     Channel.CARD: 16 * 1024,
     Channel.RECORD: 128 * 1024,
+    Channel.GOSSIP: 64 * 1024,
+    Channel.MAP: 16 * 1024,
 }
 """Longest message of each channel in bytes."""
 
