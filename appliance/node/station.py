@@ -29,6 +29,7 @@ from appliance.node.clock import LamportClock
 from appliance.node.directory import Directory
 from appliance.node.effects import Effect, EndSession, Send, Transact
 from appliance.node.mailbox import Draft, Mailbox
+from appliance.node.mesh import Mesh
 from appliance.node.peers import Peers, SessionInfo
 from appliance.node.ports import Moment, SetValue, StoredMessage, StoredStation
 from appliance.node.verification import Comparison, Stage, Verifier
@@ -103,6 +104,8 @@ class Station:
         self._identity = identity
         self.directory = Directory(key.id)
         self.directory.load(memory.stations)
+        self.mesh = Mesh(key.id)
+        self.mesh.learn(contact.id for contact in self.directory.all())
         self.peers = Peers(key.id, identity.boot, random)
         self.clock = LamportClock(identity.boot, memory.highest_order)
         self.mailbox = Mailbox(

@@ -1,7 +1,10 @@
 """The plan of a village: which stations there are and which cables join them.
 
 A plan is computed from its text alone (`pair`, `ring:8`, ...), so that whoever knows the text knows
-every name and address. It makes nothing; `fabric` does.
+every name and address. It makes nothing; `fabric` does. `cables:` names every cable by the numbers
+of the stations that it joins; `lan` is the shared network, so `cables:1-2,2-3,lan-1,lan-3` is a line
+of three whose ends meet on a switch as well. All cables are plugged at first: what shall come later
+is pulled before the daemons start.
 """
 
 import re
@@ -16,7 +19,7 @@ MAX_STATIONS = 250
 LAN = "lan"
 """The name of the far end of a cable that plugs into a shared network."""
 
-TOPOLOGIES = "pair, line:N, ring:N, star:N, grid:WxH, lan:N"
+TOPOLOGIES = "pair, line:N, ring:N, star:N, grid:WxH, lan:N, cables:1-2,2-3,lan-3"
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Topology:
         for cable in self.cables:
             if set(cable.ends) == ends:
                 return cable
-        if self.cables and self.cables[0].b is None:
+        if self.cables and all(cable.b is None for cable in self.cables):
             raise VillageError(
                 f"All stations share one network here, so {a} and {b} have no cable of their own. "
                 f"Each has one to the network: {a} {LAN}, {b} {LAN}."
@@ -106,7 +109,10 @@ def station_name(number: int) -> str:
 
 
 def parse_topology(text: str) -> Topology:
-    """The plan for `pair`, `line:N`, `ring:N`, `star:N`, `grid:WxH` or `lan:N`."""
+    """The plan for one of `TOPOLOGIES`."""
+    kind, colon, size = text.partition(":")
+    if kind == "cables" and colon:
+        return _plan(text, *_listed(text, size))
     if not (found := re.fullmatch(r"([a-z]+)(?::([0-9]{1,4})(?:x([0-9]{1,4}))?)?", text)):
         raise VillageError(f"{text!r} is not a village. There are: {TOPOLOGIES}.")
     kind, width, height = found[1], found[2], found[3]
@@ -136,9 +142,36 @@ def parse_topology(text: str) -> Topology:
     return _plan(text, count, joins)
 
 
+def _listed(text: str, cables: str) -> tuple[int, list[tuple[int, int]]]:
+    """How many stations the named cables join, and the joins, in the order in which they stand."""
+    joins: list[tuple[int, int]] = []
+    for cable in cables.split(","):
+        found = re.fullmatch(r"(lan|[0-9]{1,4})-(lan|[0-9]{1,4})", cable)
+        if not found:
+            raise VillageError(
+                f"{text}: {cable!r} is not a cable. Say which two stations it joins, by their "
+                f"numbers, such as 1-2, or a station and the shared network: {LAN}-3."
+            )
+        low, high = sorted(0 if end == LAN else int(end) for end in found.groups())
+        if low == high or "0" in found.groups():
+            raise VillageError(f"{text}: {cable} joins nothing. Stations are counted from 1.")
+        join = (low, high) if low else (high, 0)
+        if join in joins:
+            raise VillageError(f"{text}: {cable} is there twice. Two ends have one cable at most.")
+        joins.append(join)
+    named = {number for join in joins for number in join if number}
+    numbers = set(range(1, max(named) + 1))
+    if len(numbers) > MAX_STATIONS:
+        raise VillageError(f"{text}: a village has at most {MAX_STATIONS} stations.")
+    if missing := sorted(numbers - named):
+        raise VillageError(f"{text}: no cable goes to {missing[0]}. Number stations without gaps.")
+    return len(numbers), joins
+
+
 def _plan(text: str, count: int, joins: list[tuple[int, int]]) -> Topology:
     """Names and addresses for `count` stations and their joins; 0 is the shared network."""
     used: dict[int, int] = {}
+    shared = next((index for index, (_, b) in enumerate(joins, start=1) if not b), 0)
 
     def plug(number: int, network: int) -> Plug:
         slot = used.get(number, 0)
@@ -153,7 +186,7 @@ def _plan(text: str, count: int, joins: list[tuple[int, int]]) -> Topology:
 
     cables = []
     for index, (a, b) in enumerate(joins):
-        network = index + 1 if b else 1
+        network = index + 1 if b else shared
         near = plug(a, network)
         cables.append(Cable(index=index, a=near, b=plug(b, network) if b else None))
     names = tuple(station_name(number) for number in range(1, count + 1))

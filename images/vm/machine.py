@@ -86,8 +86,6 @@ class Machine:
     def start(self) -> None:
         """Switch it on, after it was made or killed or has ended."""
         self.kill()
-        if self.settings.write_log is not None:
-            self.settings.write_log.write_bytes(b"")
         command = qemu.command_line(
             self.settings,
             self.directory,

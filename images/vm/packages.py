@@ -14,17 +14,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+from images.builder.app import PLATFORMS, PYTHON
+from images.builder.bases import KINDS
 from images.builder.work import cache_dir
 from images.vm.errors import MachineError
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "requirements-dev.lock"
 
-PYTHON = "3.13"
-"""The Python of the Debian release that the images are made of."""
 WITHOUT_WHEELS = ("pesq",)
-ARCHITECTURES = {"pc": "x86_64", "pi": "aarch64"}
-PLATFORMS = ("manylinux_2_28", "manylinux2014", "manylinux_2_17")
 TIMEOUT_S = 900.0
 
 
@@ -36,7 +34,7 @@ def requirements(lock: str) -> str:
 
 def prepare(kind: str) -> Path:
     """Return the directory with the packages for a kind of image, filled where it is not yet."""
-    architecture = ARCHITECTURES[kind]
+    architecture = KINDS[kind].machine
     wanted = requirements(LOCK.read_text())
     key = hashlib.sha256(wanted.encode()).hexdigest()[:16]
     place = cache_dir("test-packages") / f"{architecture}-{PYTHON}-{key}"

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from images.vm import Console, Machine, Network, Settings
+from images.vm import Console, Kind, Machine, Network, Settings
 
 T = TypeVar("T")
 
@@ -33,17 +33,23 @@ PAGE = 200
 
 API_SOCKET = "/run/fencewire/api.sock"
 
-ASK = f"""
+ASKING = f"""
 import http.client, json, socket, sys
-connection = http.client.HTTPConnection("station")
-connection.sock = socket.socket(socket.AF_UNIX)
-connection.sock.settimeout(60)
-connection.sock.connect({API_SOCKET!r})
-method, path, body = sys.argv[1:]
-connection.request(method, path, body or None, {{"Content-Type": "application/json"}})
-print(connection.getresponse().read().decode())
+def ask(method, path, body):
+    connection = http.client.HTTPConnection("station")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(60)
+    connection.sock.connect({API_SOCKET!r})
+    connection.request(method, path, body or None, {{"Content-Type": "application/json"}})
+    answer = connection.getresponse().read().decode()
+    connection.close()
+    return answer
 """
-"""Run inside by the machine's own Python; the command line takes seconds to start there."""
+"""For the machine's own Python; the command line takes seconds to start there."""
+
+ASK = ASKING + "print(ask(*sys.argv[1:]))\n"
+
+DATA_IS_MOUNTED = "until mountpoint -q /data; do sleep 0.1; done"
 
 
 def eventually(look: Callable[[], T], *, within_s: float = WITHIN_S) -> T:
@@ -118,13 +124,11 @@ def choose(console: Console, name: str) -> None:
 
 
 @contextmanager
-def joined(image: Path, kind: str) -> Iterator[tuple[Booted, Booted]]:
+def joined(image: Path, kind: Kind) -> Iterator[tuple[Booted, Booted]]:
     """Two machines on one cable, as two PCs differ: one starts by BIOS and one by UEFI."""
     with ExitStack() as stack:
         cable = stack.enter_context(Network())
-        common = Settings(
-            image=image, kind="pc" if kind == "pc" else "pi", disk_mb=2048, networks=(cable,)
-        )
+        common = Settings(image=image, kind=kind, disk_mb=2048, networks=(cable,))
         a, b = (
             Booted(stack.enter_context(Machine(settings)))
             for settings in (

@@ -15,6 +15,8 @@ import pytest
 from booted import Booted, joined
 from figures import Figures
 
+from images.vm import Kind
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 FIGURES = pytest.StashKey[list[tuple[str, str]]]()
@@ -44,13 +46,13 @@ def figures(pytestconfig: pytest.Config) -> Figures:
 
 
 @pytest.fixture(scope="session")
-def kind(pytestconfig: pytest.Config) -> str:
-    """``pc`` or ``pi``."""
-    return str(pytestconfig.getoption("--image"))
+def kind(pytestconfig: pytest.Config) -> Kind:
+    """Which image."""
+    return "pc" if pytestconfig.getoption("--image") == "pc" else "pi"
 
 
 @pytest.fixture(scope="session")
-def image(kind: str) -> Path:
+def image(kind: Kind) -> Path:
     """The image, built where it is not there yet."""
     built = subprocess.run(
         [sys.executable, "-m", "images.builder", kind],
@@ -63,7 +65,7 @@ def image(kind: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def two(image: Path, kind: str) -> Iterator[tuple[Booted, Booted]]:
+def two(image: Path, kind: Kind) -> Iterator[tuple[Booted, Booted]]:
     """Two machines on one cable that nobody touched: they boot and join."""
     with joined(image, kind) as machines:
         yield machines

@@ -12,10 +12,12 @@ from booted import SCREEN, WITHIN_S, Booted, choose, eventually
 from figures import Figures
 from speech import LONG, at_48_khz, needs_speech, quality, samples
 
+from images.vm import Kind
+
 pytestmark = pytest.mark.timeout(900)
 
 
-def test_they_meet_with_no_input(two: tuple[Booted, Booted], figures: Figures, kind: str) -> None:
+def test_they_meet_with_no_input(two: tuple[Booted, Booted], figures: Figures, kind: Kind) -> None:
     """Each shows the other on both of its consoles."""
     for here, other in (two, two[::-1]):
         for console in (here.machine.serial, here.machine.monitor):
@@ -46,7 +48,7 @@ def test_a_message_that_is_typed_arrives(two: tuple[Booted, Booted]) -> None:
 
 @needs_speech
 def test_a_call_carries_speech(
-    two: tuple[Booted, Booted], figures: Figures, kind: str, tmp_path: Path
+    two: tuple[Booted, Booted], figures: Figures, kind: Kind, tmp_path: Path
 ) -> None:
     """A clip is played at one station and recorded at the other."""
     a, b = two

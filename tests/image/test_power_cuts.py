@@ -14,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from booted import BOOT_S, WITHIN_S, Booted, eventually
+from booted import ASKING, BOOT_S, DATA_IS_MOUNTED, WITHIN_S, Booted, eventually
 from figures import Figures
 from replay import Recording, choose_cuts, describe, replay
 from station_check import StationCheck, Told
 
 from appliance.model.identity import StationId
-from images.vm import Machine, Network, Settings
+from images.vm import Kind, Machine, Network, Settings
 from images.vm.qemu import DISK
 from images.vm.write_log import Span, position_now
 
@@ -45,19 +45,15 @@ WHERE_DATA_IS = "cd /sys/class/block/$(basename $(findmnt -no SOURCE /data)) && 
 """In sectors of 512 bytes."""
 DISK_MB = 1024
 
-TALK = """
-import http.client, itertools, json, socket, sys
-to = sys.argv[1]
+TALK = (
+    ASKING
+    + """
+import itertools
 for number in itertools.count():
-    connection = http.client.HTTPConnection("station")
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.settimeout(60)
-    connection.sock.connect("/run/fencewire/api.sock")
-    body = json.dumps({"to": to, "text": f"message {number}"})
-    connection.request("POST", "/v1/messages", body, {"Content-Type": "application/json"})
-    print(json.loads(connection.getresponse().read())["id"], flush=True)
-    connection.close()
+    body = json.dumps({"to": sys.argv[1], "text": f"message {number}"})
+    print(json.loads(ask("POST", "/v1/messages", body))["id"], flush=True)
 """
+)
 """Writes messages and prints the id of each once the station has said that it is kept."""
 
 
@@ -96,23 +92,14 @@ def listen_to(*talks: Talk, seconds: float) -> None:
         time.sleep(0.05)
 
 
-def settings_for(image: Path, kind: str, cable: Network) -> Settings:
-    return Settings(
-        image=image,
-        kind="pc" if kind == "pc" else "pi",
-        disk_mb=DISK_MB,
-        networks=(cable,),
-    )
-
-
-def test_machines_are_killed(image: Path, kind: str, figures: Figures) -> None:
+def test_machines_are_killed(image: Path, kind: Kind, figures: Figures) -> None:
     """At random moments of the first boot and of traffic."""
     seed = int.from_bytes(os.urandom(4), "big")
     print(f"seed {seed}")
     dice = random.Random(seed)
     cuts, moments = 0, []
     with Network() as cable:
-        common = settings_for(image, kind, cable)
+        common = Settings(image=image, kind=kind, disk_mb=DISK_MB, networks=(cable,))
         with Machine(replace(common, name="peer")) as machine:
             peer = Booted(machine)
             peer.settle()
@@ -180,17 +167,17 @@ def cut_traffic(station: Booted, peer: Booted, *, seconds: float) -> None:
 
 
 def test_writes_are_replayed_up_to_many_places(
-    image: Path, kind: str, figures: Figures, tmp_path: Path
+    image: Path, kind: Kind, figures: Figures, tmp_path: Path
 ) -> None:
     """From the first boot on, with traffic in both directions."""
     log = tmp_path / "writes"
     with Network() as cable:
-        common = settings_for(image, kind, cable)
+        common = Settings(image=image, kind=kind, disk_mb=DISK_MB, networks=(cable,))
         with (
             Machine(replace(common, name="peer")) as other,
             Machine(replace(common, name="recorded", write_log=log)) as machine,
         ):
-            machine.output("until mountpoint -q /data; do sleep 0.1; done", timeout_s=WITHIN_S)
+            machine.output(DATA_IS_MOUNTED, timeout_s=WITHIN_S)
             made_at = position_now(log)
             station, peer = Booted(machine), Booted(other)
             station.settle()

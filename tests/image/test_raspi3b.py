@@ -12,14 +12,14 @@ import pytest
 from booted import SCREEN
 from figures import Figures
 
-from images.vm import Machine, Settings
+from images.vm import Kind, Machine, Settings
 
 pytestmark = pytest.mark.timeout(900)
 
 BOOT_S = 600.0
 
 
-def test_the_screen_comes_up(image: Path, kind: str, figures: Figures) -> None:
+def test_the_screen_comes_up(image: Path, kind: Kind, figures: Figures) -> None:
     if kind != "pi":
         pytest.skip("this is the PC image")
     with Machine(Settings(image=image, kind="raspi3b", name="Pi 3")) as machine:

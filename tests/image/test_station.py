@@ -8,6 +8,8 @@ import pytest
 from booted import Booted
 from figures import Figures
 
+from images.vm import Kind
+
 pytestmark = pytest.mark.timeout(900)
 
 VM_LACKS = {"sound"}
@@ -39,7 +41,7 @@ def test_no_unit_failed(station: Booted) -> None:
     assert station.machine.output("systemctl --failed --no-legend --plain") == ""
 
 
-def test_memory_in_use(station: Booted, figures: Figures, kind: str) -> None:
+def test_memory_in_use(station: Booted, figures: Figures, kind: Kind) -> None:
     lines = dict(
         line.split(":")
         for line in station.machine.output("cat /proc/meminfo").splitlines()

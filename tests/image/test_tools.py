@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from booted import BOOT_S, WITHIN_S, Booted, eventually
 
+from images.vm import Kind
+
 pytestmark = pytest.mark.timeout(900)
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -37,7 +39,7 @@ def test_the_kernel_has_what_later_tests_need(two: tuple[Booted, Booted]) -> Non
     assert int(two[1].machine.output(KERNEL_PARTS)) >= 2
 
 
-def test_a_test_runs_inside(kind: str, image: Path) -> None:
+def test_a_test_runs_inside(kind: Kind, image: Path) -> None:
     """With the checkout's code in the image's environment; its exit code comes back."""
     if kind != "pc":
         pytest.skip("tests inside a machine are run on the PC image")
@@ -49,7 +51,7 @@ def test_a_test_runs_inside(kind: str, image: Path) -> None:
     assert " passed" in done.stdout
 
 
-def test_machines_are_kept_up_and_asked(kind: str, image: Path) -> None:
+def test_machines_are_kept_up_and_asked(kind: Kind, image: Path) -> None:
     if kind != "pc":
         pytest.skip("the same for both images")
     up = subprocess.Popen(

@@ -16,6 +16,7 @@ from appliance.village.topology import parse_topology, station_name
         ("ring:4", "abcd", "ab bc cd ad"),
         ("star:4", "abcd", "ab ac ad"),
         ("grid:3x2", "abcdef", "ab ad bc be cf de ef"),
+        ("cables:2-3,3-1,lan-4,2-lan,4-3", "abcd", "bc ac dlan blan cd"),
     ],
 )
 def test_topologies_have_the_cables_that_their_names_say(
@@ -34,11 +35,49 @@ def test_a_lan_is_one_network_and_a_cable_each() -> None:
         plan.cable("a", "b")
 
 
+def test_a_shared_network_is_apart_from_the_cables_beside_it() -> None:
+    plan = parse_topology("cables:1-2,lan-2,2-3,lan-3")
+    networks = [cable.a.ipv4.rpartition(".")[0] for cable in plan.cables]
+    assert networks == ["10.0.1", "10.0.2", "10.0.3", "10.0.2"]
+    assert plan.cable("b", "lan").a.interface == "eth1"
+    with pytest.raises(VillageError, match="No link between a and c"):
+        plan.cable("a", "c")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("cables:", "'' is not a cable"),
+        ("cables:1-2,2", "'2' is not a cable"),
+        ("cables:1-2-3", "'1-2-3' is not a cable"),
+        ("cables:a-b", "'a-b' is not a cable"),
+        ("cables:1-1", "joins nothing"),
+        ("cables:lan-lan", "joins nothing"),
+        ("cables:0-1", "joins nothing"),
+        ("cables:1-2,2-1", "2-1 is there twice"),
+        ("cables:1-2,4-2", "no cable goes to 3"),
+        ("cables:1-251", "at most 250"),
+    ],
+)
+def test_cables_that_make_no_village_are_named(text: str, why: str) -> None:
+    with pytest.raises(VillageError, match=why):
+        parse_topology(text)
+
+
 @pytest.mark.parametrize(
     "text",
     [
         *("", "pair:2", "line", "line:0", "line:-1", "line:9999999", "line:٣", "Line:3", "ring:2"),
-        *("grid:3", "grid:0x4", "grid:16x16", "lan:251", "lan:3x3", "village"),
+        *(
+            "grid:3",
+            "grid:0x4",
+            "grid:16x16",
+            "lan:251",
+            "lan:3x3",
+            "village",
+            "cables",
+            "cables:3x3",
+        ),
     ],
 )
 def test_what_is_no_village_is_an_error(text: str) -> None:

@@ -1,0 +1,243 @@
+"""What the network helper says: links, neighbours, and which stations the mesh reaches.
+
+A route is a neighbour's claim.  Whoever announces a station's address can keep packets from it, but
+only the station itself proves its key, so nothing here is more than a hint where to dial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv6Address
+from typing import Final
+
+from appliance.model.identity import StationId
+from appliance.model.net import (
+    Joined,
+    NetEvent,
+    NetLink,
+    NetNeighbour,
+    NetNews,
+    NetProblem,
+    NetRoute,
+    NetState,
+)
+
+MAX_ROUTES: Final = 8192
+"""Offers that are remembered, of all neighbours together; more are ignored."""
+
+MAX_NEIGHBOURS: Final = 1024
+MAX_LINKS: Final = 256
+UNREACHABLE: Final = 0xFFFF
+"""A metric that says so (RFC 8966 section 2.1)."""
+
+
+@dataclass(frozen=True)
+class ReachChange:
+    """An address became reachable, stopped being so, or is reached another way."""
+
+    address: str
+    """Of a station, as `IPv6Address` writes it."""
+
+    station: StationId | None
+    """Whose it is; None: nobody's that we know."""
+
+    reachable: bool
+    """Now."""
+
+    before: bool
+    """Until now."""
+
+
+class Mesh:
+    """The routing table and the links under it."""
+
+    def __init__(self, own: StationId) -> None:
+        self._own = str(own.address)
+        self.joined = False
+        """A helper carries our address, so that sessions may come over the mesh."""
+
+        self.routing = False
+        """babeld runs."""
+
+        self.problems: tuple[NetProblem, ...] = ()
+        """What the helper can't do."""
+
+        self._links: dict[str, NetLink] = {}
+        self._neighbours: dict[tuple[str, str], NetNeighbour] = {}
+        self._routes: dict[str, dict[tuple[str, str], NetRoute]] = {}
+        """By address, interface and neighbour."""
+        self._count = 0
+        self._stations: dict[str, StationId] = {}
+
+    # -- Who is who
+
+    def learn(self, stations: Iterable[StationId]) -> None:
+        """Note that stations exist; their addresses follow from their keys."""
+        for station in stations:
+            self._stations[str(station.address)] = station
+
+    def station_at(self, address: str) -> StationId | None:
+        """Return the known station that has an address."""
+        return self._stations.get(address)
+
+    # -- What there is
+
+    def links(self) -> tuple[NetLink, ...]:
+        """Return the network interfaces."""
+        return tuple(self._links.values())
+
+    def link(self, name: str) -> NetLink | None:
+        """Return an interface by its name."""
+        return self._links.get(name)
+
+    def neighbours(self) -> tuple[NetNeighbour, ...]:
+        """Return the routers that we share a link with."""
+        return tuple(self._neighbours.values())
+
+    def reachable(self, station: StationId) -> bool:
+        """Tell whether there is a route to a station."""
+        return self.way_to(station) is not None
+
+    def way_to(self, station: StationId) -> NetRoute | None:
+        """Return the way that packets to a station take."""
+        return self._way(str(station.address))
+
+    def offers(self, station: StationId) -> tuple[NetRoute, ...]:
+        """Return all ways to a station that neighbours offer, the best first."""
+        offers = self._routes.get(str(station.address), {}).values()
+        return tuple(
+            sorted(
+                (route for route in offers if route.metric < UNREACHABLE),
+                key=lambda route: (not route.installed, route.metric),
+            )
+        )
+
+    def reached(self) -> tuple[str, ...]:
+        """Return the addresses of all stations that are reachable, also unknown ones."""
+        return tuple(address for address in self._routes if self._way(address) is not None)
+
+    def neighbour(self, interface: str, via: str) -> StationId | None:
+        """Return the station that a neighbour seems to be: the one that it says is there itself.
+
+        A claim.  A neighbour that says so of several is none of them for sure.
+        """
+        there = [
+            self._stations.get(address)
+            for address, offers in self._routes.items()
+            if (offer := offers.get((interface, via))) is not None
+            and offer.refmetric == 0
+            and offer.metric < UNREACHABLE
+            and offer.origin == origin_of(address)
+        ]
+        return there[0] if len(there) == 1 else None
+
+    def next_hop(self, station: StationId) -> StationId | None:
+        """Return the neighbour that packets to a station go to first, where it is known."""
+        way = self.way_to(station)
+        if way is None:
+            return None
+        return station if way.refmetric == 0 else self.neighbour(way.interface, way.via)
+
+    def _way(self, address: str) -> NetRoute | None:
+        for route in self._routes.get(address, {}).values():
+            if route.installed and route.metric < UNREACHABLE:
+                return route
+        return None
+
+    # -- Inputs
+
+    def feed(self, event: NetEvent | None) -> list[ReachChange]:
+        """Take in what the helper says; None: it is gone, and with it what it said."""
+        match event:
+            case None:
+                return self._clear()
+            case Joined():
+                gone = self._clear()
+                self.joined = True
+                return gone
+            case NetState(routing, _, problems):
+                self.routing, self.problems = routing, problems
+                return []
+            case NetNews():
+                return self._news(event)
+            case _:
+                return []
+
+    def _clear(self) -> list[ReachChange]:
+        changes = [
+            ReachChange(address, self._stations.get(address), reachable=False, before=True)
+            for address in self.reached()
+        ]
+        self.joined = self.routing = False
+        self.problems = ()
+        self._links.clear()
+        self._neighbours.clear()
+        self._routes.clear()
+        self._count = 0
+        return changes
+
+    def _news(self, news: NetNews) -> list[ReachChange]:
+        for link in news.links:
+            if link.name in self._links or len(self._links) < MAX_LINKS:
+                self._links[link.name] = link
+        for name in news.links_gone:
+            self._links.pop(name, None)
+        for neighbour in news.neighbours:
+            key = (neighbour.interface, neighbour.address)
+            if key in self._neighbours or len(self._neighbours) < MAX_NEIGHBOURS:
+                self._neighbours[key] = neighbour
+        for key in news.neighbours_gone:
+            self._neighbours.pop(key, None)
+        before: dict[str, NetRoute | None] = {}
+        for route in news.routes:
+            address = station_address(route.prefix)
+            if address is not None and address != self._own:
+                before.setdefault(address, self._way(address))
+                self._put(address, route)
+        for prefix, interface, via in news.routes_gone:
+            address = station_address(prefix)
+            if address is not None and address in self._routes:
+                before.setdefault(address, self._way(address))
+                self._drop(address, (interface, via))
+        return [change for address, way in before.items() for change in self._change(address, way)]
+
+    def _change(self, address: str, before: NetRoute | None) -> list[ReachChange]:
+        now = self._way(address)
+        if now == before:
+            return []
+        station = self._stations.get(address)
+        return [ReachChange(address, station, now is not None, before is not None)]
+
+    def _put(self, address: str, route: NetRoute) -> None:
+        offers = self._routes.get(address, {})
+        key = (route.interface, route.via)
+        if key not in offers:
+            if self._count >= MAX_ROUTES:
+                return
+            self._count += 1
+        offers[key] = route
+        self._routes[address] = offers
+
+    def _drop(self, address: str, key: tuple[str, str]) -> None:
+        offers = self._routes[address]
+        if offers.pop(key, None) is not None:
+            self._count -= 1
+        if not offers:
+            del self._routes[address]
+
+
+def station_address(prefix: str) -> str | None:
+    """Return the address in a station's prefix; None for other prefixes, such as guests' /64."""
+    host, _, bits = prefix.partition("/")
+    if bits != "128":
+        return None
+    try:
+        return str(IPv6Address(host))
+    except AddressValueError:
+        return None
+
+
+def origin_of(address: str) -> str:
+    """Return the router id that belongs to a station's address: its last 8 bytes, in hex."""
+    return IPv6Address(address).packed[8:].hex()
