@@ -1,10 +1,11 @@
 """The plan of a village: which stations there are and which cables join them.
 
 A plan is computed from its text alone (`pair`, `ring:8`, ...), so that whoever knows the text knows
-every name and address. It makes nothing; `fabric` does. `cables:` names every cable by the numbers
-of the stations that it joins; `lan` is the shared network, so `cables:1-2,2-3,lan-1,lan-3` is a line
-of three whose ends meet on a switch as well. All cables are plugged at first: what shall come later
-is pulled before the daemons start.
+every name and address. It makes nothing; `fabric` does.
+
+`cables:` names every cable by the numbers of the stations that it joins; `lan` is the shared
+network, so `cables:1-2,2-3,lan-1,lan-3` is a line of three whose ends meet on a switch as well. All
+cables are plugged at first: what shall come later is pulled before the daemons start.
 """
 
 import re
