@@ -25,6 +25,7 @@ from appliance.model.card import Prekey
 from appliance.model.identity import Address, StationId, StationKey
 from appliance.model.message import DeliveryState
 from appliance.model.secret import Secret
+from appliance.node.beginnings import Identity, Memory, Now
 from appliance.node.call_effects import CallChanged, Media, NeedSession, SendSip
 from appliance.node.effects import (
     AlarmRaised,
@@ -38,7 +39,7 @@ from appliance.node.effects import (
     VerificationChanged,
 )
 from appliance.node.mailbox import Draft
-from appliance.node.peers import SessionInfo
+from appliance.node.own_card import CARD_VALUE
 from appliance.node.ports import (
     GetMessage,
     GetMessages,
@@ -48,7 +49,8 @@ from appliance.node.ports import (
     StoredMessage,
 )
 from appliance.node.ports import Operation as StoreOperation
-from appliance.node.station import CARD_VALUE, Identity, Memory, Now, Station
+from appliance.node.station import Station
+from appliance.node.usage import SessionInfo
 from appliance.protocol.frames import Channel, Receiver, Sender
 
 LAZY_S = 0.5

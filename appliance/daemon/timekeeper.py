@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from appliance.node.beginnings import Now
 from appliance.node.ports import Moment
-from appliance.node.station import Now
 
 AWAKE_VALUE: Final = "awake_ms"
 """Name of the store's value that holds how long this station has been running in all its life."""

@@ -1,4 +1,4 @@
-"""How often somebody may ring here or change its card: a small allowance that fills up again."""
+"""How often somebody may ring here or bring cards: a small allowance that fills up again."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ MAX_PEERS: Final = 256
 class CallGate:
     """A token bucket for every peer."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, burst: int = BURST, refill_s: float = REFILL_S) -> None:
+        """Let `burst` through in a row, and one more every `refill_s`."""
+        self._burst, self._refill_s = float(burst), refill_s
         self._peers: OrderedDict[StationId, tuple[float, float]] = OrderedDict()
 
     def allows(self, peer: StationId, now: float) -> bool:
         """Tell whether `peer` may ring now, and count it if so."""
-        tokens, since = self._peers.pop(peer, (float(BURST), now))
-        tokens = min(float(BURST), tokens + (now - since) / REFILL_S)
+        tokens, since = self._peers.pop(peer, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - since) / self._refill_s)
         allowed = tokens >= 1.0
         self._peers[peer] = (tokens - 1.0 if allowed else tokens, now)
         if len(self._peers) > MAX_PEERS:

@@ -212,8 +212,12 @@ class Directory:
 
     # -- Changes
 
-    def card_received(self, record: Record) -> list[Effect]:
-        """Take a card; an older one than we have changes nothing.  Raises FormatError."""
+    def card_received(self, record: Record, *, gossiped: bool = False) -> list[Effect]:
+        """Take a card; an older one than we have changes nothing.  Raises FormatError.
+
+        `gossiped`: it did not come from the station itself, so nobody has to make room for it who
+        was ever met.
+        """
         card = read_card(record)
         contact = self.get(record.author)
         if record.author == self._own:
@@ -221,7 +225,8 @@ class Directory:
         if contact.card is not None and contact.card.sequence >= card.sequence:
             return []
         alarm_before = self.alarm(record.author)
-        effects = self._save(replace(contact, card=card, card_raw=record.raw))
+        unmet = gossiped and contact.seen_ms is None
+        effects = self._save(replace(contact, card=card, card_raw=record.raw), unmet=unmet)
         alarm = self.alarm(record.author)
         if alarm is not None and alarm != alarm_before:
             effects.append(self._alarm_effect(alarm))
@@ -264,13 +269,14 @@ class Directory:
             fix="Trust nothing that it says before you have compared with it (F9).",
         )
 
-    def _save(self, contact: Contact, *, lazy: bool = True) -> list[Effect]:
+    def _save(self, contact: Contact, *, lazy: bool = True, unmet: bool = False) -> list[Effect]:
         """Keep a contact; what our operator has judged does not wait for another commit."""
         effects: list[Effect] = []
         if contact.id not in self._contacts and len(self._contacts) >= MAX_STATIONS:
             # By the order in which they were met and not by a clock, which may jump back.
-            strangers = (c for c in self._contacts.values() if c.trust is Trust.NEW)
-            oldest = next(strangers, None)
+            strangers = [c for c in self._contacts.values() if c.trust is Trust.NEW]
+            never_met = [c for c in strangers if c.seen_ms is None]
+            oldest = next(iter(never_met or ([] if unmet else strangers)), None)
             if oldest is None:
                 return []
             del self._contacts[oldest.id]

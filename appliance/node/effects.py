@@ -114,6 +114,28 @@ class AlarmRaised:
     """What to do."""
 
 
-Change: TypeAlias = StationChanged | MessageChanged | VerificationChanged | AlarmRaised
+@dataclass(frozen=True)
+class AlarmOver:
+    """What an alarm was raised for is over."""
 
-Effect: TypeAlias = "Send | Transact[Any] | Dial | EndSession | Change | CallEffect"
+    code: str
+    """The alarm's."""
+
+
+@dataclass(frozen=True)
+class AvoidRoute:
+    """Let the network helper reach a station another way than over this neighbour."""
+
+    station: StationId
+    """To whom."""
+
+    interface: str
+    """Our interface towards the neighbour."""
+
+    via: str
+    """The neighbour's link-local address."""
+
+
+Change: TypeAlias = StationChanged | MessageChanged | VerificationChanged | AlarmRaised | AlarmOver
+
+Effect: TypeAlias = "Send | Transact[Any] | Dial | EndSession | AvoidRoute | Change | CallEffect"

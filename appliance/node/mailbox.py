@@ -46,8 +46,6 @@ from appliance.protocol.frames import Channel
 from appliance.protocol.sealing import OpenError, open_sealed, seal
 
 REFUSED: Final = "their station can't open it; write it again"
-"""It was sealed to a key that the recipient no longer has."""
-
 THEIR_DISK: Final = "their disk is full; it is tried again"
 
 
@@ -87,12 +85,13 @@ class Mailbox:
         *,
         prekeys: dict[bytes, Secret],
         has_line: Callable[[str], bool],
+        reached: Callable[[], list[StationId]],
+        absent: Callable[[StationId, Moment], list[Effect]],
     ) -> None:
-        """`prekeys` are our prekeys' secret halves by id."""
-        self._key, self._clock = key, clock
-        self._prekeys = prekeys
-        self._has_line = has_line
-        self.outbox = Outbox()
+        """`prekeys` are our prekeys' secret halves by id; `reached` gives all whom we can reach."""
+        self._key, self._clock, self._prekeys = key, clock, prekeys
+        self._has_line, self._reached = has_line, reached
+        self.outbox = Outbox(absent)
         """What is on its way to whom."""
 
     # -- Writing
@@ -134,7 +133,7 @@ class Mailbox:
 
         def stored(_: None) -> Sequence[Effect]:
             done(message)
-            peers = (recipient,) if recipient is not None else self.outbox.peers()
+            peers = [recipient] if recipient is not None else self._reached()
             offers = [self.outbox.offer(peer, record, moment) for peer in peers]
             return [MessageChanged(record.id), *(effect for offer in offers for effect in offer)]
 

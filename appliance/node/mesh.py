@@ -63,6 +63,9 @@ class Mesh:
         self.problems: tuple[NetProblem, ...] = ()
         """What the helper can't do."""
 
+        self.claim: NetRoute | None = None
+        """A route to our own address that somebody announces."""
+
         self._links: dict[str, NetLink] = {}
         self._neighbours: dict[tuple[str, str], NetNeighbour] = {}
         self._routes: dict[str, dict[tuple[str, str], NetRoute]] = {}
@@ -132,6 +135,16 @@ class Mesh:
         ]
         return there[0] if len(there) == 1 else None
 
+    def neighbour_addresses(self) -> dict[tuple[str, str], str]:
+        """Return what `neighbour` says of each, as addresses, by interface and link-local address."""
+        there: dict[tuple[str, str], list[str]] = {}
+        for address, offers in self._routes.items():
+            for key, offer in offers.items():
+                if offer.refmetric == 0 and offer.metric < UNREACHABLE:
+                    if offer.origin == origin_of(address):
+                        there.setdefault(key, []).append(address)
+        return {key: found[0] for key, found in there.items() if len(found) == 1}
+
     def next_hop(self, station: StationId) -> StationId | None:
         """Return the neighbour that packets to a station go to first, where it is known."""
         way = self.way_to(station)
@@ -171,6 +184,7 @@ class Mesh:
         ]
         self.joined = self.routing = False
         self.problems = ()
+        self.claim = None
         self._links.clear()
         self._neighbours.clear()
         self._routes.clear()
@@ -192,12 +206,16 @@ class Mesh:
         before: dict[str, NetRoute | None] = {}
         for route in news.routes:
             address = station_address(route.prefix)
-            if address is not None and address != self._own:
+            if address == self._own:
+                self.claim = route if route.metric < UNREACHABLE else None
+            elif address is not None:
                 before.setdefault(address, self._way(address))
                 self._put(address, route)
         for prefix, interface, via in news.routes_gone:
             address = station_address(prefix)
-            if address is not None and address in self._routes:
+            if address == self._own:
+                self.claim = None
+            elif address is not None and address in self._routes:
                 before.setdefault(address, self._way(address))
                 self._drop(address, (interface, via))
         return [change for address, way in before.items() for change in self._change(address, way)]

@@ -6,7 +6,7 @@ the way that signalling never waits long behind it, and offers it again when no 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -86,12 +86,19 @@ class _Lane:
 class Outbox:
     """The ways to all peers with a session."""
 
-    def __init__(self) -> None:
+    def __init__(self, absent: Callable[[StationId, Moment], list[Effect]]) -> None:
+        """`absent` is called when something is there for a station without a session."""
+        self._absent = absent
         self._lanes: dict[StationId, _Lane] = {}
 
     def peers(self) -> tuple[StationId, ...]:
         """Return who has a session."""
         return tuple(self._lanes)
+
+    def busy(self, peer: StationId) -> bool:
+        """Tell whether something is on its way to a peer, or about to be."""
+        lane = self._lanes.get(peer)
+        return lane is not None and bool(lane.in_flight or lane.looking or lane.again)
 
     def session_up(self, peer: StationId, moment: Moment) -> list[Effect]:
         """A session stands: offer all that the peer has not got."""
@@ -105,7 +112,9 @@ class Outbox:
     def offer(self, peer: StationId, record: Record, moment: Moment) -> list[Effect]:
         """Send a record that has just been stored, unless others stand in front of it."""
         lane = self._lanes.get(peer)
-        if lane is None or record.id in lane.in_flight or record.id in lane.refused:
+        if lane is None:
+            return self._absent(peer, moment)
+        if record.id in lane.in_flight or record.id in lane.refused:
             return []
         if lane.looking or lane.again or lane.full:
             lane.again = True

@@ -1,6 +1,8 @@
 """With whom a session stands, whom to dial and when.
 
-Sightings and addresses are hints from strangers; only a proved session counts.  Two stations that
+A session is wanted with some of the stations on each link, for gossip; with whomever something is
+to be said to, for as long as it takes; and with the addresses that the operator gave.  Sightings,
+routes and addresses are hints from strangers; only a proved session counts.  Two stations that
 dial each other at the same time end up with one session, and both keep the same one.
 """
 
@@ -8,95 +10,81 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import zip_longest
 from typing import Final
 
 from appliance.model.identity import StationId
-from appliance.node.effects import AlarmRaised, Dial, Effect, EndSession, StationChanged
+from appliance.node.copies import copied_key
+from appliance.node.effects import Dial, Effect, EndSession, StationChanged
+from appliance.node.fanout import MAX_SESSIONS
+from appliance.node.targets import (
+    FAILING,
+    FIRST_RETRY_S,
+    MAX_CANDIDATES,
+    MAX_KNOWN,
+    MAX_MANUAL,
+    MAX_RETRY_S,
+    MAX_UNMET,
+    SESSION_PORT,
+    Heard,
+    Host,
+    Target,
+    Targets,
+)
+from appliance.node.usage import ENOUGH, HURRIED_S, IDLE, IDLE_S, SessionInfo, Usage
 
-FIRST_RETRY_S: Final = 0.5
-MAX_RETRY_S: Final = 60.0
 LASTING_S: Final = 5.0
 """A session that ends sooner counts as a failed dial, so that two stations can't spin."""
 
 YIELD_S: Final = 0.3
 """The station with the higher id leaves the dialling to the other for this long."""
 
-MAX_KNOWN: Final = 1024
-"""Stations that are sighted at a time; one that was dialled in vain makes room for another."""
+CROWD_S: Final = 1.0
+"""On a link with many the choice is left to settle for up to this long, by chance."""
 
-MAX_CANDIDATES: Final = 8
-MAX_MANUAL: Final = 64
-"""Addresses that the operator has added."""
+MAX_ATTEMPTS: Final = 16
+"""Dials at a time, beside those of the operator's own."""
 
-CROSSED_S: Final = 8.0
-"""Two sessions farther apart did not cross: no dial takes so long (`adapters.acceptor`)."""
+UNANSWERED: Final = 2
+"""Dials in vain after which another route is tried."""
+
+MOVE_S: Final = 1.0
+"""A route that has stood for so long is one to move a session to."""
+
+LOOK_EVERY_S: Final = 2.0
+"""How often to look for sessions that nobody needs."""
+
+ENOUGH_S: Final = 120.0
+"""For how long a station that has enough sessions is left alone."""
 
 DUPLICATE: Final = "duplicate"
 """Reason for ending the session that both sides agree is one too many."""
 
 
-@dataclass(frozen=True)
-class SessionInfo:
-    """A proved session, as the node sees it."""
-
-    handle: int
-    """Names it in effects."""
-
-    peer: StationId
-    """Proved."""
-
-    boot: bytes
-    """Its start."""
-
-    outgoing: bool
-    """We dialled."""
-
-    local_host: str
-    """Our end."""
-
-    remote_host: str
-    """Their end."""
-
-    opened_at: float
-    """Monotonic seconds."""
-
-
-@dataclass
-class _Target:
-    """Somebody to dial: a sighted station, or an address that the operator gave."""
-
-    wanted: StationId | None
-    candidates: dict[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
-    """By sighted instance, so that each can go by itself."""
-
-    retry_at: float = 0.0
-    failures: int = 0
-    attempt: int | None = None
-    """The dial that is under way."""
-
-    dialled_at: float = -math.inf
-    """When the last one began."""
-
-    def addresses(self) -> tuple[tuple[str, int], ...]:
-        """In turns, so that whoever announces false ones first does not keep us from the others."""
-        turns = [one for turn in zip_longest(*self.candidates.values()) for one in turn if one]
-        return tuple(dict.fromkeys(turns))[:MAX_CANDIDATES]
-
-
 class Peers:
     """Sessions and dialling."""
 
-    def __init__(self, own: StationId, boot: bytes, random: Callable[[], float]) -> None:
-        """`random` gives numbers from 0 to 1 for jitter."""
+    def __init__(
+        self,
+        own: StationId,
+        boot: bytes,
+        random: Callable[[], float],
+        *,
+        in_use: Callable[[StationId], bool] = lambda _: False,
+    ) -> None:
+        """`random` gives numbers from 0 to 1 for jitter; `in_use`: the session is needed now."""
         self._own, self._boot, self._random = own, boot, random
-        self._sighted: dict[StationId, _Target] = {}
-        self._manual: dict[tuple[str, int], _Target] = {}
+        self._targets = Targets(own)
         self._sessions: dict[StationId, SessionInfo] = {}
+        self._routed: dict[StationId, float] = {}
+        """Since when there is a route."""
+        self._usage = Usage(in_use)
         self._away_since: dict[StationId, float] = {}
-        self._attempts: dict[int, _Target] = {}
+        self._attempts: dict[int, Target] = {}
         self._last_attempt = 0
+        self._look_at = math.inf
+        """When to look for sessions that nobody needs."""
+        self._next: float | None = None
+        """When to wake up; None: to be computed anew."""
 
     # -- What there is
 
@@ -110,85 +98,166 @@ class Peers:
 
     def dialling(self, peer: StationId) -> bool:
         """Tell whether a session with a station is being attempted."""
-        target = self._sighted.get(peer)
+        target = self._targets.known.get(peer)
         return target is not None and target.attempt is not None
 
     def away_since(self, peer: StationId) -> float | None:
         """Say when the last session with a station ended, in monotonic seconds."""
         return self._away_since.get(peer)
 
-    # -- Inputs
+    def sighted_on(self, peer: StationId) -> frozenset[str]:
+        """Return the links on which somebody says now that it is this station."""
+        return self._targets.links_of(peer)
+
+    def has_way(self, peer: StationId) -> bool:
+        """Tell whether a session could probably be had: a route or an announcement that works."""
+        target = self._targets.known.get(peer)
+        return (
+            peer in self._sessions
+            or peer in self._routed
+            or (target is not None and bool(target.heard) and target.failures < FAILING)
+        )
+
+    def is_routed(self, peer: StationId) -> bool:
+        """Tell whether we were told of a route to a station."""
+        return peer in self._routed
+
+    def failing(self) -> list[StationId]:
+        """Return the stations that have a route and do not answer."""
+        return [
+            station
+            for station, target in self._targets.known.items()
+            if target.failures >= UNANSWERED and station in self._routed
+        ]
+
+    def gossips_with(self, peer: StationId) -> bool:
+        """Tell whether we or the peer have chosen each other for gossip."""
+        return peer in self._chosen() or self._usage.gossips(peer)
+
+    # -- Inputs: where others are
 
     def sighted(
         self,
         instance: str,
         station: StationId,
-        candidates: tuple[tuple[str, int], ...],
+        candidates: tuple[Host, ...],
         now: float,
+        *,
+        links: tuple[str, ...] = ("",),
     ) -> list[Effect]:
-        """Somebody announced itself, or announced other addresses than before."""
-        target = self._sighted.get(station)
+        """Somebody announced itself, or announced other addresses or links than before."""
+        target = self._targets.take(station, self._is_spared)
         if target is None:
-            if len(self._sighted) >= MAX_KNOWN and not self._make_room():
-                return []
-            target = self._sighted[station] = _Target(wanted=station)
-        candidates = candidates[:MAX_CANDIDATES]
-        fresh = target.candidates.get(instance) != candidates
-        target.candidates[instance] = candidates
-        if len(target.candidates) > MAX_CANDIDATES:
-            del target.candidates[next(iter(target.candidates))]
-        if fresh:
+            return []
+        heard = Heard(candidates[:MAX_CANDIDATES], links)
+        if self._targets.heard(target, instance, heard):
             target.failures = 0
             due = now if self._own < station else now + YIELD_S
+            if station not in self._sessions and len(self._chosen()) >= MAX_SESSIONS:
+                due += CROWD_S * self._random()
             # Whoever announces something else all the time gets no more of our dials by it.
             target.retry_at = max(due, target.dialled_at + FIRST_RETRY_S)
         return self._dial_due(now)
 
     def gone(self, instance: str, station: StationId) -> None:
         """An announcement was taken back or has run out."""
-        target = self._sighted.get(station)
-        if target is not None:
-            target.candidates.pop(instance, None)
-            # One that was dialled is remembered: it may be back in a moment, and again.
-            if not target.candidates and target.dialled_at == -math.inf:
-                del self._sighted[station]
+        self._targets.silent(instance, station, wanted=self._usage.demanded(station))
+
+    def routed(self, station: StationId, *, reachable: bool, now: float) -> list[Effect]:
+        """A route to a station came or went."""
+        target = self._targets.known.get(station)
+        session = self._sessions.get(station)
+        if not reachable:
+            self._routed.pop(station, None)
+            if session is not None and session.over_mesh:
+                self._usage.route_lost(station, now)
+                if target is not None:
+                    target.retry_at = max(target.retry_at, now + MOVE_S + self._random())
+            self._next = None
+            return []
+        self._routed.setdefault(station, now)
+        self._usage.route_found(station)
+        if target is None:
+            return []
+        moves = session is not None and not session.over_mesh
+        target.failures = 0
+        soon = now + MOVE_S + self._random() if moves else now + 0.1 * self._random()
+        target.retry_at = max(soon, target.dialled_at + FIRST_RETRY_S)
+        return self._dial_due(now)
 
     def add_address(self, host: str, port: int, now: float) -> list[Effect]:
         """Dial an address that the operator gave, now and whenever nobody is met there."""
-        target = self._manual.get((host, port))
+        target = self._targets.manual.get((host, port))
         if target is None:
-            if len(self._manual) >= MAX_MANUAL:
-                del self._manual[next(iter(self._manual))]
-            target = self._manual[host, port] = _Target(wanted=None)
-            target.candidates["manual"] = ((host, port),)
+            if len(self._targets.manual) >= MAX_MANUAL:
+                del self._targets.manual[next(iter(self._targets.manual))]
+            target = self._targets.manual[host, port] = Target(None, ((host, port),), given=True)
         target.retry_at = now
         return self._dial_due(now)
 
+    def meet(self, address: str, now: float) -> list[Effect]:
+        """Dial an address in the mesh of whose station nothing is known."""
+        if address not in self._targets.unmet:
+            if len(self._targets.unmet) >= MAX_UNMET:
+                return []
+            # Somebody nearer may tell us of it in the meantime.
+            due = now + 1.0 + 2.0 * self._random()
+            target = Target(wanted=None, fixed=((address, SESSION_PORT),), retry_at=due)
+            self._targets.unmet[address] = target
+        return self._dial_due(now)
+
+    def met(self, address: str) -> None:
+        """Somebody told us of the station at an address, or the address is no longer reached."""
+        self._targets.unmet.pop(address, None)
+
     def at_address(self, host: str, port: int) -> tuple[int | None, StationId | None]:
         """Return the attempt under way at an address of the operator, and who was met there."""
-        target = self._manual.get((host, port))
+        target = self._targets.manual.get((host, port))
         return (target.attempt, target.wanted) if target is not None else (None, None)
 
-    def addresses(self) -> tuple[tuple[str, int], ...]:
+    def addresses(self) -> tuple[Host, ...]:
         """Return what the operator has added, to be kept over restarts."""
-        return tuple(self._manual)
+        return tuple(self._targets.manual)
 
     def links_changed(self, now: float) -> list[Effect]:
         """An interface came or changed: whoever could not be reached may be reached now."""
-        for target in (*self._sighted.values(), *self._manual.values()):
+        for target in self._targets:
             target.failures = 0
             target.retry_at = min(target.retry_at, now + 0.1 * self._random())
+        self._targets.changed()
         return self._dial_due(now)
+
+    # -- Inputs: what is wanted
+
+    def need(self, station: StationId, now: float, *, lasting: bool = False) -> list[Effect]:
+        """Something is to be said to a station; `lasting`: for as long as there is no session."""
+        if station == self._own:
+            return []
+        target = self._targets.take(station, self._is_spared)
+        if target is None:
+            return []
+        until = math.inf if lasting and station not in self._sessions else now + IDLE_S
+        self._usage.demand(station, until)
+        target.retry_at = min(target.retry_at, max(now, target.dialled_at + FIRST_RETRY_S))
+        return self._dial_due(now)
+
+    def said_something(self, peer: StationId, now: float, *, gossip: bool = False) -> None:
+        """Somebody with a session said something: it is not idle."""
+        if peer in self._sessions:
+            self._usage.heard(peer, now, gossip=gossip)
+
+    # -- Inputs: dials and sessions
 
     def dial_failed(self, attempt: int, now: float) -> list[Effect]:
         """Nobody with the right key answered."""
         target = self._attempts.pop(attempt, None)
         if target is None:
             return []
-        target.attempt = None
-        target.retry_at = now + self._backoff(target) * (0.5 + self._random())
-        target.failures += 1
-        return self._changed(target)
+        target.failed(now, self._random)
+        if target.failures == FAILING:
+            self._targets.changed()
+        # Others may have waited for their turn.
+        return [*self._changed(target), *self._dial_due(now)]
 
     def dial_succeeded(self, attempt: int, peer: StationId, now: float) -> list[Effect]:
         """A dial led to a session; `opened` has been or will be told of it."""
@@ -198,115 +267,139 @@ class Peers:
             target.retry_at = now + (MAX_RETRY_S if peer == self._own else FIRST_RETRY_S)
             # Another board may have the address by now: it would be dialled for ever.
             target.wanted = peer
-        return []
+            for address in [a for a, unmet in self._targets.unmet.items() if unmet is target]:
+                del self._targets.unmet[address]
+                if peer != self._own:
+                    self._usage.demand(peer, now + HURRIED_S)
+        return self._dial_due(now)
 
     def opened(self, info: SessionInfo) -> tuple[bool, list[Effect]]:
         """A session was proved.  Returns whether it is the one to use, and what to do."""
         if info.peer == self._own:
-            return False, [EndSession(info.handle, "self"), *self._met_ourselves(info)]
+            copied = [copied_key(info.remote_host)] if info.boot != self._boot else []
+            return False, [EndSession(info.handle, "self"), *copied]
         current = self._sessions.get(info.peer)
-        if current is not None and not self._replaces(info, current):
+        if current is not None and not info.replaces(current, self._own):
             return False, [EndSession(info.handle, DUPLICATE)]
         self._sessions[info.peer] = info
+        self._usage.opened(info)
+        self._look_at = min(self._look_at, info.opened_at + LOOK_EVERY_S)
+        self._next = None
         effects: list[Effect] = []
         if current is not None:
             effects.append(EndSession(current.handle, DUPLICATE))
         effects.append(StationChanged(info.peer))
         return True, effects
 
-    def closed(self, handle: int, peer: StationId, now: float) -> tuple[bool, list[Effect]]:
+    def closed(
+        self, handle: int, peer: StationId, now: float, reason: str = ""
+    ) -> tuple[bool, list[Effect]]:
         """A session ended.  Returns whether it was the one in use, and what to do."""
         current = self._sessions.get(peer)
         if current is None or current.handle != handle:
             return False, []
         del self._sessions[peer]
-        lasted = now - current.opened_at >= LASTING_S
+        self._next = None
+        self._usage.closed(peer)
+        unwanted = reason in {IDLE, ENOUGH}
+        lasted = unwanted or now - current.opened_at >= LASTING_S
         self._away_since[peer] = now
-        while len(self._away_since) > MAX_KNOWN:
+        if len(self._away_since) > MAX_KNOWN:
             del self._away_since[next(iter(self._away_since))]
-        for target in (*self._sighted.values(), *self._manual.values()):
+        for target in self._targets:
             if target.wanted == peer:
                 target.failures = 0 if lasted else target.failures + 1
                 wait = 0.0 if self._own < peer else YIELD_S
                 if not lasted:
-                    wait += self._backoff(target)
+                    wait += target.backoff_s()
+                if reason == ENOUGH:
+                    wait += ENOUGH_S
                 target.retry_at = max(target.retry_at, now + wait + 0.2 * self._random())
+        self._targets.changed()
         return True, [StationChanged(peer)]
+
+    # -- Time
 
     def next_wakeup(self) -> float | None:
         """Say when to call `wakeup`."""
-        waiting = [
-            target.retry_at
-            for target in (*self._sighted.values(), *self._manual.values())
-            if self._wants_dial(target)
-        ]
-        return min(waiting, default=None)
+        if self._next is None:
+            times = [self._look_at]
+            if len(self._attempts) < MAX_ATTEMPTS:  # else the next goes when one of them is over
+                times += [target.retry_at for target in self._targets if self._wants_dial(target)]
+            self._next = min(times)
+        return self._next if self._next < math.inf else None
 
     def wakeup(self, now: float) -> list[Effect]:
-        """Dial whoever is due."""
-        return self._dial_due(now)
+        """Dial whoever is due, and end what nobody needs."""
+        self._next = None
+        effects: list[Effect] = []
+        if self._look_at <= now:
+            self._look_at = now + LOOK_EVERY_S if self._sessions else math.inf
+            wanted = {target.wanted for target in self._targets.manual.values()} | self._chosen()
+            ends = self._usage.unneeded(
+                self._sessions,
+                wanted={station for station in wanted if station is not None},
+                links_of=self.sighted_on,
+                now=now,
+            )
+            effects += [EndSession(self._sessions[peer].handle, why) for peer, why in ends.items()]
+        return [*effects, *self._dial_due(now)]
 
     # -- Rules
 
-    def _replaces(self, new: SessionInfo, current: SessionInfo) -> bool:
-        """Tell whether a second session with the same peer takes the place of the first.
+    def _chosen(self) -> frozenset[StationId]:
+        return self._targets.choice(self._sessions)
 
-        Whoever dials has lost the earlier one, by a restart or with its address, though we may not
-        have noticed.  Unless the two crossed: then the one that the lower id dialled stays.
-        """
-        if new.boot != current.boot or new.outgoing == current.outgoing:
-            return True
-        if new.opened_at - current.opened_at > CROSSED_S:
-            return True
-        return new.outgoing == (self._own < new.peer)
+    def _is_spared(self, peer: StationId) -> bool:
+        return peer in self._sessions or self._usage.demanded(peer)
 
-    def _met_ourselves(self, info: SessionInfo) -> list[Effect]:
-        if info.boot == self._boot:
-            return []
-        return [
-            AlarmRaised(
-                code="copied-key",
-                text=f"Another board ({info.remote_host}) runs with this station's key.",
-                fix="Stop one of the two and delete its state directory: it then gets its own key.",
-            )
-        ]
+    def _candidates(self, target: Target) -> tuple[Host, ...]:
+        station = target.wanted
+        if station is None or target.fixed or station not in self._routed:
+            return target.announced()
+        mesh = (str(station.address), SESSION_PORT)
+        # A session that stands is dialled a second time only to move it.
+        others = () if station in self._sessions else target.announced()
+        return (mesh, *others)[:MAX_CANDIDATES]
 
-    def _backoff(self, target: _Target) -> float:
-        return min(FIRST_RETRY_S * 2.0 ** min(target.failures, 16), MAX_RETRY_S)
-
-    def _wants_dial(self, target: _Target) -> bool:
-        if target.attempt is not None or not target.candidates:
+    def _wants_dial(self, target: Target) -> bool:
+        if target.attempt is not None:
             return False
-        return target.wanted is None or target.wanted not in self._sessions
-
-    def _make_room(self) -> bool:
-        """Forget somebody who is gone, or else who was dialled in vain most often."""
-        idle = [
-            (not target.candidates, target.failures, station)
-            for station, target in self._sighted.items()
-            if (target.failures or not target.candidates)
-            and target.attempt is None
-            and station not in self._sessions
-        ]
-        if not idle:
+        station = target.wanted
+        if station is None or target.fixed:
+            return station is None or station not in self._sessions
+        if station == self._own:
+            # Ourselves, or a copy of our key: only a session tells.
+            return bool(target.heard)
+        session = self._sessions.get(station)
+        if session is not None:
+            if session.over_mesh:
+                return self._usage.without_route(station) and bool(target.heard)
+            return station in self._routed and self._own < station
+        if not target.heard and station not in self._routed:
             return False
-        del self._sighted[max(idle)[2]]
-        return True
+        return self._usage.demanded(station) or station in self._chosen()
 
     def _dial_due(self, now: float) -> list[Effect]:
+        self._next = None
         effects: list[Effect] = []
-        for target in (*self._sighted.values(), *self._manual.values()):
-            if target.retry_at <= now and self._wants_dial(target):
-                self._last_attempt += 1
-                target.attempt = self._last_attempt
-                target.dialled_at = now
-                self._attempts[target.attempt] = target
-                # An address that the operator gave may belong to another board by tomorrow.
-                sighted = target.wanted is not None and target is self._sighted.get(target.wanted)
-                wanted = target.wanted if sighted else None
-                effects.append(Dial(target.attempt, wanted, target.addresses()))
-                effects += self._changed(target)
+        crowded = self._usage.crowded(self._sessions)
+        for target in list(self._targets):
+            if target.retry_at > now or not self._wants_dial(target):
+                continue
+            if not target.given and len(self._attempts) >= MAX_ATTEMPTS:
+                continue
+            if crowded and not target.given and target.wanted not in self._chosen():
+                continue
+            self._last_attempt += 1
+            target.attempt = self._last_attempt
+            target.dialled_at = now
+            self._attempts[target.attempt] = target
+            # An address that was given may belong to another board by tomorrow.
+            wanted = None if target.fixed else target.wanted
+            effects.append(Dial(target.attempt, wanted, self._candidates(target)))
+            effects += self._changed(target)
         return effects
 
-    def _changed(self, target: _Target) -> list[Effect]:
+    def _changed(self, target: Target) -> list[Effect]:
         return [StationChanged(target.wanted)] if target.wanted is not None else []

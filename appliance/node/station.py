@@ -6,85 +6,39 @@ is handed to the others here.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from typing import Final
 
-from appliance.model.card import Card, Line, Prekey, read_card
+from appliance.model.card import read_card
 from appliance.model.codec import FormatError
-from appliance.model.identity import CONSOLE, Address, StationId, StationKey, clean_name
+from appliance.model.identity import CONSOLE, Address, StationId
 from appliance.model.media import MediaEvent
-from appliance.model.record import (
-    Record,
-    RecordKind,
-    UnknownRecordError,
-    make_record,
-    read_record,
-)
-from appliance.model.secret import Secret
+from appliance.model.net import NetEvent
+from appliance.model.record import Stamp, UnknownRecordError, read_record
+from appliance.node.beginnings import Identity, Memory, Now
 from appliance.node.call_gate import CallGate
 from appliance.node.calls import Calls
 from appliance.node.clock import LamportClock
 from appliance.node.directory import Directory
-from appliance.node.effects import Effect, EndSession, Send, Transact
+from appliance.node.effects import Effect, EndSession, Send, StationChanged, Transact
+from appliance.node.gossip import Gossip
 from appliance.node.mailbox import Draft, Mailbox
-from appliance.node.mesh import Mesh
-from appliance.node.peers import Peers, SessionInfo
-from appliance.node.ports import Moment, SetValue, StoredMessage, StoredStation
+from appliance.node.mesh import Mesh, ReachChange
+from appliance.node.own_card import OwnCard
+from appliance.node.peers import Peers
+from appliance.node.ports import Moment, Pending, StoredMessage
+from appliance.node.suspects import Suspects
+from appliance.node.usage import IDLE, SessionInfo
 from appliance.node.verification import Comparison, Stage, Verifier
 from appliance.protocol.acks import Ack, Outcome, decode_acks, encode_acks
 from appliance.protocol.frames import Channel
 
-log = logging.getLogger(__name__)
+NEW_CARDS: Final = 1_000
+"""Cards of unknown stations that one neighbour may bring at once ..."""
 
-CARD_VALUE = "card"
-"""Name of the store's value that holds our card's record."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What a station starts with."""
-
-    key: StationKey
-    """Who it is."""
-
-    boot: bytes
-    """This start."""
-
-    prekey: Prekey
-    """What others seal to."""
-
-    prekey_secret: Secret
-    """What opens it."""
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What a station remembers from before."""
-
-    stations: tuple[StoredStation, ...]
-    """Whom it knows."""
-
-    highest_order: int
-    """Of all messages."""
-
-    card: bytes | None
-    """Its own last card."""
-
-
-@dataclass(frozen=True)
-class Now:
-    """The time of an input."""
-
-    monotonic: float
-    """Seconds; for everything that waits."""
-
-    uptime_s: float
-    """Since this start."""
-
-    moment: Moment
-    """For everything that is remembered or shown."""
+NEW_CARD_S: Final = 0.1
+"""... and seconds until it may bring one more."""
 
 
 class Station:
@@ -101,93 +55,140 @@ class Station:
         """`random` is for jitter; `random_bytes` is for keys and must be the kernel's."""
         key = identity.key
         self.id = key.id
-        self._identity = identity
         self.directory = Directory(key.id)
         self.directory.load(memory.stations)
         self.mesh = Mesh(key.id)
         self.mesh.learn(contact.id for contact in self.directory.all())
-        self.peers = Peers(key.id, identity.boot, random)
+        self.suspects = Suspects(self.mesh, self.directory)
+        self.peers = Peers(key.id, identity.boot, random, in_use=self._in_use)
         self.clock = LamportClock(identity.boot, memory.highest_order)
         self.mailbox = Mailbox(
             key,
             self.clock,
             prekeys={identity.prekey.id: identity.prekey_secret},
             has_line=lambda line: line == CONSOLE,
+            reached=self._reached,
+            absent=self._wanted_by_mail,
         )
         self.calls = Calls(station=key.id, random_bytes=random_bytes)
         self.verifier = Verifier(key.id, random_bytes)
-        self._card = self._read_own_card(memory.card)
-        self._card_raw = memory.card if self._card is not None else None
-        self._publishing = False
-        """A card of ours is on its way to the disk."""
-        self._sequence = self._card.sequence if self._card is not None else 0
-        """Of the latest card that was signed, stored or not: none is used twice."""
-        self._card_gate = CallGate()
+        self.card = OwnCard(key, identity.prekey, memory.card, published=self._card_published)
+        self.gossip = Gossip(
+            self.directory, key.id, own_card=lambda: self.card.shown, random=random
+        )
+        self._awake_offset_s = 0.0
+        """Monotonic time less that of our being awake; neither jumps."""
+        self._changed_cards = CallGate()
+        self._new_cards = CallGate(burst=NEW_CARDS, refill_s=NEW_CARD_S)
 
     # -- Our card
 
     @property
     def name(self) -> str:
         """What others see."""
-        return self._card.name if self._card is not None else self.id.default_name
-
-    def _read_own_card(self, raw: bytes | None) -> Card | None:
-        if raw is None:
-            return None
-        try:
-            record = read_record(raw)
-            card = read_card(record)
-        except FormatError as error:
-            # A new one is made; whoever has seen the old one tells us how far it had counted.
-            log.warning("our own card in the store can't be read: %s", error)
-            return None
-        if record.author != self.id:
-            log.warning("the card in the store is of %s: this is another key", record.author.tag)
-            return None
-        return card
+        return self.card.name
 
     def start(self, now: Now) -> list[Effect]:
         """Make sure that our card is there and names the prekey that we have."""
-        if self._card is not None and self._card.prekey == self._identity.prekey:
-            return []
-        return self._publish_card(self.name, now)
+        self._awake_offset_s = now.monotonic - now.moment.awake_s
+        return self.card.start(lambda: self._stamp(now))
 
     def set_name(
         self, name: str, now: Now, *, done: Callable[[], None], failed: Callable[[str], None]
     ) -> list[Effect]:
         """Take another name; raises IdentityError when it is none."""
-        return self._publish_card(clean_name(name), now, done, failed)
+        return self.card.set_name(name, lambda: self._stamp(now), done=done, failed=failed)
 
-    def _publish_card(
+    def _stamp(self, now: Now) -> Stamp:
+        return self.clock.stamp(now.moment, uptime_s=now.uptime_s)
+
+    def _card_published(self, raw: bytes) -> Sequence[Effect]:
+        self.gossip.changed()
+        return [Send(s.peer, Channel.CARD, raw) for s in self.peers.sessions()]
+
+    # -- Where others are
+
+    def sighted(
         self,
-        name: str,
+        instance: str,
+        station: StationId,
+        candidates: tuple[tuple[str, int], ...],
+        links: tuple[str, ...],
         now: Now,
-        done: Callable[[], None] = lambda: None,
-        failed: Callable[[str], None] = lambda _: None,
     ) -> list[Effect]:
-        self._sequence += 1
-        self._publishing = True
-        card = Card(
-            sequence=self._sequence,
-            name=name,
-            lines=(Line(CONSOLE, self.id.number()),),
-            prekey=self._identity.prekey,
+        """Somebody announced itself on a link."""
+        new = not self.peers.has_way(station)
+        effects = self.peers.sighted(instance, station, candidates, now.monotonic, links=links)
+        if new and station in self.directory:
+            effects += [StationChanged(station), *self._look_for_mail(station, now)]
+        return effects
+
+    def gone(self, instance: str, station: StationId) -> list[Effect]:
+        """An announcement was taken back or has run out."""
+        self.peers.gone(instance, station)
+        return [StationChanged(station)] if station in self.directory else []
+
+    def net_said(self, event: NetEvent | None, now: Now) -> list[Effect]:
+        """The network helper says something; None: it is gone."""
+        effects: list[Effect] = []
+        for change in self.mesh.feed(event):
+            effects += self._reach_changed(change, now)
+        return [*effects, *self.suspects.looked()]
+
+    def _reach_changed(self, change: ReachChange, now: Now) -> list[Effect]:
+        station = change.station
+        if station is None or self.directory.get(station).card is None:
+            if change.reachable:
+                return self.peers.meet(change.address, now.monotonic)
+            self.peers.met(change.address)
+        if station is None:
+            return []
+        effects: list[Effect] = [StationChanged(station)]
+        if change.reachable == change.before:
+            return effects
+        effects += self.peers.routed(station, reachable=change.reachable, now=now.monotonic)
+        if change.reachable:
+            return effects + self._look_for_mail(station, now)
+        return effects + self.directory.met(
+            station, wall_ms=now.moment.wall_ms, sure=now.moment.sure
         )
-        stamp = self.clock.stamp(now.moment, uptime_s=now.uptime_s)
-        record = make_record(self._identity.key, RecordKind.CARD, card.encode(), stamp=stamp)
 
-        # A card that others have seen must not be forgotten by us: its number would be used twice.
-        def stored(_: None) -> Sequence[Effect]:
-            self._card, self._card_raw, self._publishing = card, record.raw, False
-            done()
-            return [Send(s.peer, Channel.CARD, record.raw) for s in self.peers.sessions()]
+    def refused(self, host: str, code: str, now: Now) -> list[Effect]:
+        """Somebody at an address could not prove to be who we wanted to reach there."""
+        return self.suspects.refused(host, code, now.monotonic)
 
-        def not_stored(why: str) -> Sequence[Effect]:
-            self._publishing = False
-            failed(why)
-            return ()
+    def dial_failed(self, attempt: int, now: Now) -> list[Effect]:
+        """A dial was in vain."""
+        effects = self.peers.dial_failed(attempt, now.monotonic)
+        return [*effects, *self.suspects.unanswered(self.peers.failing(), now.monotonic)]
 
-        return [Transact(SetValue(CARD_VALUE, record.raw), stored, not_stored)]
+    def _reached(self) -> list[StationId]:
+        """Return everybody to whom a session could probably be had."""
+        return [c.id for c in self.directory.all() if self.peers.has_way(c.id)]
+
+    def _look_for_mail(self, station: StationId, now: Now) -> list[Effect]:
+        """Open a session with somebody who has just come into reach, if something waits for it."""
+        if self.peers.session(station) is not None:
+            return []
+
+        def found(pending: tuple[tuple[bytes, bytes], ...]) -> Sequence[Effect]:
+            return self._wanted_by_mail(station, now.moment) if pending else ()
+
+        return [Transact(Pending(station, now.moment.awake_s, frozenset(), 1), found)]
+
+    def _wanted_by_mail(self, station: StationId, moment: Moment) -> list[Effect]:
+        """Something waits for a station with which there is no session."""
+        if not self.peers.has_way(station):
+            return []  # it is looked for again when there is one
+        return self.peers.need(station, moment.awake_s + self._awake_offset_s, lasting=True)
+
+    def _in_use(self, station: StationId) -> bool:
+        """Tell whether something is under way with a station that needs its session."""
+        return (
+            any(call.peer.station == station for call in self.calls.active)
+            or self.verifier.running(station) is not None
+            or self.mailbox.outbox.busy(station)
+        )
 
     # -- Sessions
 
@@ -200,12 +201,17 @@ class Station:
         if before is not None:
             self.mailbox.outbox.session_down(info.peer)
             effects += self.verifier.session_down(info.peer)
-        if self._card_raw is not None:
-            effects.append(Send(info.peer, Channel.CARD, self._card_raw))
-        elif not self._publishing:
+        if self.card.raw is not None:
+            effects.append(Send(info.peer, Channel.CARD, self.card.raw))
+        elif not self.card.publishing:
             # The disk would not take it at the start.
             effects += self.start(now)
         effects += self.directory.met(info.peer, wall_ms=now.moment.wall_ms, sure=now.moment.sure)
+        effects += self._learned(info.peer, now)
+        if info.over_mesh:
+            effects += self.suspects.proved(info.peer)
+        if self.peers.gossips_with(info.peer):
+            effects += self.gossip.session_up(info.peer, now.monotonic, begin=info.outgoing)
         effects += self.mailbox.outbox.session_up(info.peer, now.moment)
         self.calls.session_up(
             info.peer,
@@ -216,16 +222,34 @@ class Station:
         )
         return effects + self.call_effects()
 
-    def session_closed(self, handle: int, peer: StationId, now: Now) -> list[Effect]:
+    def session_closed(
+        self, handle: int, peer: StationId, now: Now, reason: str = ""
+    ) -> list[Effect]:
         """A session ended."""
-        used, effects = self.peers.closed(handle, peer, now.monotonic)
+        used, effects = self.peers.closed(handle, peer, now.monotonic, reason)
         if not used:
             return effects
         self.mailbox.outbox.session_down(peer)
+        self.gossip.session_down(peer)
         effects += self.verifier.session_down(peer)
         effects += self.directory.met(peer, wall_ms=now.moment.wall_ms, sure=now.moment.sure)
         self.calls.session_down(peer, now=now.monotonic)
+        if self._in_use(peer):
+            effects += self.peers.need(peer, now.monotonic)
+        if reason != IDLE:
+            effects += self._look_for_mail(peer, now)
         return effects + self.call_effects()
+
+    def _learned(self, station: StationId, now: Now) -> list[Effect]:
+        """A station exists: its address is somebody's now, and may be reached already."""
+        self.mesh.learn((station,))
+        self.peers.met(str(station.address))
+        if not self.mesh.reachable(station) or self.peers.is_routed(station):
+            return []
+        return [
+            *self.peers.routed(station, reachable=True, now=now.monotonic),
+            *self._look_for_mail(station, now),
+        ]
 
     def message_received(
         self, handle: int, peer: StationId, channel: Channel, data: bytes, now: Now
@@ -240,6 +264,8 @@ class Station:
             return [EndSession(handle, "protocol-error")]
 
     def _message(self, peer: StationId, channel: Channel, data: bytes, now: Now) -> list[Effect]:
+        gossip = channel in {Channel.GOSSIP, Channel.CARD}
+        self.peers.said_something(peer, now.monotonic, gossip=gossip)
         match channel:
             case Channel.SIP:
                 self.calls.sip_received(peer, data, now=now.monotonic)
@@ -258,38 +284,43 @@ class Station:
                 return self._card_received(peer, data, now)
             case Channel.VERIFY:
                 return self.verifier.received(peer, data, now.monotonic)
+            case Channel.GOSSIP:
+                return self.gossip.received(peer, data, now.monotonic)
             case _:
                 raise FormatError(f"{channel.name} is not for the station")
 
     def _card_received(self, peer: StationId, data: bytes, now: Now) -> list[Effect]:
+        if self.gossip.is_known(data):
+            return []
         try:
             record = read_record(data)
         except UnknownRecordError:
             # A newer station's; its messages may still be of a kind that we know.
             return []
-        if record.author == self.id:
-            return self._own_card_received(record, now)
-        if record.author != peer:
-            # Cards of third stations come with gossip, which this version does not speak.
-            return []
-        known = self.directory.get(peer)
-        if known.card is not None and known.card_raw is not None and known.card_raw != data:
+        author = record.author
+        if author == self.id:
+            return self.card.came_back(record, lambda: self._stamp(now))
+        known = self.directory.get(author)
+        if known.card is not None and known.card_raw is not None:
             if read_card(record).sequence <= known.card.sequence:
                 # It may have lost its state, and only knowing how far it had counted can it go on.
-                return [Send(peer, Channel.CARD, known.card_raw)]
-            if not self._card_gate.allows(peer, now.monotonic):
+                return [Send(peer, Channel.CARD, known.card_raw)] if author == peer else []
+            if not self._changed_cards.allows(author, now.monotonic):
                 # Each costs a disk write and a line on the screen; its next session brings it.
                 return []
-        return self.directory.card_received(record)
-
-    def _own_card_received(self, record: Record, now: Now) -> list[Effect]:
-        """Count on from a card of ours that we have forgotten: others would ignore lower ones."""
-        card = read_card(record)
-        if card.sequence < self._sequence or record.raw == self._card_raw:
+        elif author != peer and not self._new_cards.allows(peer, now.monotonic):
+            # Keys are free: a neighbour that brings ever new ones is believed slowly.
             return []
-        self._sequence = card.sequence
-        name = card.name if self.name == self.id.default_name else self.name
-        return self._publish_card(name, now)
+        effects = self.directory.card_received(record, gossiped=author != peer)
+        if self.directory.get(author).card_raw != data:
+            return effects
+        self.gossip.changed()
+        others = [
+            info.peer
+            for info in self.peers.sessions()
+            if info.peer not in {peer, author} and self.peers.gossips_with(info.peer)
+        ]
+        return [*effects, *self.gossip.spread(data, others), *self._learned(author, now)]
 
     # -- Commands
 
@@ -343,6 +374,7 @@ class Station:
         offset = now.monotonic - now.moment.awake_s
         times = (
             self.peers.next_wakeup(),
+            self.gossip.next_wakeup(),
             outbox + offset if outbox is not None else None,
             self.verifier.next_wakeup(),
             self.calls.next_wakeup(),
@@ -353,6 +385,7 @@ class Station:
     def wakeup(self, now: Now) -> list[Effect]:
         """Do what is due."""
         effects = self.peers.wakeup(now.monotonic)
+        effects += self.gossip.wakeup(now.monotonic, self.peers.gossips_with)
         effects += self.mailbox.outbox.wakeup(now.moment)
         effects += self.verifier.wakeup(now.monotonic)
         self.calls.wakeup(now=now.monotonic)

@@ -18,10 +18,12 @@ from appliance.adapters.store.operations import READS, WRITES
 from appliance.model.card import Prekey
 from appliance.model.identity import StationId, StationKey
 from appliance.model.secret import Secret
+from appliance.node.beginnings import Identity, Memory, Now
 from appliance.node.effects import Effect, EndSession, Send, Transact
-from appliance.node.peers import SessionInfo
+from appliance.node.own_card import CARD_VALUE
 from appliance.node.ports import GetStations, GetValue, Moment
-from appliance.node.station import CARD_VALUE, Identity, Memory, Now, Station
+from appliance.node.station import Station
+from appliance.node.usage import SessionInfo
 from appliance.protocol.frames import Channel
 
 

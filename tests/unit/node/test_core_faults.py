@@ -12,8 +12,8 @@ from appliance.model.record import MAX_LAMPORT, Certainty, RecordKind, Stamp, ma
 from appliance.node.clock import MAX_JUMP
 from appliance.node.directory import MAX_STATIONS, Directory, Trust
 from appliance.node.effects import StationChanged
+from appliance.node.own_card import CARD_VALUE
 from appliance.node.ports import SetValue
-from appliance.node.station import CARD_VALUE
 from appliance.protocol.frames import Channel
 
 
@@ -42,7 +42,7 @@ def test_a_station_that_lost_its_store_but_not_its_key_is_believed_again() -> No
     join(reborn, b)
     card = b.station.directory.get(a.id).card
     assert card is not None
-    assert card.prekey == reborn.station._identity.prekey
+    assert card.prekey == reborn.station.card.prekey
     assert reborn.station.name == card.name == "Mill"
 
 
@@ -76,7 +76,7 @@ def test_a_card_that_is_damaged_on_disk_does_not_keep_the_station_from_starting(
     assert again.station.directory.get(b.id).card is not None
     seen = b.station.directory.get(a.id).card
     assert seen is not None
-    assert seen.prekey == again.station._identity.prekey
+    assert seen.prekey == again.station.card.prekey
 
 
 def test_another_key_over_the_same_store_has_a_card_of_its_own() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from appliance.model.identity import StationKey
 from appliance.node.effects import Dial, Effect, EndSession
-from appliance.node.peers import CROSSED_S, MAX_CANDIDATES, Peers, SessionInfo
+from appliance.node.peers import Peers
+from appliance.node.targets import MAX_CANDIDATES
+from appliance.node.usage import CROSSED_S, SessionInfo
 
 OWN, FIRST, SECOND = sorted(StationKey.generate().id for _ in range(3))
 

@@ -1,0 +1,55 @@
+"""What a station starts with, and the time that comes with every input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appliance.model.card import Prekey
+from appliance.model.identity import StationKey
+from appliance.model.secret import Secret
+from appliance.node.ports import Moment, StoredStation
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a station starts with."""
+
+    key: StationKey
+    """Who it is."""
+
+    boot: bytes
+    """This start."""
+
+    prekey: Prekey
+    """What others seal to."""
+
+    prekey_secret: Secret
+    """What opens it."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a station remembers from before."""
+
+    stations: tuple[StoredStation, ...]
+    """Whom it knows."""
+
+    highest_order: int
+    """Of all messages."""
+
+    card: bytes | None
+    """Its own last card."""
+
+
+@dataclass(frozen=True)
+class Now:
+    """The time of an input."""
+
+    monotonic: float
+    """Seconds; for everything that waits."""
+
+    uptime_s: float
+    """Since this start."""
+
+    moment: Moment
+    """For everything that is remembered or shown."""

@@ -1,0 +1,168 @@
+"""Cards of all stations, from neighbour to neighbour.
+
+A new card goes on at once to everybody we gossip with.  Summaries repair what was missed, at the
+beginning of a session and now and then.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from appliance.model.identity import StationId
+from appliance.node.directory import Directory
+from appliance.node.effects import Effect, Send
+from appliance.protocol.frames import Channel
+from appliance.protocol.gossip import (
+    MAX_LISTED,
+    START_SIZE,
+    Listing,
+    Summary,
+    Want,
+    decode_gossip,
+    digest_of,
+    encode_gossip,
+)
+
+SUMMARY_EVERY_S: Final = 60.0
+"""Ours: a minute is soon enough for what flooding has missed, and costs two bytes a second."""
+
+LIST_EVERY_S: Final = 2.0
+"""A peer that asks for our whole list more often is left to wait."""
+
+
+class Gossip:
+    """What is said about cards, and to whom."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        own: StationId,
+        *,
+        own_card: Callable[[], tuple[int, bytes] | None],
+        random: Callable[[], float],
+    ) -> None:
+        """`own_card` gives our card's sequence number and record, once it is on disk."""
+        self._directory, self._own, self._own_card = directory, own, own_card
+        self._random = random
+        self._raws: dict[bytes, tuple[int, bytes]] | None = None
+        """Sequence number and record by the start of the key; None: to be gathered anew."""
+        self._digest: bytes | None = None
+        self._known: frozenset[bytes] | None = None
+        self._due: dict[StationId, float] = {}
+        """When to send the next summary."""
+        self._listed: dict[StationId, float] = {}
+        """When a list was last sent."""
+
+    def changed(self) -> None:
+        """A card is new."""
+        self._raws = self._digest = self._known = None
+
+    def _cards(self) -> dict[bytes, tuple[int, bytes]]:
+        if self._raws is None:
+            self._raws = {
+                contact.id.key[:START_SIZE]: (contact.card.sequence, contact.card_raw)
+                for contact in self._directory.all()
+                if contact.card is not None and contact.card_raw is not None
+            }
+            own = self._own_card()
+            if own is not None:
+                self._raws[self._own.key[:START_SIZE]] = own
+        return self._raws
+
+    def _known_raws(self) -> frozenset[bytes]:
+        if self._known is None:
+            self._known = frozenset(raw for _, raw in self._cards().values())
+        return self._known
+
+    def _own_digest(self) -> bytes:
+        if self._digest is None:
+            self._digest = digest_of((s, sequence) for s, (sequence, _) in self._cards().items())
+        return self._digest
+
+    def _summary(self, peer: StationId, now: float) -> Effect:
+        self._due[peer] = now + SUMMARY_EVERY_S * (0.75 + 0.5 * self._random())
+        return Send(peer, Channel.GOSSIP, encode_gossip(Summary(self._own_digest())))
+
+    def is_known(self, raw: bytes) -> bool:
+        """Tell whether we have just this card, so that its signature need not be checked again."""
+        return raw in self._known_raws()
+
+    # -- Inputs
+
+    def session_up(self, peer: StationId, now: float, *, begin: bool) -> list[Effect]:
+        """A session with somebody to gossip with stands; one of the two sides begins."""
+        self._listed.pop(peer, None)
+        if begin:
+            return [self._summary(peer, now)]
+        self._due[peer] = now + SUMMARY_EVERY_S * self._random()
+        return []
+
+    def session_down(self, peer: StationId) -> None:
+        """A session ended."""
+        self._due.pop(peer, None)
+        self._listed.pop(peer, None)
+
+    def spread(self, raw: bytes, to: Iterable[StationId]) -> list[Effect]:
+        """Pass a card on that is new."""
+        return [Send(peer, Channel.CARD, raw) for peer in to]
+
+    def received(self, peer: StationId, data: bytes, now: float) -> list[Effect]:
+        """Take a message; raises FormatError."""
+        match decode_gossip(data):
+            case Summary(digest):
+                return self._compare(peer, digest, now)
+            case Listing(cards):
+                return self._exchange(peer, dict(cards))
+            case Want(starts):
+                mine = self._cards()
+                return [
+                    Send(peer, Channel.CARD, mine[start][1])
+                    for start in dict.fromkeys(starts)
+                    if start in mine
+                ]
+            case None:
+                return []
+
+    def _compare(self, peer: StationId, digest: bytes, now: float) -> list[Effect]:
+        ours = self._cards()
+        if digest == self._own_digest():
+            return []
+        if now - self._listed.get(peer, -math.inf) < LIST_EVERY_S:
+            return []
+        self._listed[peer] = now
+        cards = tuple((start, sequence) for start, (sequence, _) in ours.items())[:MAX_LISTED]
+        return [Send(peer, Channel.GOSSIP, encode_gossip(Listing(cards)))]
+
+    def _exchange(self, peer: StationId, theirs: dict[bytes, int]) -> list[Effect]:
+        mine = self._cards()
+        effects: list[Effect] = [
+            Send(peer, Channel.CARD, raw)
+            for start, (sequence, raw) in mine.items()
+            if theirs.get(start, -1) < sequence
+        ]
+        wanted = [
+            start
+            for start, sequence in theirs.items()
+            if start not in mine or mine[start][0] < sequence
+        ]
+        if wanted:
+            effects.append(Send(peer, Channel.GOSSIP, encode_gossip(Want(tuple(wanted)))))
+        return effects
+
+    # -- Time
+
+    def next_wakeup(self) -> float | None:
+        """Say when to call `wakeup`."""
+        return min(self._due.values(), default=None)
+
+    def wakeup(self, now: float, chosen: Callable[[StationId], bool]) -> list[Effect]:
+        """Send the summaries that are due to those whom we have chosen."""
+        effects: list[Effect] = []
+        for peer in [peer for peer, due in self._due.items() if due <= now]:
+            if chosen(peer):
+                effects.append(self._summary(peer, now))
+            else:
+                self._due[peer] = now + SUMMARY_EVERY_S
+        return effects

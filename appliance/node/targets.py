@@ -1,0 +1,178 @@
+"""Whom this station may want to dial, at which addresses, and when it is time to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Final, TypeAlias
+
+from appliance.model.identity import StationId
+from appliance.node.fanout import choose
+
+FIRST_RETRY_S: Final = 0.5
+MAX_RETRY_S: Final = 60.0
+MAX_CANDIDATES: Final = 8
+SESSION_PORT: Final = 18950
+"""Where stations take sessions over the mesh; no announcement reaches there that could name
+another."""
+
+MAX_KNOWN: Final = 1024
+"""Stations that are sighted at a time; one that was dialled in vain makes room for another."""
+
+MAX_MANUAL: Final = 64
+"""Addresses that the operator has added."""
+
+MAX_UNMET: Final = 64
+"""Addresses of unknown stations that are looked into at a time."""
+
+FAILING: Final = 3
+"""Dials in vain after which somebody else takes its place for gossip."""
+
+Host: TypeAlias = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One announcement of a station."""
+
+    candidates: tuple[Host, ...]
+    """Where it says that it is."""
+
+    links: tuple[str, ...]
+    """On which interfaces it was heard."""
+
+
+@dataclass
+class Target:
+    """Somebody to dial: a station, or an address at which somebody may be."""
+
+    wanted: StationId | None
+    """Whose key has to be proved; None: whoever answers."""
+
+    fixed: tuple[Host, ...] = ()
+    """An address that was given and not announced."""
+
+    given: bool = False
+    """By the operator: it does not wait for others."""
+
+    heard: dict[str, Heard] = field(default_factory=dict)
+    """By instance, so that each can go by itself."""
+
+    retry_at: float = 0.0
+    failures: int = 0
+    attempt: int | None = None
+    """The dial that is under way."""
+
+    dialled_at: float = -math.inf
+    """When the last one began."""
+
+    def announced(self) -> tuple[Host, ...]:
+        """In turns, so that whoever announces false ones first does not keep us from the others."""
+        turns = zip_longest(*(one.candidates for one in self.heard.values()))
+        hosts = [host for turn in turns for host in turn if host]
+        return (*self.fixed, *dict.fromkeys(hosts))[:MAX_CANDIDATES]
+
+    def links(self) -> frozenset[str]:
+        """Return the interfaces on which it was heard."""
+        return frozenset(link for one in self.heard.values() for link in one.links)
+
+    def backoff_s(self) -> float:
+        """Return how long to wait after another failure."""
+        return min(FIRST_RETRY_S * 2.0 ** min(self.failures, 16), MAX_RETRY_S)
+
+    def failed(self, now: float, random: Callable[[], float]) -> None:
+        """A dial was in vain."""
+        self.attempt = None
+        self.retry_at = now + self.backoff_s() * (0.5 + random())
+        self.failures += 1
+
+
+class Targets:
+    """Everybody whom this station may want to dial."""
+
+    def __init__(self, own: StationId) -> None:
+        self._own = own
+        self.known: dict[StationId, Target] = {}
+        """Sighted, or wanted."""
+        self.manual: dict[Host, Target] = {}
+        """The operator's."""
+        self.unmet: dict[str, Target] = {}
+        """By address in the mesh, where nobody is known who has it."""
+        self._chosen: frozenset[StationId] | None = None
+        """For gossip; None: to be chosen anew."""
+
+    def __iter__(self) -> Iterator[Target]:
+        yield from self.known.values()
+        yield from self.manual.values()
+        yield from self.unmet.values()
+
+    def links_of(self, station: StationId) -> frozenset[str]:
+        """Return the links on which somebody says now that it is this station."""
+        target = self.known.get(station)
+        return target.links() if target is not None else frozenset()
+
+    def take(self, station: StationId, spared: Callable[[StationId], bool]) -> Target | None:
+        """Return a station's target, a new one if need be; None: there is no room.
+
+        `spared` tells who must not be forgotten for it.
+        """
+        if station not in self.known:
+            if len(self.known) >= MAX_KNOWN and not self._make_room(spared):
+                return None
+            self.known[station] = Target(wanted=station)
+        return self.known[station]
+
+    def _make_room(self, spared: Callable[[StationId], bool]) -> bool:
+        """Forget somebody who is gone, or else who was dialled in vain most often."""
+        idle = [
+            (not target.heard, target.failures, station)
+            for station, target in self.known.items()
+            if (target.failures or not target.heard)
+            and target.attempt is None
+            and not spared(station)
+        ]
+        if not idle:
+            return False
+        del self.known[max(idle)[2]]
+        return True
+
+    def heard(self, target: Target, instance: str, heard: Heard) -> bool:
+        """Note an announcement; returns whether it says something new."""
+        fresh = target.heard.get(instance) != heard
+        target.heard[instance] = heard
+        if len(target.heard) > MAX_CANDIDATES:
+            del target.heard[next(iter(target.heard))]
+        if fresh:
+            self._chosen = None
+        return fresh
+
+    def silent(self, instance: str, station: StationId, *, wanted: bool) -> None:
+        """An announcement was taken back; whoever is not `wanted` nor was dialled is forgotten."""
+        target = self.known.get(station)
+        if target is not None:
+            self._chosen = None
+            target.heard.pop(instance, None)
+            # One that was dialled is remembered: it may be back in a moment, and again.
+            if not target.heard and target.dialled_at == -math.inf and not wanted:
+                del self.known[station]
+
+    def changed(self) -> None:
+        """Somebody began or ceased to answer."""
+        self._chosen = None
+
+    def choice(self, sessions: Collection[StationId]) -> frozenset[StationId]:
+        """Return those on our links with whom to gossip."""
+        if self._chosen is None:
+            working: dict[str, set[StationId]] = {}
+            every: dict[str, set[StationId]] = {}
+            for station, target in self.known.items():
+                for link in target.links():
+                    every.setdefault(link, set()).add(station)
+                    if target.failures < FAILING or station in sessions:
+                        working.setdefault(link, set()).add(station)
+            # Those that do not answer are tried again, and others stand in for them.
+            picked = [choose(self._own, there) for there in (*working.values(), *every.values())]
+            self._chosen = frozenset().union(*picked)
+        return self._chosen
