@@ -20,12 +20,32 @@ import aiohttp
 from appliance.model.codec import FormatError
 from appliance.protocol.frames import Channel, OverflowedError, Receiver, Sender
 from appliance.protocol.hello import Proved
-from appliance.protocol.keepalive import Control, ControlKind, KeepAlive
+from appliance.protocol.keepalive import (
+    MESH_PING_EVERY_S,
+    PING_EVERY_S,
+    Control,
+    ControlKind,
+    KeepAlive,
+)
 
 log = logging.getLogger(__name__)
 
-USER_TIMEOUT_MS: Final = 20_000
+USER_TIMEOUT_MS: Final = 10_000
 """TCP gives up on unacknowledged data after this (RFC 5482), not after a quarter of an hour."""
+
+KEEP_IDLE_S: Final = 60
+KEEP_INTERVAL_S: Final = 5
+KEEP_COUNT: Final = 3
+"""TCP's own keep-alive, for when our loop is stuck: ours asks sooner."""
+
+TCP_THIN_LINEAR_TIMEOUTS: Final = 16
+TCP_RTO_MAX_MS: Final = 44
+"""linux/tcp.h; Python has no names for them."""
+
+RTO_MAX_MS: Final = 1000
+"""Longest time between two retransmissions: when another route is found, it is used at once and
+not only after a doubled and doubled again one.  The least that Linux (6.15) takes; elsewhere the
+linear timeouts of thin streams do the same for the first six."""
 
 NOT_SENT_LOW_WATER: Final = 32 * 1024
 """Bytes that the kernel may hold unsent; more would make signalling wait behind records."""
@@ -84,6 +104,12 @@ def tune(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT_LOW_WATER)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_IDLE_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEP_INTERVAL_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEP_COUNT)
+    sock.setsockopt(socket.IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, 1)
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_RTO_MAX_MS, RTO_MAX_MS)
     # An ordinary user may only choose what tcp_allowed_congestion_control lists; doctor says so.
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"bbr")
@@ -130,7 +156,9 @@ class Session:
         self._on_message = on_message
         self._loop = asyncio.get_running_loop()
         self.since = self._loop.time()
-        self._keepalive = KeepAlive(self.since)
+        over_mesh = path.remote_host == str(proved.peer.address)
+        every_s = MESH_PING_EVERY_S if over_mesh else PING_EVERY_S
+        self._keepalive = KeepAlive(self.since, every_s=every_s)
         self._sender = Sender()
         self._wake = asyncio.Event()
         self._ending: str | None = None
@@ -227,6 +255,7 @@ class Session:
         if control is None:
             return None
         if control.kind is ControlKind.PING:
+            self._keepalive.pinged(self._loop.time())
             self.send(Channel.CONTROL, Control(ControlKind.PONG, control.number).encode())
         elif control.kind is ControlKind.PONG:
             self._keepalive.pong(control.number, self._loop.time())

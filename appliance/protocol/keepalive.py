@@ -1,6 +1,6 @@
 """Whether a session's other side is still there, and how far away it is.
 
-Both sides ask now and then and answer at once.  Asking also keeps NAT bindings open.
+The sides take turns to ask now and then, and answer at once.  Asking also keeps NAT bindings open.
 """
 
 from __future__ import annotations
@@ -12,11 +12,19 @@ from typing import Final
 from appliance.model.codec import Fields, decode, encode
 
 PING_EVERY_S: Final = 5.0
+"""How often on a session between neighbours' own addresses, where nothing else watches the way."""
+
+MESH_PING_EVERY_S: Final = 15.0
+"""How often where the routing protocol watches the way and says sooner when it is gone."""
+
 FIRST_PING_S: Final = 0.5
 """Ours: by then both sides have settled what a new session brings, so that it is not measured."""
 
-DEAD_AFTER_S: Final = 16.0
+DEAD_AFTER_PINGS: Final = 3.2
 """Three pings unanswered.  Ours: long enough for a radio that fades, short enough to reroute."""
+
+TURN: Final = 1.2
+"""Who pinged last waits so much longer, so that the two sides take turns."""
 
 RTT_WEIGHT: Final = 0.125
 """Weight of a new round-trip sample (RFC 6298 section 2)."""
@@ -62,7 +70,8 @@ class Control:
 class KeepAlive:
     """The pings of one session."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, *, every_s: float = PING_EVERY_S) -> None:
+        self._every_s = every_s
         self.rtt_s: float | None = None
         """Smoothed round trip."""
 
@@ -78,7 +87,7 @@ class KeepAlive:
     @property
     def dead_at(self) -> float:
         """When the other side has been silent for too long, unless it is heard before."""
-        return self._heard_at + DEAD_AFTER_S
+        return self._heard_at + DEAD_AFTER_PINGS * self._every_s
 
     @property
     def next_ping(self) -> float:
@@ -89,10 +98,15 @@ class KeepAlive:
         """Return the ping that is due, if one is."""
         if now < self._ping_at:
             return None
-        self._ping_at = now + PING_EVERY_S
+        self._ping_at = now + TURN * self._every_s
         self._number += 1
         self._sent_at = now
         return Control(ControlKind.PING, self._number)
+
+    def pinged(self, now: float) -> None:
+        """The other side asked, so ours need not."""
+        if self._number:
+            self._ping_at = now + self._every_s
 
     def pong(self, number: int, now: float) -> None:
         """Take an answer; one that is not to the latest ping says nothing about the round trip."""

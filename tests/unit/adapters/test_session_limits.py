@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 from session_ends import KEYS, LIMIT_S, LOOPBACK, answering, caller, ends, web_socket_to
 
+from appliance.adapters import session as session_module
 from appliance.adapters.acceptor import Limits
 from appliance.adapters.certificate import client_context
 from appliance.adapters.sessions import DialError
@@ -140,8 +141,7 @@ async def test_a_peer_that_falls_silent_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keepalive, "FIRST_PING_S", 0.0)
-    monkeypatch.setattr(keepalive, "PING_EVERY_S", 0.05)
-    monkeypatch.setattr(keepalive, "DEAD_AFTER_S", 0.3)
+    monkeypatch.setattr(session_module, "PING_EVERY_S", 0.1)
     async with ends(tmp_path) as (a, b), web_socket_to(b.sessions.port) as web_socket:
         for message in caller(KEYS["M"], seen=b.key).answer(await web_socket.receive_bytes()):
             await web_socket.send_bytes(message)

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from appliance.protocol import keepalive
-from appliance.protocol.keepalive import DEAD_AFTER_S, PING_EVERY_S, KeepAlive
+from appliance.protocol.keepalive import (
+    DEAD_AFTER_PINGS,
+    MESH_PING_EVERY_S,
+    PING_EVERY_S,
+    TURN,
+    KeepAlive,
+)
 
 
 def test_pings_are_regular_and_an_answer_gives_the_round_trip() -> None:
@@ -18,7 +24,7 @@ def test_pings_are_regular_and_an_answer_gives_the_round_trip() -> None:
         numbers.append(ping.number)
         alive.pong(ping.number, now + 0.02)
         alive.pong(ping.number, now + 3.0)  # a second answer to one question says nothing
-        now += PING_EVERY_S
+        now += TURN * PING_EVERY_S
         assert alive.next_ping == now
     assert numbers == list(range(1, 51))
     assert alive.rtt_s is not None
@@ -38,8 +44,27 @@ def test_an_answer_to_another_ping_says_nothing() -> None:
 
 
 def test_whatever_is_heard_keeps_it_alive() -> None:
-    alive = KeepAlive(0.0)
-    assert alive.dead_at == DEAD_AFTER_S
-    alive.heard(10.0)
-    assert alive.dead_at == 10.0 + DEAD_AFTER_S
-    assert DEAD_AFTER_S > 3 * PING_EVERY_S
+    for every_s in (PING_EVERY_S, MESH_PING_EVERY_S):
+        alive = KeepAlive(0.0, every_s=every_s)
+        assert alive.dead_at == DEAD_AFTER_PINGS * every_s > 2 * TURN * every_s
+        alive.heard(10.0)
+        assert alive.dead_at == 10.0 + DEAD_AFTER_PINGS * every_s
+
+
+def test_the_two_sides_take_turns() -> None:
+    """An idle session has one question and one answer in each interval, not two."""
+    sides = [KeepAlive(0.0), KeepAlive(0.1)]
+    asked: list[tuple[float, int]] = []
+    now = 0.0
+    while now < 120.0:
+        turn = min((0, 1), key=lambda side: sides[side].next_ping)
+        now = sides[turn].next_ping
+        assert sides[turn].ping(now) is not None
+        asked.append((now, turn))
+        sides[1 - turn].heard(now)
+        sides[1 - turn].pinged(now)
+        sides[turn].heard(now)
+    settled = [turn for at, turn in asked if at > 2.0]
+    assert abs(len(settled) - 118.0 / PING_EVERY_S) <= 1
+    assert settled[::2] == settled[:1] * len(settled[::2])
+    assert settled[1::2] == [1 - settled[0]] * len(settled[1::2])
