@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 
 import aiohttp
 
+from appliance.adapters.dscp import Dscp, mark
 from appliance.model.codec import FormatError
 from appliance.protocol.frames import Channel, OverflowedError, Receiver, Sender
 from appliance.protocol.hello import Proved
@@ -100,6 +101,7 @@ class Path:
 
 def tune(sock: socket.socket) -> None:
     """Set what a session's TCP socket needs; what this kernel does not have is left alone."""
+    mark(sock, Dscp.SESSION)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT_LOW_WATER)

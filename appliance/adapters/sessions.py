@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -21,7 +22,7 @@ from aiohttp.http import HttpProcessingError
 
 from appliance.adapters.acceptor import Acceptor, Limits
 from appliance.adapters.blobs import Blobs
-from appliance.adapters.bulk import BulkClient, BulkServer, url_of
+from appliance.adapters.bulk import BulkClient, BulkServer, tune_bulk, url_of
 from appliance.adapters.certificate import client_context, server_context, station_of
 from appliance.adapters.session import Session, WebSocket, path_of, tune
 from appliance.model.codec import FormatError
@@ -108,6 +109,7 @@ class Sessions:
         self._tasks: set[asyncio.Task[None]] = set()
         self._bulk = BulkServer(blobs, lambda: self._open, self._bulk_proved)
         self._http: aiohttp.ClientSession | None = None
+        self._bulk_http: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
 
     @property
@@ -129,7 +131,7 @@ class Sessions:
             shutdown_timeout=FAREWELL_S,
         )
         await self._runner.setup()
-        self._http = _http_client()
+        self._http, self._bulk_http = _http_client(tune), _http_client(tune_bulk)
         if self._runner.server is None:
             raise RuntimeError("a runner that was set up has a server")
         self._acceptor.listen(self._runner.server, port, hosts)
@@ -151,14 +153,15 @@ class Sessions:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._runner is not None:
             await self._runner.cleanup()
-        if self._http is not None:
-            await self._http.close()
+        for http in (self._http, self._bulk_http):
+            if http is not None:
+                await http.close()
 
     def bulk(self, session: Session) -> BulkClient:
         """Return the way to move blobs to and from a station that we have called."""
-        if self._http is None:
+        if self._bulk_http is None:
             raise RuntimeError("listen comes first")
-        return BulkClient(self._http, session)
+        return BulkClient(self._bulk_http, session)
 
     # -- Taking sessions
 
@@ -266,10 +269,9 @@ class Sessions:
             timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
         )
         try:
-            tls, sock = (web_socket.get_extra_info(name) for name in ("ssl_object", "socket"))
-            if tls is None or sock is None:
+            tls = web_socket.get_extra_info("ssl_object")
+            if tls is None:
                 raise EOFError
-            tune(sock)
             path = path_of(web_socket.get_extra_info)
             certificate = tls.getpeercert(True)
             caller = Caller(
@@ -321,8 +323,15 @@ def _is_our_fault(record: logging.LogRecord) -> bool:
 _http_log.addFilter(_is_our_fault)
 
 
-def _http_client() -> aiohttp.ClientSession:
-    """Make the client of sessions and bulk: it remembers nothing and goes only where it is told."""
+def _http_client(tune_socket: Callable[[socket.socket], None]) -> aiohttp.ClientSession:
+    """Make the client of sessions or bulk: it remembers nothing and goes only where it is told."""
+
+    def make_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+        sock = socket.socket(*address[:3])
+        sock.setblocking(False)
+        # Before it connects, so that the first packets are marked too.
+        tune_socket(sock)
+        return sock
 
     async def refuse(*_: object) -> None:
         raise aiohttp.ClientError("it points somewhere else")
@@ -332,7 +341,9 @@ def _http_client() -> aiohttp.ClientSession:
     trace.on_request_redirect.append(refuse)
     return aiohttp.ClientSession(
         # No limit here: each session keeps its connection, and `Limits` counts them.
-        connector=aiohttp.TCPConnector(limit=0, force_close=True, use_dns_cache=False),
+        connector=aiohttp.TCPConnector(
+            limit=0, force_close=True, use_dns_cache=False, socket_factory=make_socket
+        ),
         timeout=aiohttp.ClientTimeout(
             total=None, sock_connect=BULK_CONNECT_S, sock_read=BULK_SILENT_S
         ),

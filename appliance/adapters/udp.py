@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 
-EXPEDITED_FORWARDING = 0xB8
-"""DSCP EF (RFC 3246) as a TOS byte, so that Wi-Fi and routers put voice first."""
+from appliance.adapters.dscp import Dscp, mark
 
 RECEIVE_BUFFER_BYTES = 65_536
 """Half a second of ten calls; a flood fills no more."""
@@ -40,13 +39,8 @@ class VoiceSocket:
             self._socket.setblocking(False)
             if self._family == socket.AF_INET6:
                 self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                option = (socket.IPPROTO_IPV6, socket.IPV6_TCLASS)
-            else:
-                option = (socket.IPPROTO_IP, socket.IP_TOS)
-            self._socket.setsockopt(*option, EXPEDITED_FORWARDING)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-            with contextlib.suppress(OSError):
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, 6)
+            mark(self._socket, Dscp.VOICE)
             self._socket.bind(address)
         except OSError as error:
             self._socket.close()

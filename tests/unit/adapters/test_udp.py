@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-from appliance.adapters.udp import EXPEDITED_FORWARDING, UdpError, VoiceSocket
+from appliance.adapters.dscp import Dscp
+from appliance.adapters.udp import UdpError, VoiceSocket
 
 FAMILIES = {"127.0.0.1": socket.AF_INET, "::1": socket.AF_INET6}
 OPTIONS = {
@@ -28,7 +29,7 @@ def test_it_talks_to_one_address_and_is_marked(host: str) -> None:
             other.bind((host, 0))
             other.settimeout(5)
         with socket.socket(fileno=socket.dup(voice.fileno())) as same:
-            assert same.getsockopt(*OPTIONS[family]) == EXPEDITED_FORWARDING
+            assert same.getsockopt(*OPTIONS[family]) == Dscp.VOICE.octet == 0xB8
         voice.connect(host, peer.getsockname()[1])
         assert voice.receive() is None
         stranger.sendto(b"noise", (host, voice.port))
