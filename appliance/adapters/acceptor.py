@@ -18,6 +18,7 @@ from typing import Final
 
 from aiohttp import web
 
+from appliance.adapters.dscp import Dscp, mark
 from appliance.adapters.session import tune
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ class Acceptor:
                 missing = error
                 continue
             listener.setblocking(False)
+            mark(listener, Dscp.SESSION)  # for the answer to the first packet
             self.port = listener.getsockname()[1]
             self._listeners.append(listener)
             self._spawn(self._accept(listener))

@@ -139,10 +139,13 @@ class Queues:
 
     async def _set(self, link: NetLink, plan: QueuePlan, root: Root) -> None:
         before = self._standing.pop(link.name, None)
+        change = None
         try:
             change = self._undo.note(KIND, interface=link.name, index=link.index)
             await self._run(None if before is None else before.plan, plan)
         except (TcError, UndoError, OSError) as error:
+            if change is not None:
+                await self._undo.undo(change)
             if _index(link.name) == link.index:
                 log.warning("no queues on %s: %s", link.name, error)
                 self._problems[link.name] = _problem(link.name)
