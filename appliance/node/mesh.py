@@ -136,13 +136,13 @@ class Mesh:
         return there[0] if len(there) == 1 else None
 
     def neighbour_addresses(self) -> dict[tuple[str, str], str]:
-        """Return what `neighbour` says of each, as addresses, by interface and link-local address."""
+        """Return what `neighbour` says of each, as an address of the mesh; by interface and via."""
         there: dict[tuple[str, str], list[str]] = {}
         for address, offers in self._routes.items():
             for key, offer in offers.items():
-                if offer.refmetric == 0 and offer.metric < UNREACHABLE:
-                    if offer.origin == origin_of(address):
-                        there.setdefault(key, []).append(address)
+                there_itself = offer.refmetric == 0 and offer.metric < UNREACHABLE
+                if there_itself and offer.origin == origin_of(address):
+                    there.setdefault(key, []).append(address)
         return {key: found[0] for key, found in there.items() if len(found) == 1}
 
     def next_hop(self, station: StationId) -> StationId | None:

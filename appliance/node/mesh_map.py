@@ -11,12 +11,13 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv6Address
-from typing import Final
+from typing import Final, Protocol
 
 from appliance.model.identity import StationId
 from appliance.model.net import LinkKind
 from appliance.node.effects import Effect, Send
 from appliance.node.mesh import Mesh
+from appliance.node.usage import SessionInfo
 from appliance.protocol.frames import Channel
 from appliance.protocol.mesh_map import (
     MAX_NEIGHBOURS,
@@ -115,6 +116,19 @@ class MapLink:
     """Who says so."""
 
 
+class Sessions(Protocol):
+    """What is asked of `peers.Peers`."""
+
+    def session(self, peer: StationId) -> SessionInfo | None:
+        """Return the session with a station."""
+
+    def sessions(self) -> tuple[SessionInfo, ...]:
+        """Return all."""
+
+    def need(self, station: StationId, now: float) -> list[Effect]:
+        """Something is to be said to a station."""
+
+
 @dataclass
 class _Talk:
     """With one station."""
@@ -140,17 +154,8 @@ class _Talk:
 class MeshMap:
     """Asks others about their links, and answers about ours."""
 
-    def __init__(
-        self,
-        *,
-        ours: Callable[[], Iterable[MapNeighbour]],
-        has_session: Callable[[StationId], bool],
-        need_session: Callable[[StationId, float], list[Effect]],
-        random: Callable[[], float],
-    ) -> None:
-        """`ours` gives our neighbours, the nearest first; `need_session` brings a session."""
-        self._ours, self._has_session, self._need_session = ours, has_session, need_session
-        self._random = random
+    def __init__(self, mesh: Mesh, peers: Sessions, random: Callable[[], float]) -> None:
+        self._mesh, self._peers, self._random = mesh, peers, random
         self._talks: dict[StationId, _Talk] = {}
         self._queue: dict[StationId, None] = {}
         self._asked_us: dict[StationId, float] = {}
@@ -173,6 +178,15 @@ class MeshMap:
             for station, talk in self._talks.items()
             if talk.answer is not None and now - talk.answered_at < KEPT_S
         }
+
+    def ours(self) -> list[MapNeighbour]:
+        """Return our own neighbours, the nearest first."""
+        met = [
+            info.peer
+            for info in self._peers.sessions()
+            if not info.over_mesh and self._mesh.way_to(info.peer) is None
+        ]
+        return our_neighbours(self._mesh, met)
 
     # -- Inputs
 
@@ -242,9 +256,9 @@ class MeshMap:
             del self._talks[next(idle)]
         talk.number = int(self._random() * (MAX_NUMBER - 1))
         talk.until, talk.sent = now + ANSWER_WITHIN_S, False
-        if self._has_session(station):
+        if self._peers.session(station) is not None:
             return self.session_up(station)
-        return self._need_session(station, now)
+        return self._peers.need(station, now)
 
     def _answer(self, peer: StationId, number: int, now: float) -> list[Effect]:
         if now - self._asked_us.get(peer, -ANSWER_EVERY_S) < ANSWER_EVERY_S:
@@ -253,7 +267,7 @@ class MeshMap:
         self._asked_us[peer] = now
         while len(self._asked_us) > MAX_ASKERS:
             del self._asked_us[next(iter(self._asked_us))]
-        ours = list(self._ours())
+        ours = self.ours()
         answer = MapAnswer(number, len(ours), tuple(ours[:MAX_NEIGHBOURS]))
         return [Send(peer, Channel.MAP, encode_map(answer))]
 

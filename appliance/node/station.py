@@ -7,7 +7,7 @@ is handed to the others here.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from appliance.model.card import read_card
@@ -25,6 +25,7 @@ from appliance.node.effects import Effect, EndSession, Send, StationChanged, Tra
 from appliance.node.gossip import Gossip
 from appliance.node.mailbox import Draft, Mailbox
 from appliance.node.mesh import Mesh, ReachChange
+from appliance.node.mesh_map import MeshMap
 from appliance.node.own_card import OwnCard
 from appliance.node.peers import Peers
 from appliance.node.ports import Moment, Pending, StoredMessage
@@ -61,6 +62,7 @@ class Station:
         self.mesh.learn(contact.id for contact in self.directory.all())
         self.suspects = Suspects(self.mesh, self.directory)
         self.peers = Peers(key.id, identity.boot, random, in_use=self._in_use)
+        self.map = MeshMap(self.mesh, self.peers, random)
         self.clock = LamportClock(identity.boot, memory.highest_order)
         self.mailbox = Mailbox(
             key,
@@ -207,7 +209,7 @@ class Station:
             # The disk would not take it at the start.
             effects += self.start(now)
         effects += self.directory.met(info.peer, wall_ms=now.moment.wall_ms, sure=now.moment.sure)
-        effects += self._learned(info.peer, now)
+        effects += [*self._learned(info.peer, now), *self.map.session_up(info.peer)]
         if info.over_mesh:
             effects += self.suspects.proved(info.peer)
         if self.peers.gossips_with(info.peer):
@@ -284,6 +286,8 @@ class Station:
                 return self._card_received(peer, data, now)
             case Channel.VERIFY:
                 return self.verifier.received(peer, data, now.monotonic)
+            case Channel.MAP:
+                return self.map.received(peer, data, now.monotonic)
             case Channel.GOSSIP:
                 return self.gossip.received(peer, data, now.monotonic)
             case _:
@@ -337,7 +341,6 @@ class Station:
         if draft.to is not None:
             card = self.directory.get(draft.to.station).card
             prekey = card.prekey if card is not None else None
-
         effects = self.mailbox.compose(
             draft, prekey, now.moment, uptime_s=now.uptime_s, done=done, failed=failed
         )
@@ -375,17 +378,18 @@ class Station:
         times = (
             self.peers.next_wakeup(),
             self.gossip.next_wakeup(),
+            self.map.next_wakeup(),
             outbox + offset if outbox is not None else None,
             self.verifier.next_wakeup(),
             self.calls.next_wakeup(),
         )
-        soonest = min((time for time in times if time is not None), default=math.inf)
-        return None if math.isinf(soonest) else soonest
+        return min((time for time in times if time is not None and time < math.inf), default=None)
 
     def wakeup(self, now: Now) -> list[Effect]:
         """Do what is due."""
         effects = self.peers.wakeup(now.monotonic)
         effects += self.gossip.wakeup(now.monotonic, self.peers.gossips_with)
+        effects += self.map.wakeup(now.monotonic)
         effects += self.mailbox.outbox.wakeup(now.moment)
         effects += self.verifier.wakeup(now.monotonic)
         self.calls.wakeup(now=now.monotonic)
@@ -393,5 +397,4 @@ class Station:
 
     def call_effects(self) -> list[Effect]:
         """Return what the last input to `calls` has led to, also one given to it directly."""
-        effects: Iterable[Effect] = self.calls.take_effects()
-        return list(effects)
+        return [*self.calls.take_effects()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appliance.model.codec import FormatError, encode
-from appliance.model.identity import StationKey
+from appliance.model.identity import StationId, StationKey
 from appliance.model.net import FULL_REACH, LinkKind, NetLink, NetNeighbour, NetNews, NetRoute
 from appliance.node.effects import Effect, Send
 from appliance.node.hop_counts import AGAIN_S, COUNT_EVERY_S, SETTLE_S, HopCounts
@@ -21,6 +21,7 @@ from appliance.node.mesh_map import (
     join,
     our_neighbours,
 )
+from appliance.node.usage import SessionInfo
 from appliance.protocol.frames import MAX_MESSAGE, Channel
 from appliance.protocol.mesh_map import (
     MAX_NEIGHBOURS,
@@ -36,33 +37,38 @@ US, A, B, C = IDS[:4]
 TEXT = {station: str(station.address) for station in IDS}
 
 
-def near(station: object, **changes: object) -> MapNeighbour:
+MET = MapNeighbour(A.address.packed, None, None, None, None, None)
+"""Somebody with a session, where there is no routing."""
+
+
+def near(station: StationId, **changes: object) -> MapNeighbour:
     fields: dict[str, object] = {"kind": LinkKind.RADIO, "cost": 256, "loss_in_pct": 0}
     fields |= {"loss_out_pct": 4, "rtt_us": 1_500} | changes
-    return MapNeighbour(station.address.packed, **fields)  # type: ignore[attr-defined,arg-type]
+    return MapNeighbour(station.address.packed, **fields)  # type: ignore[arg-type]
 
 
 class World:
-    """A map whose sessions the test opens."""
+    """A map, and sessions that the test opens."""
 
     def __init__(self) -> None:
-        self.standing = {A}
-        self.needed: list[object] = []
-        self.map = MeshMap(
-            ours=lambda: [near(A)],
-            has_session=lambda station: station in self.standing,
-            need_session=self._need,
-            random=lambda: 0.5,
-        )
+        self.needed: list[StationId] = []
+        self.mesh = Mesh(US)
+        self.map = MeshMap(self.mesh, self, lambda: 0.5)
 
-    def _need(self, station: object, now: float) -> list[Effect]:
+    def session(self, peer: StationId) -> SessionInfo | None:
+        return next((info for info in self.sessions() if info.peer == peer), None)
+
+    def sessions(self) -> tuple[SessionInfo, ...]:
+        return (SessionInfo(1, A, b"", True, "10.0.0.1", "10.0.0.2", 0.0),)
+
+    def need(self, station: StationId, now: float) -> list[Effect]:
         self.needed.append(station)
         return []
 
-    def answered(self, station: object, now: float, *neighbours: MapNeighbour) -> list[Effect]:
+    def answered(self, station: StationId, now: float, *neighbours: MapNeighbour) -> list[Effect]:
         number = int(0.5 * ((1 << 32) - 1))
         answer = MapAnswer(number, len(neighbours), neighbours)
-        return self.map.received(station, encode_map(answer), now)  # type: ignore[arg-type]
+        return self.map.received(station, encode_map(answer), now)
 
 
 def test_a_few_are_asked_at_a_time_over_sessions_that_are_opened_for_it() -> None:
@@ -95,7 +101,7 @@ def test_nobody_is_answered_too_often_and_nothing_that_was_not_asked_counts() ->
     world = World()
     (answer,) = world.map.received(B, encode_map(MapAsk(7)), 0.0)
     assert isinstance(answer, Send)
-    assert decode_map(answer.data) == MapAnswer(7, 1, (near(A),))
+    assert decode_map(answer.data) == MapAnswer(7, 1, (MET,))
     assert world.map.received(B, encode_map(MapAsk(8)), 0.5) == []
     assert len(world.map.received(B, encode_map(MapAsk(9)), 1.0)) == 1
     world.answered(A, 1.0, near(C))
@@ -136,8 +142,8 @@ def test_links_say_who_has_seen_them() -> None:
     assert len(links) == 4  # that we are B's neighbour we would know
 
 
-def route(station: object, via: str, *, metric: int = 96, refmetric: int = 0) -> NetRoute:
-    address = str(station.address)  # type: ignore[attr-defined]
+def route(station: StationId, via: str, *, metric: int = 96, refmetric: int = 0) -> NetRoute:
+    address = str(station.address)
     return NetRoute(
         prefix=f"{address}/128",
         interface="eth0",
@@ -154,9 +160,7 @@ def test_our_neighbours_are_those_that_say_that_they_are_there() -> None:
     mesh.learn(IDS)
     mesh.feed(
         NetNews(
-            links=(
-                NetLink("eth0", 2, LinkKind.RADIO, True, "", True, 1500, 1000, None, ""),
-            ),
+            links=(NetLink("eth0", 2, LinkKind.RADIO, True, "", True, 1500, 1000, None, ""),),
             neighbours=(
                 NetNeighbour("eth0", "fe80::a", FULL_REACH, 96, 0, 4, 1.5),
                 NetNeighbour("eth0", "fe80::b", FULL_REACH, 96, 0, 0, None),
