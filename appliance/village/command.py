@@ -15,6 +15,7 @@ from typing import Any
 from appliance.village import enter, launch, place
 from appliance.village.errors import VillageError
 from appliance.village.settings import WORDS, LinkSettings, parse_change
+from appliance.village.station import DAEMON, NET
 from appliance.village.topology import LAN, TOPOLOGIES
 from appliance.village.village import Village
 
@@ -66,6 +67,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     up = action("up", _up, "Build a village and start its daemons.")
     up.add_argument("topology", metavar="TOPOLOGY", help=TOPOLOGIES)
     up.add_argument("--no-daemons", action="store_true", help="stations and cables only")
+    up.add_argument(
+        "--no-mesh",
+        action="store_true",
+        help="stations without privileges, which reach only those on a cable of their own",
+    )
 
     run_in = action("exec", _exec, "Run a command in a station, as root of the village.")
     run_in.add_argument("--unprivileged", action="store_true", help="without any capability")
@@ -95,7 +101,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ("restart", "Stop and start a station's daemon."),
         ("kill", "kill -9 a station's daemon, as a power cut would."),
     ):
-        action(name, _daemon, text).add_argument("station", metavar="STATION")
+        sub = action(name, _process, text)
+        sub.add_argument("station", metavar="STATION")
+        sub.add_argument("--net", action="store_true", help="its network helper, not its daemon")
 
     action("down", _down, "End the village and take everything away.")
 
@@ -124,7 +132,11 @@ def _directory(args: argparse.Namespace) -> Path:
 
 def _up(args: argparse.Namespace) -> int:
     village = Village.up(
-        args.topology, directory=_directory(args), daemons=not args.no_daemons, tied=False
+        args.topology,
+        directory=_directory(args),
+        daemons=not args.no_daemons,
+        net=not (args.no_daemons or args.no_mesh),
+        tied=False,
     )
     count = len(village.topology.stations)
     which = "" if args.name == place.DEFAULT_NAME else f" --name {args.name}"
@@ -173,10 +185,10 @@ def _status(args: argparse.Namespace) -> int:
         return 0
     _say(f"{status['topology']} in {status['directory']}, keeper {status['keeper_pid']}")
     for item in status["stations"]:
-        daemon = item["daemon"]
-        if daemon == "ended":
-            daemon += f" ({item['exit_status']})"
-        _say(f"  {item['name']:<4} daemon {daemon:<12} {' '.join(item['addresses'])}")
+        daemon = _words(item["daemon"], item["exit_status"])
+        net = _words(item["net"]["state"], item["net"]["exit_status"])
+        addresses = " ".join(item["addresses"])
+        _say(f"  {item['name']:<4} daemon {daemon:<12} net {net:<12} {addresses}")
     for item in status["links"]:
         _say(f"  {_link_line(item)}")
     return 0
@@ -187,7 +199,11 @@ def _link_line(link: dict[str, Any]) -> str:
     return f"{link['a']} - {link['b']}: {LinkSettings(**{key: link[key] for key in fields})}"
 
 
-def _daemon(args: argparse.Namespace) -> int:
+def _words(state: str, exit_status: int | None) -> str:
+    return f"{state} ({exit_status})" if state == "ended" else state
+
+
+def _process(args: argparse.Namespace) -> int:
     village = Village.attach(_directory(args))
     actions = {
         "start": village.start,
@@ -195,7 +211,7 @@ def _daemon(args: argparse.Namespace) -> int:
         "restart": village.restart,
         "kill": village.kill,
     }
-    actions[args.village_action](args.station)
+    actions[args.village_action](args.station, which=NET if args.net else DAEMON)
     return 0
 
 

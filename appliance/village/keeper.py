@@ -20,14 +20,14 @@ from appliance.village import namespaces, protocol
 from appliance.village.errors import VillageError
 from appliance.village.fabric import NETNS_DIR, Fabric
 from appliance.village.protocol import Message
-from appliance.village.station import Station, paths_of
+from appliance.village.station import DAEMON, NET, Station, StationProcess, paths_of
 from appliance.village.topology import parse_topology
 
 REQUEST_TIMEOUT_S = 5.0
 """A client has this long to send its line and to take its answer."""
 
 MAX_WAITING = 64
-"""Clients that may wait for a daemon's end at one time."""
+"""Clients that may wait for a process's end at one time."""
 
 
 class Keeper:
@@ -38,15 +38,13 @@ class Keeper:
         self.directory = Path(plan["directory"])
         self.topology = parse_topology(plan["topology"])
         self.stations: dict[str, Station] = {}
-        self._waiting: list[tuple[str, socket.socket]] = []
+        self._waiting: list[tuple[StationProcess, socket.socket]] = []
         _prepare_run([self.directory, *map(Path, plan["keep"])])
         homes = {kind: namespaces.open_namespace(kind) for kind in ("net", "uts", "mnt")}
         here = Path.cwd()
         for name in self.topology.stations:
-            paths = paths_of(self.directory, name)
-            words = {"{state}": str(paths.state), "{api}": str(paths.api), "{name}": name}
-            command = [words.get(word, word) for word in plan["command"]]
-            self.stations[name] = Station(name, paths, command)
+            commands = {DAEMON: plan["command"], NET: plan["net_command"]}
+            self.stations[name] = Station(name, paths_of(self.directory, name), commands)
         for station in self.stations.values():
             station.furnish()
             namespaces.setns(homes["mnt"])
@@ -57,10 +55,10 @@ class Keeper:
         self.fabric.build()
         self._own = [namespaces.open_namespace(kind) for kind in ("user", "pid")]
 
-    def start_all(self) -> None:
-        """Start the daemon of every station."""
+    def start_all(self, which: str) -> None:
+        """Start the daemon, or the helper, of every station."""
         for station in self.stations.values():
-            station.start()
+            station.process(which).start()
 
     def serve(self, listener: socket.socket, lifeline: socket.socket) -> None:
         """Answer clients until `down`, or until the lifeline breaks."""
@@ -117,15 +115,15 @@ class Keeper:
                 environment = station.paths.environment(station.name)
                 return {"env": environment}, [*self._own, station.net, station.uts, station.mnt]
             case "start":
-                station = self._station(message)
-                if station.pid:
-                    raise VillageError(f"The daemon of {station.name} is running already.")
-                station.start()
+                process = self._process(message)
+                if process.pid:
+                    raise VillageError(f"The {process.label} is running already.")
+                process.start()
             case "signal":
-                station = self._station(message)
-                if not station.pid:
-                    raise VillageError(f"The daemon of {station.name} is not running.")
-                os.kill(station.pid, message["number"])
+                process = self._process(message)
+                if not process.pid:
+                    raise VillageError(f"The {process.label} is not running.")
+                os.kill(process.pid, message["number"])
             case "wait" | "down":
                 pass
             case other:
@@ -135,14 +133,17 @@ class Keeper:
     def _station(self, message: Message) -> Station:
         return self.stations[self.topology.resolve(message["station"])]
 
+    def _process(self, message: Message) -> StationProcess:
+        return self._station(message).process(message.get("which", DAEMON))
+
     def _hold(self, message: Message, connection: socket.socket) -> bool:
-        """Keep a client until the daemon that it asks about has ended; false if that is now."""
-        station = self._station(message)
-        if not station.pid:
+        """Keep a client until the process that it asks about has ended; false if that is now."""
+        process = self._process(message)
+        if not process.pid:
             return False
         if len(self._waiting) >= MAX_WAITING:
-            raise VillageError("Too many clients wait for daemons to end.")
-        self._waiting.append((station.name, connection))
+            raise VillageError("Too many clients wait for processes to end.")
+        self._waiting.append((process, connection))
         return True
 
     def _status(self) -> Message:
@@ -151,7 +152,7 @@ class Keeper:
         return {"topology": self.topology.text, "stations": stations, "links": links}
 
     def _reap(self) -> None:
-        """Collect every child that has ended: daemons, relays and orphans of the village."""
+        """Collect every child that has ended: daemons, helpers, relays and orphans."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -160,15 +161,16 @@ class Keeper:
             if not pid:
                 return
             for station in self.stations.values():
-                if station.pid == pid:
-                    station.ended(status)
-                    self._release(station.name)
+                for process in station.processes.values():
+                    if process.pid == pid:
+                        process.ended(status)
+                        self._release(process)
             with _complaining():
                 self.fabric.mend(pid)
 
-    def _release(self, name: str) -> None:
-        released = [connection for waiting, connection in self._waiting if waiting == name]
-        self._waiting = [item for item in self._waiting if item[0] != name]
+    def _release(self, process: StationProcess) -> None:
+        released = [connection for waiting, connection in self._waiting if waiting is process]
+        self._waiting = [item for item in self._waiting if item[0] is not process]
         for connection in released:
             with contextlib.suppress(OSError), connection:
                 protocol.send_line(connection, {"done": True}, [])
@@ -229,8 +231,9 @@ def main(arguments: list[str]) -> int:
     try:
         keeper = Keeper(plan)
         listener = _listen(keeper.directory)
-        if plan["daemons"]:
-            keeper.start_all()
+        for which, wanted in ((NET, plan["net_command"]), (DAEMON, plan["daemons"])):
+            if wanted:
+                keeper.start_all(which)
     except (VillageError, OSError) as error:
         lifeline.sendall(json.dumps({"error": str(error)}).encode() + b"\n")
         return 1

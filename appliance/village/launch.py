@@ -99,6 +99,12 @@ def daemon_command() -> list[str]:
     return [*PROGRAM, "run", "--state", "{state}", "--api", "{api}"]
 
 
+def net_command() -> list[str]:
+    """What starts a station's network helper."""
+    places = ["--socket", "{net}", "--run-dir", "{net_run}", "--config", "{net_config}"]
+    return [sys.executable, "-P", "-m", "appliance.net", *places]
+
+
 def module_environment() -> dict[str, str]:
     """Our environment, in which `python -m appliance` works from any directory."""
     roots = [str(SOURCE_ROOT), os.environ.get("PYTHONPATH", "")]

@@ -19,6 +19,8 @@ MS_NOEXEC = 8
 MS_BIND = 4096
 MS_REC = 16384
 
+CAP_NET_ADMIN = 12
+
 _PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_DROP = 24
 
@@ -58,13 +60,16 @@ def die_with_parent(signal_number: int) -> None:
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0), "prctl")
 
 
-def renounce_capabilities() -> None:
+def renounce_capabilities(*, keep: int | None = None) -> None:
     """Leave this process's next program without any capability, although it is root in here.
 
     That is what an ordinary user's daemon has; files stay accessible, since the user is the same.
+    `keep`: the one capability that it has nevertheless.
     """
     last = int(Path("/proc/sys/kernel/cap_last_cap").read_text(encoding="ascii"))
     for capability in range(last + 1):
+        if capability == keep:
+            continue
         _check(_libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0), "prctl")
 
 

@@ -1,7 +1,8 @@
 """How a client talks with the keeper of a village: one JSON line each way on its control socket.
 
 A request is an object with `do` (`status`, `link`, `enter`, `start`, `signal`, `wait`, `down`) and
-its arguments; an answer is an object, with `error` in words when it was refused. The answer to
+its arguments; `which` (`daemon`, `net`) says which process of a station is meant, the daemon if
+nothing. An answer is an object, with `error` in words when it was refused. The answer to
 `enter` brings descriptors of the namespaces along. Paths of sockets go through a descriptor of
 their directory, since a Unix socket's path may have 107 bytes only.
 """

@@ -23,7 +23,7 @@ from appliance.village import launch, place, protocol, tools
 from appliance.village.enter import UNPRIVILEGED
 from appliance.village.errors import VillageError
 from appliance.village.protocol import Message
-from appliance.village.station import paths_of
+from appliance.village.station import DAEMON, NET, WORDS, paths_of
 from appliance.village.topology import Topology, parse_topology
 
 DAEMONS_TIMEOUT_S = 30.0
@@ -53,6 +53,12 @@ class StationInfo:
     """Its daemon's API socket."""
     log: Path
     """Its daemon's output."""
+    net: Path
+    """Its network helper's socket."""
+    net_config: Path
+    """Its operator's settings of the network, which a test may write before the helper starts."""
+    net_log: Path
+    """Its network helper's output."""
 
 
 class Village:
@@ -73,13 +79,16 @@ class Village:
         *,
         directory: Path,
         daemons: bool = True,
+        net: bool = False,
         command: Sequence[str] | None = None,
         tied: bool = True,
     ) -> "Village":
         """Make a village in `directory` and, with `daemons`, wait until all of them answer.
 
-        `command` starts a daemon; the words {state}, {api} and {name} in it stand for the
-        station's own. `tied`: the village dies with this process. `VillageError` says what failed.
+        `net`: each station has a network helper too, which makes it part of the mesh once its
+        daemon, or a test, joins. `command` starts a daemon; the words {state}, {api} and {name} in
+        it stand for the station's own. `tied`: the village dies with this process. `VillageError`
+        says what failed.
         """
         plan = parse_topology(topology)
         tools.require_all()
@@ -90,12 +99,15 @@ class Village:
             "topology": topology,
             "daemons": daemons,
             "command": launch.daemon_command() if command is None else list(command),
+            "net_command": launch.net_command() if net else None,
             "keep": [path for path in (os.environ.get("XDG_RUNTIME_DIR"),) if path],
         }
         keeper = launch.KeeperProcess(directory, order, lock)
         village = cls(directory, plan, keeper)
         try:
             keeper.wait_ready()
+            if net:
+                village.wait_ready(which=NET)
             if daemons:
                 village.wait_ready()
             if not tied:
@@ -129,13 +141,16 @@ class Village:
             self._keeper.close()
 
     def down(self) -> None:
-        """Stop the daemons in order, then end the village and delete its directory."""
+        """Stop the daemons in order, then end the village and delete its directory.
+
+        What the helpers would put back goes with the namespaces.
+        """
         running = [s["name"] for s in self.status()["stations"] if s["pid"]]
         for name in running:
             self.signal(name, signal.SIGTERM)
         deadline = time.monotonic() + STOP_TIMEOUT_S
         for name in running:
-            self._wait_ended(name, timeout_s=max(0.1, deadline - time.monotonic()))
+            self._wait_ended(name, DAEMON, timeout_s=max(0.1, deadline - time.monotonic()))
         protocol.request(self.directory, {"do": "down"})
         place.wait_until_gone(self.directory)
         self.close()
@@ -154,6 +169,9 @@ class Village:
             state=paths.state,
             api=paths.api,
             log=paths.log,
+            net=paths.net,
+            net_config=paths.net_config,
+            net_log=paths.net_log,
         )
 
     def popen(
@@ -233,6 +251,7 @@ class Village:
         for item in answer["stations"]:
             info = self.station(item["name"])
             item["host_pid"] = host_pids.get(item["pid"])
+            item["net"]["host_pid"] = host_pids.get(item["net"]["pid"])
             item["number"] = info.number
             item["addresses"] = list(info.addresses)
             item["addresses6"] = list(info.addresses6)
@@ -245,78 +264,93 @@ class Village:
             raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         return int.from_bytes(raw[:4], sys.byteorder)
 
-    def start(self, station: str) -> None:
-        """Start a station's daemon and wait until it answers."""
+    def start(self, station: str, *, which: str = DAEMON) -> None:
+        """Start a station's daemon, or its helper, and wait until it answers."""
         name = self.topology.resolve(station)
-        protocol.request(self.directory, {"do": "start", "station": name})
-        self.wait_ready([name])
+        protocol.request(self.directory, {"do": "start", "station": name, "which": which})
+        self.wait_ready([name], which=which)
 
-    def stop(self, station: str) -> None:
-        """End a station's daemon in order; kill it when it does not end."""
-        self.signal(station, signal.SIGTERM)
-        if not self._wait_ended(station, timeout_s=STOP_TIMEOUT_S):
-            self.kill(station)
+    def stop(self, station: str, *, which: str = DAEMON) -> None:
+        """End a station's daemon, or helper, in order; kill it when it does not end."""
+        self.signal(station, signal.SIGTERM, which=which)
+        if not self._wait_ended(station, which, timeout_s=STOP_TIMEOUT_S):
+            self.kill(station, which=which)
 
-    def kill(self, station: str) -> None:
-        """kill -9 a station's daemon and wait until it is gone."""
-        self.signal(station, signal.SIGKILL)
-        self._wait_ended(station, timeout_s=STOP_TIMEOUT_S)
+    def kill(self, station: str, *, which: str = DAEMON) -> None:
+        """kill -9 a station's daemon, or helper, and wait until it is gone."""
+        self.signal(station, signal.SIGKILL, which=which)
+        self._wait_ended(station, which, timeout_s=STOP_TIMEOUT_S)
 
-    def restart(self, station: str) -> None:
-        """Stop a station's daemon, if it runs, and start it."""
+    def restart(self, station: str, *, which: str = DAEMON) -> None:
+        """Stop a station's daemon, or helper, if it runs, and start it."""
         name = self.topology.resolve(station)
-        if any(s["pid"] for s in self.status()["stations"] if s["name"] == name):
-            self.stop(name)
-        self.start(name)
+        if any(_process(s, which)["pid"] for s in self.status()["stations"] if s["name"] == name):
+            self.stop(name, which=which)
+        self.start(name, which=which)
 
-    def signal(self, station: str, number: int) -> None:
-        """Send a signal to a station's daemon."""
+    def signal(self, station: str, number: int, *, which: str = DAEMON) -> None:
+        """Send a signal to a station's daemon, or helper."""
         name = self.topology.resolve(station)
-        protocol.request(self.directory, {"do": "signal", "station": name, "number": int(number)})
+        message = {"do": "signal", "station": name, "which": which, "number": int(number)}
+        protocol.request(self.directory, message)
 
-    def wait_ready(self, stations: Sequence[str] | None = None) -> None:
-        """Return when the daemons answer on their API sockets; `VillageError` with the log if not.
+    def wait_ready(self, stations: Sequence[str] | None = None, *, which: str = DAEMON) -> None:
+        """Return when daemons, or helpers, answer at their sockets; `VillageError` if they do not.
 
-        A station's daemon that ends meanwhile is such an error too.
+        One that ends meanwhile is such an error too, which has the end of its log.
         """
         names = list(self.topology.stations if stations is None else stations)
         deadline = time.monotonic() + DAEMONS_TIMEOUT_S + len(names)
         while names:
-            names = [name for name in names if not _answers(self.station(name).api)]
+            names = [name for name in names if not self._answers(name, which)]
             answer = protocol.request(self.directory, {"do": "status"}) if names else {}
             for item in answer.get("stations", []):
-                if item["name"] in names and not item["pid"]:
-                    raise VillageError(self._complaint(item["name"], "ended at its start"))
+                if item["name"] in names and not _process(item, which)["pid"]:
+                    raise VillageError(self._complaint(item["name"], which, "ended at its start"))
             if names and time.monotonic() > deadline:
-                raise VillageError(self._complaint(names[0], "does not answer"))
+                raise VillageError(self._complaint(names[0], which, "does not answer"))
             if names:
                 time.sleep(_POLL_S)
 
-    def _complaint(self, name: str, what: str) -> str:
-        log = self.station(name).log
+    def _answers(self, name: str, which: str) -> bool:
+        info = self.station(name)
+        if which == NET:
+            return _answers(info.net, socket.SOCK_SEQPACKET)
+        return _answers(info.api, socket.SOCK_STREAM)
+
+    def _complaint(self, name: str, which: str, what: str) -> str:
+        info = self.station(name)
+        log = info.net_log if which == NET else info.log
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:]
-        return f"The daemon of {name} {what}. It said:\n  " + "\n  ".join(lines or ["(nothing)"])
+        said = "\n  ".join(lines or ["(nothing)"])
+        return f"The {WORDS[which]} of {name} {what}. It said:\n  {said}"
 
     def _enter(self, station: str, argv: Sequence[str], *, unprivileged: bool) -> list[str]:
         name = self.topology.resolve(station)
         options = [UNPRIVILEGED] if unprivileged else []
         return [*launch.boot("enter"), str(self.directory), name, *options, "--", *argv]
 
-    def _wait_ended(self, station: str, *, timeout_s: float) -> bool:
+    def _wait_ended(self, station: str, which: str, *, timeout_s: float) -> bool:
         name = self.topology.resolve(station)
         with protocol.connect(self.directory, timeout_s=timeout_s) as connection:
             try:
-                protocol.send_line(connection, {"do": "wait", "station": name}, [])
+                protocol.send_line(connection, {"do": "wait", "station": name, "which": which}, [])
                 protocol.receive_line(connection)
             except TimeoutError:
                 return False
         return True
 
 
-def _answers(api: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+def _process(item: Message, which: str) -> Message:
+    """What a station's status says of one of its processes."""
+    process: Message = item["net"] if which == NET else item
+    return process
+
+
+def _answers(path: Path, kind: socket.SocketKind) -> bool:
+    with socket.socket(socket.AF_UNIX, kind) as probe:
         try:
-            probe.connect(os.fspath(api))
+            probe.connect(os.fspath(path))
         except OSError:
             return False
     return True
