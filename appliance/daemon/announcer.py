@@ -17,6 +17,7 @@ from appliance.model.identity import StationId
 from appliance.model.media import StreamStats
 from appliance.node.directory import Trust
 from appliance.node.effects import (
+    AlarmOver,
     AlarmRaised,
     Change,
     MessageChanged,
@@ -80,6 +81,8 @@ class Announcer:
                         self._publish_call(call)
         elif isinstance(change, AlarmRaised):
             self.raise_problem(Problem(change.code, change.text, change.fix), alarm=True)
+        elif isinstance(change, AlarmOver):
+            self.clear_problem(change.code)
 
     def call_changed(self, call: Call) -> None:
         """See `Watcher`."""
@@ -108,6 +111,10 @@ class Announcer:
                     "Plug in a cable or a radio.",
                 )
             )
+        self.log.publish("links")
+
+    def mesh_changed(self) -> None:
+        """See `Watcher`."""
         self.log.publish("links")
 
     def store_failed(self, why: str) -> None:

@@ -32,7 +32,7 @@ async def add_peer(
         return met
     try:
         async with asyncio.timeout(timeout_s):
-            result = await runtime.dial_address(host, port)
+            result = await runtime.finding.dial_address(host, port)
     except TimeoutError:
         text = f"{host} did not answer on port {port}."
         raise ApiError(504, "timeout", text, f"Is Fencewire running there? {AGAIN}") from None

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from appliance.adapters.links import LinkSnapshot, LinkWatch
-from appliance.adapters.mdns import Mdns
+from appliance.adapters.links import LinkSnapshot
 from appliance.adapters.session import Session
-from appliance.adapters.sessions import DialError, Hooks, Sessions
+from appliance.adapters.sessions import Hooks, Sessions
 from appliance.adapters.store import Store
 from appliance.daemon.cut_links import CutLinks
-from appliance.daemon.dialling import dial_any
+from appliance.daemon.finding import Finding
 from appliance.daemon.sound import Sound
 from appliance.daemon.store_health import StoreHealth
 from appliance.daemon.timekeeper import AWAKE_VALUE, Timekeeper
@@ -29,6 +26,7 @@ from appliance.model.media import MediaEvent, StreamStats
 from appliance.node.call_effects import CallChanged, Media, NeedSession, SendSip
 from appliance.node.effects import (
     AlarmRaised,
+    AvoidRoute,
     Change,
     Dial,
     Effect,
@@ -36,17 +34,18 @@ from appliance.node.effects import (
     Send,
     Transact,
 )
-from appliance.node.peers import SessionInfo
 from appliance.node.ports import Operation, SetValue, StoreError
 from appliance.node.station import Station
-from appliance.protocol.dnssd import Gone, Sighting
+from appliance.node.usage import SessionInfo
 from appliance.protocol.frames import Channel
-from appliance.protocol.hello import VERSIONS
 
 log = logging.getLogger(__name__)
 
 KEEP_AWAKE_EVERY_S: Final = 60.0
 """How often the time that this station has been awake is noted."""
+
+MESH_NEWS_S: Final = 1.0
+"""How long changes of the mesh are gathered before clients are told."""
 
 AFTER_FAULT_S: Final = 1.0
 """When a timer is tried again that has failed, so that a fault does not take all the time."""
@@ -67,6 +66,9 @@ class Watcher(Protocol):
     def links_changed(self) -> None:
         """A network interface is new or different."""
 
+    def mesh_changed(self) -> None:
+        """The network helper came, went, or sees something new."""
+
     def store_failed(self, why: str) -> None:
         """Something could not be stored."""
 
@@ -78,17 +80,6 @@ class Watcher(Protocol):
 
     def station_refused(self, host: str, code: str, text: str) -> None:
         """Somebody failed to prove a key."""
-
-
-@dataclass(frozen=True)
-class DialResult:
-    """How a dial ended."""
-
-    peer: StationId | None
-    """Who was met."""
-
-    error: DialError | None
-    """Why nobody was."""
 
 
 class Runtime:
@@ -106,25 +97,21 @@ class Runtime:
         self.station = station
         self.store = store
         self.time = timekeeper
-        self.snapshot = LinkSnapshot()
-        """The network interfaces as they are now."""
-
-        self.discovering = False
-        """Whether announcements are sent and heard."""
-
         self._watcher = watcher
         self.sessions = make_sessions(
             Hooks(
                 on_open=self._session_opened,
                 on_message=self._message,
                 on_close=self._session_closed,
-                on_refused=watcher.station_refused,
+                on_refused=self._refused,
             )
         )
         self.sound = Sound(on_event=self._media_event, on_change=watcher.media_changed)
         """The voice process."""
 
-        self._mdns: Mdns | None = None
+        self.finding = Finding(self)
+        """The ways to others."""
+
         self._cut_links = CutLinks()
         self._health = StoreHealth(store.has_room, watcher.store_failed, watcher.store_works)
         self._handles: dict[int, Session] = {}
@@ -133,25 +120,25 @@ class Runtime:
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._dial_waiters: dict[int, asyncio.Future[DialResult]] = {}
+        self._mesh_news: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
+
+    @property
+    def snapshot(self) -> LinkSnapshot:
+        """The network interfaces as they are now."""
+        return self.finding.snapshot
+
+    @property
+    def discovering(self) -> bool:
+        """Whether announcements are sent and heard."""
+        return self.finding.discovering
 
     # -- Life
 
     async def start(self, *, boot: bytes, interfaces: tuple[str, ...]) -> None:
         """Begin to announce, listen for others and carry out what the station wants."""
         self.carry_out(self.station.start(self.time.now()))
-        self._mdns = Mdns(
-            station=self.station.id,
-            boot=boot,
-            port=self.sessions.port,
-            version=max(VERSIONS),
-            on_seen=self._seen,
-            on_gone=self._gone,
-            rng=random.Random(),  # noqa: S311 (jitter only)
-            interfaces=interfaces,
-        )
-        self.spawn(self._discover(self._mdns))
+        self.finding.start(boot=boot, interfaces=interfaces)
         self.spawn(self.sound.run())
         self.spawn(self._keep_awake())
         self.spawn(self._need_store())
@@ -159,8 +146,9 @@ class Runtime:
     async def stop(self) -> None:
         """Say goodbye to all, and leave the store complete."""
         self._stopping = True
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._mesh_news):
+            if timer is not None:
+                timer.cancel()
         for call in self.station.calls.active:
             self.station.calls.hangup(call.id, now=self.time.now().monotonic)
         self.carry_out(self.station.call_effects())
@@ -168,8 +156,7 @@ class Runtime:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._mdns is not None:
-            await self._mdns.stop()
+        await self.finding.stop()
         await self.sessions.close()
         await self.sound.stop()
         self.store.submit(self._awake_operation(), lazy=True)
@@ -225,7 +212,7 @@ class Runtime:
             case Dial() if self._stopping:
                 pass
             case Dial():
-                self.spawn(self._dial(effect))
+                self.spawn(self.finding.dial(effect))
             case EndSession(handle, reason):
                 session = self._handles.get(handle)
                 if session is not None:
@@ -234,9 +221,10 @@ class Runtime:
                 self.sound.command(command)
             case CallChanged(call):
                 self._watcher.call_changed(call)
-            case NeedSession():
-                # Whoever can be dialled is dialled now, without waiting for a retry.
-                self.carry_out(self.station.peers.links_changed(self.time.now().monotonic))
+            case NeedSession(peer):
+                self.carry_out(self.station.peers.need(peer, self.time.now().monotonic))
+            case AvoidRoute():
+                self.finding.avoid(effect)
             case _:
                 self._note(effect)
 
@@ -285,61 +273,26 @@ class Runtime:
             return
         self.carry_out(effects)
 
-    # -- Finding others
+    # -- Links
 
-    async def _discover(self, mdns: Mdns) -> None:
-        async with LinkWatch() as watch:
-            await mdns.start()
-            self.discovering = True
-            async for snapshot in watch:
-                self.snapshot = snapshot
-                self._cut_links.look(snapshot, self._handles.values())
-                await mdns.interfaces_changed(snapshot)
-                self.carry_out(self.station.peers.links_changed(self.time.now().monotonic))
-                self._watcher.links_changed()
+    def links_changed(self, snapshot: LinkSnapshot) -> None:
+        """The network interfaces are different."""
+        self._cut_links.look(snapshot, self._handles.values())
+        self.carry_out(self.station.peers.links_changed(self.time.now().monotonic))
+        self._watcher.links_changed()
 
-    def _seen(self, sighting: Sighting) -> None:
-        now = self.time.now().monotonic
-        self.carry_out(
-            self.station.peers.sighted(
-                sighting.instance, sighting.station, sighting.candidates, now
-            )
-        )
+    def mesh_changed(self) -> None:
+        """The network helper said something; clients hear of it once a second at most."""
+        if self._mesh_news is None:
+            self._mesh_news = self._loop.call_later(MESH_NEWS_S, self._tell_mesh)
 
-    def _gone(self, gone: Gone) -> None:
-        self.station.peers.gone(gone.instance, gone.station)
+    def _tell_mesh(self) -> None:
+        self._mesh_news = None
+        self._watcher.mesh_changed()
 
-    async def dial_address(self, host: str, port: int) -> DialResult:
-        """Dial an address that the operator gave, and say how it ended."""
-        self.carry_out(self.station.peers.add_address(host, port, self.time.now().monotonic))
-        attempt, met = self.station.peers.at_address(host, port)
-        if attempt is None:  # a session stands with whoever was met there
-            return DialResult(met, None)
-        # Several may wait for one attempt, and each gives up by itself.
-        waiter = self._dial_waiters.setdefault(attempt, self._loop.create_future())
-        return await asyncio.shield(waiter)
-
-    async def _dial(self, effect: Dial) -> None:
-        peer: StationId | None = None
-        error: DialError | None = None
-        try:
-            session = await dial_any(self.sessions, effect.candidates, effect.wanted)
-            peer = session.proved.peer
-        except DialError as failure:
-            error = failure
-            log.debug("attempt %d failed: %s", effect.attempt, error)
-        except Exception:
-            # Whatever answers there must not be able to end the daemon.
-            log.exception("attempt %d failed unexpectedly", effect.attempt)
-            error = DialError("fault", "a fault in the program; its log says more")
-        now = self.time.now().monotonic
-        if peer is None:
-            self.carry_out(self.station.peers.dial_failed(effect.attempt, now))
-        else:
-            self.carry_out(self.station.peers.dial_succeeded(effect.attempt, peer, now))
-        waiter = self._dial_waiters.pop(effect.attempt, None)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(DialResult(peer, error))
+    def _refused(self, host: str, code: str, text: str) -> None:
+        self._watcher.station_refused(host, code, text)
+        self.carry_out(self.station.refused(host, code, self.time.now()))
 
     # -- Sessions
 
@@ -365,7 +318,7 @@ class Runtime:
             remote_host=path.remote_host,
             opened_at=now.monotonic,
         )
-        self._cut_links.look(self.snapshot, (session,))
+        self._cut_links.look(self.finding.snapshot, (session,))
         self._tell(session, lambda: self.station.session_opened(info, now))
 
     def _session_closed(self, session: Session, reason: str) -> None:
@@ -374,7 +327,7 @@ class Runtime:
         self._cut_links.forget(session)
         peer = session.proved.peer
         log.info("session with %s ended: %s", peer.tag, reason)
-        self.carry_out(self.station.session_closed(handle, peer, self.time.now()))
+        self.carry_out(self.station.session_closed(handle, peer, self.time.now(), reason))
 
     def _message(self, session: Session, channel: Channel, data: bytes) -> None:
         handle = self._numbers[session]

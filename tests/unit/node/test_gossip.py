@@ -1,0 +1,158 @@
+"""Cards from neighbour to neighbour: floods, summaries, liars."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from core_node import Node, carry, join
+
+from appliance.model.codec import FormatError, encode
+from appliance.model.identity import StationKey
+from appliance.model.record import RecordKind, Stamp, make_record
+from appliance.node.effects import AlarmRaised
+from appliance.node.station import NEW_CARDS
+from appliance.protocol.frames import Channel
+from appliance.protocol.gossip import (
+    MAX_LISTED,
+    Listing,
+    Summary,
+    Want,
+    decode_gossip,
+    digest_of,
+    encode_gossip,
+)
+
+
+def sight(a: Node, b: Node) -> None:
+    """Let both hear of each other on a link, as neighbours do."""
+    for here, there in ((a, b), (b, a)):
+        here.do(here.station.sighted(there.id.tag, there.id, (("fe80::1%e", 1),), ("e",), here.now))
+
+
+def link(a: Node, b: Node) -> None:
+    sight(a, b)
+    join(a, b)
+
+
+def carry_all(nodes: list[Node]) -> None:
+    for _ in range(20):
+        for a in nodes:
+            for b in nodes:
+                if a is not b:
+                    carry_between(a, b)
+
+
+def carry_between(a: Node, b: Node) -> None:
+    sent, a.sent = a.sent, []
+    for send in sent:
+        if send.peer == b.id:
+            b.hear(a.id, send.channel, send.data)
+        else:
+            a.sent.append(send)
+
+
+def knows(a: Node, b: Node) -> bool:
+    return a.station.directory.get(b.id).card is not None
+
+
+def test_cards_reach_everybody_on_a_line_whatever_the_order() -> None:
+    nodes = [Node() for _ in range(5)]
+    for a, b in ((0, 1), (3, 4), (2, 3), (1, 2)):
+        sight(nodes[a], nodes[b])
+        nodes[a].open(nodes[b].id)
+        nodes[b].open(nodes[a].id)
+        carry_all(nodes)
+    assert all(knows(a, b) for a in nodes for b in nodes if a is not b)
+    # Nothing more is said when all have all.
+    for node in nodes:
+        node.at += 100.0
+        node.do(node.station.wakeup(node.now))
+    told = sum(len(node.sent) for node in nodes)
+    carry_all(nodes)
+    assert told == 8, "a summary from each end of each session"
+    assert not any(node.sent for node in nodes)
+    # A new name floods.
+    nodes[0].do(
+        nodes[0].station.set_name("Mill", nodes[0].now, done=lambda: None, failed=lambda _: None)
+    )
+    nodes[0].settle()
+    carry_all(nodes)
+    assert {node.station.directory.get(nodes[0].id).name for node in nodes[1:]} == {"Mill"}
+
+
+def test_a_card_that_is_older_changes_nothing() -> None:
+    a, b, c = Node(), Node(), Node()
+    link(a, b)
+    old = a.station.card.raw
+    assert old is not None
+    a.do(a.station.set_name("Mill", a.now, done=lambda: None, failed=lambda _: None))
+    a.settle()
+    carry(a, b)
+    link(b, c)
+    carry(b, c)
+    assert c.station.directory.get(a.id).name == "Mill"
+    c.hear(b.id, Channel.CARD, old)
+    assert c.station.directory.get(a.id).name == "Mill"
+
+
+def test_a_neighbour_that_invents_stations_is_believed_slowly() -> None:
+    a, b = Node(), Node()
+    link(a, b)
+    stamp = Stamp(1, os.urandom(8), 0, 0, b.station.clock.stamp(b.now.moment, uptime_s=0).certainty)
+    card = b.station.card.raw
+    assert card is not None
+    forged = encode([b"x" * 100, b"y" * 64])
+    before = len(a.station.directory.all())
+    try:
+        a.station.message_received(1, b.id, Channel.CARD, forged, a.now)
+    except FormatError:
+        pytest.fail("it ends the session instead")
+    assert len(a.station.directory.all()) == before
+    gate = a.station._new_cards
+    allowed = sum(gate.allows(b.id, a.at) for _ in range(NEW_CARDS + 500))
+    assert allowed == NEW_CARDS
+    key = StationKey.generate()
+    record = make_record(key, RecordKind.MESSAGE, b"no card", stamp=stamp)
+    a.hear(b.id, Channel.CARD, record.raw)
+    assert key.id not in a.station.directory
+
+
+def test_a_copy_of_our_key_somewhere_in_the_mesh_is_an_alarm_and_no_race() -> None:
+    a, neighbour = Node(), Node()
+    link(a, neighbour)
+    copy = Node(a.key)
+    for round_ in range(4):
+        copy.do(
+            copy.station.set_name(f"Copy {round_}", copy.now, done=print, failed=lambda _: None)
+        )
+        copy.settle()
+        for _ in range(2):
+            copy.do(copy.station.set_name(f"Copied {round_}", copy.now, done=print, failed=print))
+            copy.settle()
+        card = copy.station.card.raw
+        assert card is not None
+        a.hear(neighbour.id, Channel.CARD, card)
+        a.settle()
+    alarms = [effect for effect in a.changes if isinstance(effect, AlarmRaised)]
+    assert {alarm.code for alarm in alarms} == {"copied-key"}
+    assert a.station.card.sequence <= 6
+
+
+def test_messages_are_strict_and_bounded() -> None:
+    start = b"12345678"
+    for message in (Summary(b"d" * 16), Listing(((start, 7),)), Want((start,))):
+        assert decode_gossip(encode_gossip(message)) == message
+    assert decode_gossip(encode({0: 9})) is None
+    assert digest_of([(start, 1), (b"abcdefgh", 2)]) == digest_of([(b"abcdefgh", 2), (start, 1)])
+    for bad in (
+        b"",
+        encode({0: 0, 1: b"short"}),
+        encode({0: 1, 1: [[start, -1]]}),
+        encode({0: 1, 1: [[b"x", 1]]}),
+        encode({0: 1, 1: [[start, 1]] * (MAX_LISTED + 1)}),
+        encode({0: 2, 1: [1]}),
+        encode({0: 2, 1: [start], 2: 3}),
+    ):
+        with pytest.raises(FormatError):
+            decode_gossip(bad)
