@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -18,12 +20,18 @@ WAIT_S = 30.0
 
 @asynccontextmanager
 async def village(
-    topology: str, *, daemons: bool = True, command: list[str] | None = None
+    topology: str, *, daemons: bool = True, command: list[str] | None = None, net: bool = False
 ) -> AsyncIterator[Village]:
-    """A village in a scratch directory; gone afterwards."""
+    """A village in a scratch directory; gone afterwards. `net`: with the network helper."""
+    more: dict[str, bool] = {"net": True} if net else {}
     with tempfile.TemporaryDirectory(prefix="fw-") as directory:
         up = await asyncio.to_thread(
-            Village.up, topology, directory=Path(directory), daemons=daemons, command=command
+            Village.up,
+            topology,
+            directory=Path(directory),
+            daemons=daemons,
+            command=command,
+            **more,
         )
         try:
             yield up
@@ -62,6 +70,67 @@ async def others(client: Client, count: int = 1) -> list[Station]:
                 if len(found) >= count:
                     break
     return found
+
+
+async def listed(client: Client, count: int, *, within_s: float = WAIT_S) -> float:
+    """When the proved cards of that many others were there; without asking again and again."""
+    held: set[str] = set()
+    async with asyncio.timeout(within_s):
+        async for event in client.events(None):
+            if event.type == "reset":
+                held = {station.id for station in await client.stations() if station.has_card}
+            elif event.type == "station" and event.data["has_card"]:
+                held.add(str(event.data["id"]))
+            if len(held) >= count:
+                return time.perf_counter()
+    raise RuntimeError("the daemon ended its events")
+
+
+def addressable(up: Village) -> None:
+    """Wait until the kernel has checked the link-local addresses, as it has on a running machine.
+
+    What waits is the peers, some of which don't start on an address that is not there yet.
+    """
+    show = ["ip", "-6", "address", "show", "tentative"]
+    deadline = time.monotonic() + WAIT_S
+    for name in up.topology.stations:
+        while up.exec(name, show).stdout:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the addresses of {name} stay tentative")
+            time.sleep(0.2)
+
+
+def processes(up: Village, name: str) -> list[int]:
+    """Process ids, as this machine counts them, of all that runs in a station."""
+    keeper = Path(f"/proc/{up.keeper_pid()}/ns/pid").readlink()
+    found: dict[int, Path] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                if (entry / "ns/pid").readlink() == keeper:
+                    found[int(entry.name)] = (entry / "ns/net").readlink()
+            except OSError:
+                continue
+    mark = up.exec(name, ["readlink", "/proc/self/ns/net"], check=True).stdout.strip()
+    return [pid for pid, net in found.items() if str(net) == mark]
+
+
+def cut_power(up: Village, name: str) -> None:
+    """End all that runs in a station, at once, and silence its interfaces.
+
+    The others' interfaces keep their carrier, as if there were a switch in each cable: what they
+    don't hear any more is all that they can go by.
+    """
+    for plug in up.topology.plugs(name):
+        up.exec(name, ["ip", "link", "set", plug.interface, "down"], check=True)
+    for pid in processes(up, name):
+        os.kill(pid, signal.SIGKILL)
+
+
+def restore_power(up: Village, name: str) -> None:
+    """Let a station's interfaces speak again; its programs stay ended."""
+    for plug in up.topology.plugs(name):
+        up.exec(name, ["ip", "link", "set", plug.interface, "up"], check=True)
 
 
 def pids(up: Village) -> dict[str, int]:
