@@ -27,6 +27,11 @@ run_packages="
     iproute2                ip
     libportaudio2           /usr/lib*/*/libportaudio.so.2
 "
+# For the network helper, which root alone starts.
+root_packages="
+    iw                      iw
+    nftables                nft
+"
 test_packages="
     console-setup-linux     /usr/share/consolefonts/Uni2-VGA16.psf.gz
     gcc                     gcc
@@ -65,6 +70,7 @@ find_missing_packages() { # run|test|vm
     local package proof list=$run_packages
     [[ $1 == run ]] || list+=$test_packages
     [[ $1 == vm ]] && list+=$vm_packages
+    ((EUID)) || list+=$root_packages
     missing_packages=()
     while read -r package proof; do
         [[ -z $package ]] || is_there "$proof" || missing_packages+=("$package")
