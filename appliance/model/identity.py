@@ -41,7 +41,7 @@ class IdentityError(ValueError):
     """Some text or bytes are no station identity; the message says why and what to do."""
 
 
-def _digest(purpose: str, data: bytes) -> bytes:
+def hash_for(purpose: str, data: bytes) -> bytes:
     return hashlib.sha256(f"fencewire/{purpose}\0".encode() + data).digest()
 
 
@@ -59,7 +59,7 @@ class StationId:
     @cached_property
     def text(self) -> str:
         """The id as 56 characters that can be spelled aloud; its last 24 bits are a checksum."""
-        data = self.key + _digest("id-check", self.key)[:_CHECK_BYTES]
+        data = self.key + hash_for("id-check", self.key)[:_CHECK_BYTES]
         number = int.from_bytes(data, "big")
         return "".join(_ALPHABET[number >> 5 * i & 31] for i in reversed(range(_TEXT_CHARS)))
 
@@ -79,7 +79,7 @@ class StationId:
     @cached_property
     def address(self) -> IPv6Address:
         """The station's IPv6 address: fd, 56 bits and 64 bits of the key's hash (RFC 4193)."""
-        return IPv6Address(b"\xfd" + _digest("address", self.key)[:15])
+        return IPv6Address(b"\xfd" + hash_for("address", self.key)[:15])
 
     def number(self, line: str = CONSOLE) -> str:
         """Return the seven digits that ring `line` here, as they are dialled: ``4820193``.
@@ -87,13 +87,13 @@ class StationId:
         The first digit is 2 to 8: emergency numbers begin with 0, 1 or 9 wherever there are some,
         and an outside line is dialled by 0 or 9.
         """
-        digest = _digest("number", self.key + line.encode())
+        digest = hash_for("number", self.key + line.encode())
         return str(2_000_000 + int.from_bytes(digest[:8], "big") % 7_000_000)
 
     @cached_property
     def default_name(self) -> str:
         """Two words, such as ``amber-otter``, until the operator chooses a name."""
-        digest = _digest("name", self.key)
+        digest = hash_for("name", self.key)
         adjective = ADJECTIVES[int.from_bytes(digest[:4], "big") % len(ADJECTIVES)]
         return f"{adjective}-{ANIMALS[int.from_bytes(digest[4:8], 'big') % len(ANIMALS)]}"
 
@@ -117,7 +117,7 @@ class StationId:
             number = number << 5 | value
         data = number.to_bytes(KEY_SIZE + _CHECK_BYTES, "big")
         key, check = data[:KEY_SIZE], data[KEY_SIZE:]
-        if _digest("id-check", key)[:_CHECK_BYTES] != check:
+        if hash_for("id-check", key)[:_CHECK_BYTES] != check:
             raise IdentityError("this station id has a wrong character: compare it once more")
         return cls(key)
 
