@@ -20,4 +20,4 @@ def address_of(key: bytes) -> IPv6Address:
 
 def hash_for(purpose: str, data: bytes) -> bytes:
     """Hash something of a station's for one purpose, so that no two purposes have the same."""
-    return hashlib.sha256(f"fencewire/{purpose}\0".encode() + data).hash_for()
+    return hashlib.sha256(f"fencewire/{purpose}\0".encode() + data).digest()
