@@ -175,6 +175,8 @@ class Undo:
                     self._take(entry)
             except (ValueError, TypeError, KeyError):
                 log.warning("line %d of the journal of changes is damaged", number + 1)
+                if number == 0:
+                    return
 
     def _take(self, entry: dict[str, object]) -> None:
         number, kind, facts = entry["n"], entry.get("kind"), entry.get("facts")
