@@ -28,15 +28,13 @@ NEWS_S: Final = 0.05
 STUCK_S: Final = 10.0
 """A daemon that does not read for so long is dropped; it may come again."""
 
-MAX_REPLIES: Final = 16
-"""Answers that wait for a daemon that asks and does not read; with one more it is dropped."""
-
 BURST: Final = 8
 """Commands read at a time."""
 
 COMMANDS: Final = 64
 COMMAND_S: Final = 1.0
-"""So many commands at once, and then one in so many seconds; with one more it is dropped."""
+"""So many commands at once, and then one in so many seconds; with one more it is dropped.  That
+bounds the answers that wait, too."""
 
 CONNECTIONS: Final = 8
 CONNECTION_S: Final = 0.5
@@ -240,9 +238,6 @@ class _Peer:
         self._joined, self._late = True, None
         if answer is not None:
             self._replies.append(encode(answer))
-            if len(self._replies) > MAX_REPLIES:
-                self._drop("A daemon does not read what it is answered")
-                return False
         self._tell()
         return self._peer.fileno() >= 0
 
