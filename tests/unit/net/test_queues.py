@@ -78,6 +78,10 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     return made
 
 
+def codes(ours: Queues) -> list[str]:
+    return [problem.code for problem in ours.problems]
+
+
 def journal(directory: Path) -> Undo:
     return Undo(directory / "journal", where="here")
 
@@ -130,7 +134,7 @@ async def test_queues_of_the_operator_stay(kernel: Kernel, tmp_path: Path) -> No
     await ours.stop()
     assert kernel.root["eth0"] == ("cake", "8002:")
     assert not undo.changes
-    assert not ours.problems
+    assert not codes(ours)
     undo.close()
 
 
@@ -197,17 +201,17 @@ async def test_a_kernel_that_can_do_none_of_it_is_said(kernel: Kernel, tmp_path:
     undo = journal(tmp_path)
     ours = Queues(undo, NetConfig(rate_kbit={"eth0": 1900}))
     await ours.apply([ETH0])
-    assert [problem.code for problem in ours.problems] == ["no-queues"]
+    assert codes(ours) == ["no-queues"]
     assert kernel.root == kernel.default
     assert not undo.changes
     kernel.missing = set()
     await ours.apply([ETH0])
-    assert not ours.problems
+    assert not codes(ours)
     kernel.missing = {"htb"}
     await ours.apply([replace(ETH0, mtu=1280)])
-    assert len(ours.problems) == 1
+    assert codes(ours) == ["no-queues"]
     await ours.apply([])
-    assert not ours.problems
+    assert not codes(ours)
     undo.close()
 
 
@@ -219,7 +223,7 @@ async def test_a_link_that_goes_meanwhile_is_no_problem(
     kernel.missing = {"tbf"}
     del kernel.indices["eth0"]
     await ours.apply([ETH0])
-    assert not ours.problems
+    assert not codes(ours)
     assert not undo.changes
     undo.close()
 
@@ -229,5 +233,5 @@ async def test_without_tc_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     undo = journal(tmp_path)
     ours = Queues(undo, NetConfig(rate_kbit={"eth0": 1900}))
     await ours.apply([ETH0])
-    assert [problem.code for problem in ours.problems] == ["no-queues"]
+    assert codes(ours) == ["no-queues"]
     undo.close()
