@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.adapters.net_client import DEFAULT_PATH as NET_SERVICE_SOCKET
 from appliance.adapters.realtime import PRIORITY
 from appliance.api.paths import MEDIA_SERVICE_SOCKET, SERVICE_SOCKET, trouble_path
 
@@ -18,6 +19,7 @@ UNITS = TREE / "etc" / "systemd" / "system"
 Settings = dict[str, list[str]]
 
 DAEMON, VOICE, DATA = "fencewire.service", "fencewire-media.service", "fencewire-data.service"
+NET = "fencewire-net.service"
 SCREEN = "getty@.service.d/screen.conf"
 
 SANDBOX = {
@@ -25,7 +27,6 @@ SANDBOX = {
     "LockPersonality": "yes",
     "NoNewPrivileges": "yes",
     "PrivateIPC": "yes",
-    "PrivateUsers": "identity",
     "ProtectClock": "yes",
     "ProtectControlGroups": "yes",
     "ProtectHome": "yes",
@@ -60,11 +61,16 @@ def own_files() -> list[Path]:
     return [path for path in sorted(TREE.rglob("*")) if path.is_file() and not path.is_symlink()]
 
 
-@pytest.mark.parametrize("name", [DAEMON, VOICE, SCREEN])
-def test_what_runs_our_code_has_no_rights_and_bounds(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "capability"), [(DAEMON, ""), (VOICE, ""), (SCREEN, ""), (NET, "CAP_NET_ADMIN")]
+)
+def test_what_runs_our_code_has_no_other_rights_and_bounds(name: str, capability: str) -> None:
     found = unit(name)
     assert found["User"] != ["root"]
-    assert found["CapabilityBoundingSet"] == [""]
+    assert found["CapabilityBoundingSet"] == [capability]
+    assert found.get("AmbientCapabilities", [""]) == [capability]
+    # In a user namespace a capability would count for nothing.
+    assert found.get("PrivateUsers") == (None if capability else ["identity"])
     assert {key: found[key][-1] for key in SANDBOX} == SANDBOX
     assert found["SystemCallFilter"][:2] == ["@system-service", "~@privileged @resources"]
     for bound in ("MemoryMax", "MemorySwapMax", "TasksMax", "LimitNOFILE"):
@@ -84,9 +90,9 @@ def test_the_voice_process_may_be_in_time_and_has_sound_alone() -> None:
 
 
 def test_when_memory_runs_out_the_screens_go_first_and_the_daemon_last() -> None:
-    scores = [int(unit(name)["OOMScoreAdjust"][0]) for name in (DAEMON, VOICE, SCREEN)]
+    scores = [int(unit(name)["OOMScoreAdjust"][0]) for name in (DAEMON, NET, VOICE, SCREEN)]
     assert scores == sorted(scores)
-    assert len(set(scores)) == 3
+    assert len(set(scores)) == 4
 
 
 def test_units_and_program_mean_the_same_places() -> None:
@@ -94,9 +100,11 @@ def test_units_and_program_mean_the_same_places() -> None:
     assert environment["FENCEWIRE_API"] == str(SERVICE_SOCKET)
     assert environment["FENCEWIRE_MEDIA"] == str(MEDIA_SERVICE_SOCKET)
     assert f"FENCEWIRE_API={SERVICE_SOCKET}" in unit(SCREEN)["Environment"]
-    socket = unit("fencewire-media.socket")
-    assert socket["ListenSequentialPacket"] == [str(MEDIA_SERVICE_SOCKET)]
-    assert (socket["SocketUser"], socket["SocketMode"]) == (unit(DAEMON)["User"], ["0600"])
+    assert environment["FENCEWIRE_NET"] == str(NET_SERVICE_SOCKET)
+    for name, path in (("media", MEDIA_SERVICE_SOCKET), ("net", NET_SERVICE_SOCKET)):
+        socket = unit(f"fencewire-{name}.socket")
+        assert socket["ListenSequentialPacket"] == [str(path)]
+        assert (socket["SocketUser"], socket["SocketMode"]) == (unit(DAEMON)["User"], ["0600"])
     waiting = (TREE / "usr/libexec/fencewire/wait-for-data").read_text()
     assert f"trouble={trouble_path(SERVICE_SOCKET)}\n" in waiting
     made = (TREE / "usr/lib/tmpfiles.d/fencewire.conf").read_text()
@@ -107,9 +115,10 @@ def test_units_and_program_mean_the_same_places() -> None:
 def test_users_have_fixed_numbers() -> None:
     lines = (TREE / "usr/lib/sysusers.d/fencewire.conf").read_text().splitlines()
     users = {words[1]: words[2] for words in map(str.split, lines) if words[0] == "u"}
-    assert users == {"fencewire": "880", "fencewire-media": "881"}
+    assert users == {"fencewire": "880", "fencewire-media": "881", "fencewire-net": "882"}
+    assert unit(NET)["ExecStart"][0].endswith(f"--owner {users[unit(DAEMON)['User'][0]]}")
     assert "m fencewire-media audio" in lines
-    for name in (DAEMON, VOICE, SCREEN):
+    for name in (DAEMON, VOICE, NET, SCREEN):
         assert unit(name)["User"][0] in users
 
 
@@ -154,7 +163,7 @@ def test_what_is_enabled_is_there_and_all_else_is_not() -> None:
     rules = [line for line in preset if not line.startswith("#")]
     assert rules[-1] == "disable *"
     ours = {rule.split()[1] for rule in rules if "fencewire" in rule}
-    assert ours == {DAEMON, VOICE, "fencewire-media.socket"}
+    assert ours == {DAEMON, VOICE, NET, "fencewire-media.socket", "fencewire-net.socket"}
     for name in ours:
         assert "WantedBy" in unit(name)
 
