@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -23,6 +24,7 @@ from _stations import listed
 
 from appliance.api.client import Client
 from appliance.village.launch import daemon_command
+from appliance.village.station import DAEMON, NET
 from appliance.village.village import Village
 
 HERE = Path(__file__).parent
@@ -91,14 +93,15 @@ class Ours:
 
     name = "ours"
 
-    def __init__(self, up: Village) -> None:
-        self._up = up
-        self._ids: dict[str, str] = {}
+    def __init__(self, up: Village, *, net: bool = False) -> None:
+        """`net`: the village has network helpers, which start and stop with the daemons."""
+        self._up, self._net = up, net
+        self.ids: dict[str, str] = {}
         self._arrived: dict[str, dict[str, float]] = defaultdict(dict)
         self._receipts: dict[str, float] = {}
         self._news = asyncio.Condition()
         self._following: set[asyncio.Task[None]] = set()
-        self._running: set[str] = set()
+        self._running: set[tuple[str, str]] = set()
 
     def _client(self, name: str) -> Client:
         return Client(self._up.station(name).api)
@@ -107,11 +110,20 @@ class Ours:
         for name in names:
             mark = self._up.station(name).state.parent / SLOW
             mark.touch() if slow_clock else mark.unlink(missing_ok=True)
-        await asyncio.gather(*(asyncio.to_thread(self._up.start, name) for name in names))
+        for which in (NET, DAEMON) if self._net else (DAEMON,):
+            await asyncio.gather(*(self._start(name, which) for name in names))
         await asyncio.to_thread(self._up.wait_ready, names)
-        self._running.update(names)
+        await self.adopt(*names)
+
+    async def _start(self, name: str, which: str) -> None:
+        if (name, which) not in self._running:
+            await asyncio.to_thread(partial(self._up.start, name, which=which))
+            self._running.add((name, which))
+
+    async def adopt(self, *names: str) -> None:
+        """Follow stations that run already."""
         for name in names:
-            self._ids[name] = (await self._client(name).status()).id
+            self.ids[name] = (await self._client(name).status()).id
             self._following.add(asyncio.create_task(self._follow(name)))
 
     async def _follow(self, name: str) -> None:
@@ -131,7 +143,7 @@ class Ours:
         await asyncio.gather(*(listed(self._client(n), count, within_s=WAIT_S) for n in names))
 
     async def send(self, author: str, reader: str, text: str) -> None:
-        await self._client(author).send(self._ids[reader], text)
+        await self._client(author).send(self.ids[reader], text)
 
     def arrived(self, reader: str) -> dict[str, float]:
         return self._arrived[reader]
@@ -160,21 +172,42 @@ class Ours:
 
     async def kill(self, name: str) -> None:
         await asyncio.to_thread(self._up.kill, name)
-        self._running.discard(name)
+        self._running.discard((name, DAEMON))
 
-    async def stop(self) -> None:
+    async def leave(self) -> None:
+        """Follow no more."""
         for task in self._following:
             task.cancel()
         await asyncio.gather(*self._following, return_exceptions=True)
         self._following.clear()
-        for name in sorted(self._running):
-            await asyncio.to_thread(self._up.stop, name)
+
+    async def stop(self) -> None:
+        await self.leave()
+        alive = {
+            (item["name"], which)
+            for item in (await asyncio.to_thread(self._up.status))["stations"]
+            for which, pid in ((DAEMON, item["pid"]), (NET, item["net"]["pid"]))
+            if pid
+        }
+        for name, which in sorted(alive):  # daemons before helpers
+            await asyncio.to_thread(partial(self._up.stop, name, which=which))
+        for name in self._up.topology.stations:
             state = self._up.station(name).state
-            for path in state.iterdir():
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            for file in state.iterdir():
+                shutil.rmtree(file) if file.is_dir() else file.unlink()
         self._running.clear()
         self._arrived.clear()
         self._receipts.clear()
+
+
+def path(up: Village, author: str, reader: str) -> list[str]:
+    """All stations on the way from one to another, both ends too."""
+    way = [author]
+    while way[-1] != reader:
+        if len(way) > len(up.topology.stations):
+            raise RuntimeError(f"packets from {author} to {reader} go in a circle: {way}")
+        way.append(next_station(up, way[-1], reader))
+    return way
 
 
 def next_station(up: Village, author: str, reader: str) -> str:

@@ -23,11 +23,11 @@ async def cold_start() -> float:
             return time.perf_counter() - began
 
 
-async def cable_plugged(runs: int) -> list[float]:
+async def cable_plugged(runs: int, *, net: bool = False) -> list[float]:
     """Plug a cable between two stations that run; seconds until both hold the other's proof."""
     took = []
     for _ in range(runs):
-        async with village("pair", daemons=False) as up:
+        async with village("pair", daemons=False, net=net) as up:
             await asyncio.to_thread(lambda: up.link("a", "b", up=False))
             await asyncio.gather(*(asyncio.to_thread(up.start, name) for name in "ab"))
             await asyncio.to_thread(up.wait_ready)

@@ -143,8 +143,9 @@ async def compare(
     took: dict[str, list[float]] = {"ours": [], "theirs": []}
     command = our_command(library)
     async with village(topology, daemons=False, command=command, net=net) as up:
+        await Ours(up, net=net).stop()
         await asyncio.to_thread(addressable, up)
-        systems: tuple[System, System] = (Ours(up), Theirs(up, python, library))
+        systems: tuple[System, System] = (Ours(up, net=net), Theirs(up, python, library))
         for system in systems * (runs or times):
             try:
                 result = await scenario(system, up, count)
