@@ -14,6 +14,8 @@ from appliance.api.schema import (
     Check,
     Event,
     Link,
+    Mesh,
+    MeshPath,
     Message,
     MessagePage,
     Precedence,
@@ -121,8 +123,14 @@ class Backend(Protocol):
     def links(self) -> tuple[Link, ...]:
         """List network interfaces and who is met there."""
 
+    async def path(self, station: str) -> MeshPath:
+        """Find over whom packets to a station go now; takes up to a few seconds."""
+
+    def mesh(self) -> Mesh:
+        """Describe the mesh as far as it is known, and ask the nearest stations for more."""
+
     async def doctor(self) -> tuple[Check, ...]:
-        """Look at sound, multicast, privileges, clock, disk and ports."""
+        """Look at sound, network, mesh, privileges, clock, disk and ports."""
 
     def events(self, cursor: str | None) -> AsyncIterator[Event]:
         """Yield what happens after `cursor`; a ``reset`` first where that is gone, or None."""

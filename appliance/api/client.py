@@ -33,6 +33,8 @@ from appliance.api.schema import (
     Event,
     EventType,
     Link,
+    Mesh,
+    MeshPath,
     Message,
     MessagePage,
     Precedence,
@@ -256,6 +258,14 @@ class Client:
     async def links(self) -> tuple[Link, ...]:
         """List network interfaces and who is met there."""
         return _list(Link, await self._call("GET", "/v1/links"))
+
+    async def path_to(self, station: str) -> MeshPath:
+        """Find over whom packets to a station go now."""
+        return _shaped(MeshPath, await self._call("GET", f"/v1/stations/{_quoted(station)}/path"))
+
+    async def mesh(self) -> Mesh:
+        """Describe the mesh as far as it is known; ask again while it says that it is waiting."""
+        return _shaped(Mesh, await self._call("GET", "/v1/mesh"))
 
     async def doctor(self) -> tuple[Check, ...]:
         """Look at sound, multicast, privileges, clock, disk and ports."""

@@ -1,4 +1,4 @@
-"""The part of the local API's shapes that is about the machine: sound, links, checks.
+"""The part of the local API's shapes that is about the machine: sound and checks.
 
 Users import them from `schema`, where the rest is.
 """
@@ -43,34 +43,17 @@ class SoundTest:
 
 
 @dataclass(frozen=True)
-class Neighbour:
-    """A station met on a link."""
+class MediaStatus:
+    """The voice process."""
 
-    station: str
-    """Station id."""
+    running: bool
+    """It answers."""
 
-    host: str
-    """Its address there."""
+    realtime: bool
+    """It runs with real-time priority."""
 
-    rtt_ms: float | None
-    """Round trip."""
-
-
-@dataclass(frozen=True)
-class Link:
-    """A network interface."""
-
-    name: str
-    """Such as ``eth0``."""
-
-    up: bool
-    """Up and with a carrier."""
-
-    addresses: tuple[str, ...]
-    """With prefix length."""
-
-    neighbours: tuple[Neighbour, ...]
-    """Stations with a session over it."""
+    detail: str
+    """Versions, or why it does not run."""
 
 
 @dataclass(frozen=True)

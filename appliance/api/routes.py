@@ -218,6 +218,14 @@ async def _links(backend: Backend, _request: web.Request) -> object:
     return backend.links()
 
 
+async def _path(backend: Backend, request: web.Request) -> object:
+    return await backend.path(request.match_info["station"])
+
+
+async def _mesh(backend: Backend, _request: web.Request) -> object:
+    return backend.mesh()
+
+
 async def _doctor(backend: Backend, _request: web.Request) -> object:
     return await backend.doctor()
 
@@ -299,5 +307,18 @@ ROUTES: Final = (
     Route("PUT", "/v1/sound", "Choose both sound devices: SetSound → SoundSettings.", _set_sound),
     Route("POST", "/v1/sound/test", "Listen and play a tone for 2 s: SoundTest.", _test_sound),
     Route("GET", "/v1/links", "List network interfaces: a list of Link.", _links),
+    Route(
+        "GET",
+        "/v1/stations/{station}/path",
+        "Find over whom packets to a station go now; takes up to 3 s: MeshPath.",
+        _path,
+    ),
+    Route(
+        "GET",
+        "/v1/mesh",
+        "Draw the mesh as stations tell it; asks them meanwhile, so ask again while it says that it"
+        " is waiting: Mesh.",
+        _mesh,
+    ),
     Route("GET", "/v1/doctor", "Look for what is wrong: a list of Check.", _doctor),
 )

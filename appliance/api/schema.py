@@ -8,22 +8,30 @@ writes these.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from appliance.api.machine import Check as Check
 from appliance.api.machine import CheckResult as CheckResult
-from appliance.api.machine import Link as Link
-from appliance.api.machine import Neighbour as Neighbour
+from appliance.api.machine import MediaStatus as MediaStatus
 from appliance.api.machine import SoundSettings as SoundSettings
 from appliance.api.machine import SoundTest as SoundTest
+from appliance.api.mesh import Link as Link
+from appliance.api.mesh import Mesh as Mesh
+from appliance.api.mesh import MeshEdge as MeshEdge
+from appliance.api.mesh import MeshNode as MeshNode
+from appliance.api.mesh import MeshPath as MeshPath
+from appliance.api.mesh import MeshStatus as MeshStatus
+from appliance.api.mesh import Neighbour as Neighbour
+from appliance.api.mesh import PathHop as PathHop
+from appliance.api.mesh import Router as Router
 
 API_VERSION = 1
 EVERYONE = "everyone"
 """The conversation of what is written to all; every other conversation is a station id's text."""
 
 Trust: TypeAlias = Literal["new", "known", "verified"]
-Reach: TypeAlias = Literal["here", "connecting", "away"]
+Reach: TypeAlias = Literal["here", "reachable", "connecting", "away"]
 MessageState: TypeAlias = Literal["queued", "relayed", "delivered", "read", "expired"]
 Precedence: TypeAlias = Literal["routine", "welfare", "priority", "emergency"]
 VerificationState: TypeAlias = Literal[
@@ -54,20 +62,6 @@ class Problem:
 
     fix: str
     """What to do, in a sentence."""
-
-
-@dataclass(frozen=True)
-class MediaStatus:
-    """The voice process."""
-
-    running: bool
-    """It answers."""
-
-    realtime: bool
-    """It runs with real-time priority."""
-
-    detail: str
-    """Versions, or why it does not run."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +102,7 @@ class Status:
     """TCP port on which sessions are taken."""
 
     reach: int
-    """Stations with a proved session now."""
+    """Stations that can be reached now, with a session or without."""
 
     unread: int
     """Messages that nobody has looked at."""
@@ -121,6 +115,9 @@ class Status:
 
     problems: tuple[Problem, ...]
     """What is wrong now, worst first."""
+
+    mesh: MeshStatus = field(default_factory=MeshStatus)
+    """How far it is part of a mesh."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +140,7 @@ class Station:
     """verified: compared aloud; known: we wrote to it or called it; new: the rest."""
 
     reach: Reach
-    """here: a proved session stands."""
+    """here: a proved session stands; reachable: one could be had, since there is a way."""
 
     since_s: float | None
     """How long it has been in this reach; None: never met since our start."""
@@ -171,6 +168,12 @@ class Station:
 
     clock_off_s: float | None
     """How far its wall clock is from ours; None: not known."""
+
+    hops: int | None = None
+    """Links between us: 1 for a neighbour; None: not known."""
+
+    metric: int | None = None
+    """Cost of the way, by the routing protocol."""
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ It also keeps what only clients want: unread counts, the list of problems, volum
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Final
 
 from appliance.api.event_log import EventLog
-from appliance.api.schema import Problem
+from appliance.api.schema import Problem, Station
 from appliance.daemon.runtime import Runtime
 from appliance.daemon.views import Views
 from appliance.model.call import Call, CallState
@@ -33,7 +34,17 @@ NO_LINK: Final = "no-network"
 REFUSED: Final = "refused-"
 """Begins the codes of problems with those who could not prove a key; their host follows."""
 
+NET: Final = "net-"
+"""Begins the codes of what the network helper could not do."""
+
+NET_GONE: Final = Problem(
+    f"{NET}gone",
+    "The network helper has stopped, so only neighbours can be reached.",
+    "It should be started again by itself; if this stays, run: fencewire doctor",
+)
 MAX_PROBLEMS: Final = 16
+TELL_EVERY_S: Final = 0.25
+"""Our own status, and that links changed, are told no more often."""
 
 
 class Announcer:
@@ -48,7 +59,13 @@ class Announcer:
         self.problems: dict[str, Problem] = {}
         """What is wrong now, by code."""
 
-        self._reach = 0
+        self._reach: object = None
+        """How many are reached, as told last."""
+        self._faces: dict[StationId, Station] = {}
+        """Stations as told last, without what changes all the time."""
+        self._telling: asyncio.Task[None] | None = None
+        self._links_differ = False
+        self._had_helper = False
         self._compared: set[str] = set()
         self._messages: set[bytes] = set()
         self._publishing: asyncio.Task[None] | None = None
@@ -67,7 +84,8 @@ class Announcer:
     def changed(self, change: Change) -> None:
         """See `Watcher`."""
         if isinstance(change, StationChanged):
-            self._station(change.station)
+            self._views.mesh.hops.look(change.station)
+            self.station_changed(change.station)
         elif isinstance(change, MessageChanged):
             self._messages.add(change.message)
             if self._publishing is None:
@@ -100,7 +118,7 @@ class Announcer:
 
     def links_changed(self) -> None:
         """See `Watcher`."""
-        links = self._views.links()
+        links = self._views.mesh.links()
         if any(link.up and link.addresses for link in links if link.name != "lo"):
             self.clear_problem(NO_LINK)
         else:
@@ -115,7 +133,20 @@ class Announcer:
 
     def mesh_changed(self) -> None:
         """See `Watcher`."""
-        self.log.publish("links")
+        mesh = self._runtime.station.mesh
+        self._had_helper |= mesh.joined
+        wrong = {
+            f"{NET}{one.code}": Problem(f"{NET}{one.code}", one.text, one.fix)
+            for one in mesh.problems
+        }
+        if self._had_helper and not mesh.joined:
+            wrong[NET_GONE.code] = NET_GONE
+        for code in [one for one in self.problems if one.startswith(NET) and one not in wrong]:
+            self.clear_problem(code)
+        for problem in wrong.values():
+            self.raise_problem(problem)
+        self._links_differ = True
+        self._tell_soon()
 
     def store_failed(self, why: str) -> None:
         """See `Watcher`."""
@@ -172,11 +203,32 @@ class Announcer:
 
     # -- Parts
 
-    def _station(self, station: StationId) -> None:
-        if station != self._runtime.station.id:
-            contact = self._runtime.station.directory.get(station)
-            self.log.publish("station", self._views.station(contact))
-        reach = len(self._runtime.station.peers.sessions())
+    def station_changed(self, station: StationId) -> None:
+        """Tell of a station, unless all that changed are figures that always do."""
+        self._tell_soon()
+        if station == self._runtime.station.id:
+            return
+        view = self._views.station(self._runtime.station.directory.get(station))
+        face = replace(view, since_s=None, last_seen=None, rtt_ms=None, metric=None)
+        if self._faces.get(station) != face:
+            self._faces[station] = face
+            self.log.publish("station", view)
+
+    def _tell_soon(self) -> None:
+        if self._telling is None:
+            self._telling = self._runtime.spawn(self._tell())
+
+    async def _tell(self) -> None:
+        """Tell once what many changes have led to: hundreds of routes may come in a second."""
+        try:
+            await asyncio.sleep(TELL_EVERY_S)
+        finally:
+            self._telling = None
+        if self._links_differ:
+            self._links_differ = False
+            self.log.publish("links")
+        mesh = self._views.mesh
+        reach = (mesh.reach(), mesh.status())
         if reach != self._reach:
             self._reach = reach
             self.log.publish("status")
@@ -213,7 +265,7 @@ class Announcer:
             if conversation is None:
                 self.log.publish("status")
             else:
-                self._station(conversation)
+                self.station_changed(conversation)
 
     def _compare_in_call(self, call: Call) -> None:
         """In a call with somebody who is not verified the digits are shown by themselves."""

@@ -16,6 +16,8 @@ from appliance.api.schema import (
     Event,
     Link,
     MediaStatus,
+    Mesh,
+    MeshPath,
     Message,
     MessagePage,
     SoundSettings,
@@ -28,8 +30,11 @@ from appliance.api.schema import (
 from appliance.api.schema import Precedence as PrecedenceName
 from appliance.daemon.announcer import Announcer
 from appliance.daemon.doctor import examine
+from appliance.daemon.hops import Hops
 from appliance.daemon.joining import add_peer
 from appliance.daemon.lookup import Lookup, call_error, check_files, fail, sentence, succeed
+from appliance.daemon.mesh_views import MeshViews
+from appliance.daemon.paths import find_path
 from appliance.daemon.runtime import Runtime
 from appliance.daemon.settings import Settings
 from appliance.daemon.views import PRECEDENCES, Views, sort_key
@@ -69,7 +74,10 @@ class DaemonBackend:
         self._announcer = announcer
         self._settings = settings
         self._lookup = Lookup(runtime)
-        self.views = Views(runtime, announcer.unread)
+        hops = Hops(runtime, announcer.station_changed)
+        runtime.spawn(hops.run())
+        self._mesh = MeshViews(runtime, hops)
+        self.views = Views(runtime, announcer.unread, self._mesh)
         announcer.attach(runtime, self.views)
 
     # -- Ourselves and others
@@ -96,11 +104,12 @@ class DaemonBackend:
             boot=self._settings.boot.hex(),
             uptime_s=now.uptime_s,
             port=runtime.sessions.port,
-            reach=len(self._station.peers.sessions()),
+            reach=self._mesh.reach(),
             unread=sum(self._announcer.unread.values()),
             clock=WallTime(now.moment.wall_ms, now.moment.sure),
             media=media,
             problems=tuple(self._announcer.problems.values()),
+            mesh=self._mesh.status(),
         )
 
     async def set_name(self, name: str) -> Status:
@@ -136,7 +145,17 @@ class DaemonBackend:
 
     def links(self) -> tuple[Link, ...]:
         """See `Backend`."""
-        return self.views.links()
+        return self._mesh.links()
+
+    async def path(self, station: str) -> MeshPath:
+        """See `Backend`."""
+        return await find_path(self._mesh, self._lookup.find(station))
+
+    def mesh(self) -> Mesh:
+        """See `Backend`."""
+        now = self._runtime.time.now().monotonic
+        self._runtime.carry_out(self._station.map.ask(self._mesh.askable(), now))
+        return self._mesh.mesh()
 
     async def doctor(self) -> tuple[Check, ...]:
         """See `Backend`."""
@@ -321,17 +340,7 @@ class DaemonBackend:
         match = heard == peer
         effects = self._station.directory.verified(peer) if match else []
         self._runtime.carry_out(effects)
-        name = self.views.name_of(peer)
-        return Verification(
-            id="",
-            station=peer.text,
-            ours=True,
-            state="verified" if match else "mismatch",
-            digits=None,
-            text=f"The id is the one of {name}: it is verified."
-            if match
-            else f"This is not the id of {name}. Do not trust it with anything.",
-        )
+        return self.views.verified_by_id(peer, match=match)
 
     def verifications(self) -> tuple[Verification, ...]:
         """See `Backend`."""

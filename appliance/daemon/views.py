@@ -5,27 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.adapters.links import LinkSnapshot
 from appliance.api.schema import (
     EVERYONE,
     CallInfo,
-    Link,
     Message,
     MessageState,
-    Neighbour,
     Precedence,
     Problem,
+    Reach,
     Recipient,
     Station,
     Verification,
     WallTime,
 )
+from appliance.daemon.mesh_views import MeshViews
 from appliance.daemon.runtime import Runtime
 from appliance.model.call import Call, CallState
 from appliance.model.identity import StationId
 from appliance.model.media import SoundProblem, StreamStats
 from appliance.model.message import DeliveryState
 from appliance.node.directory import Contact, Trust
+from appliance.node.peers import Peers
 from appliance.node.ports import StoredMessage
 from appliance.node.verification import Comparison, Stage
 
@@ -96,6 +96,9 @@ class Views:
     unread: dict[StationId | None, int]
     """Unread messages by conversation; kept by the backend."""
 
+    mesh: MeshViews
+    """The part that is about the mesh."""
+
     def station(self, contact: Contact) -> Station:
         """Describe another station."""
         runtime, sid = self.runtime, contact.id
@@ -111,22 +114,25 @@ class Views:
             since = now.monotonic - away if away is not None else None
             seen, sure = contact.seen_ms, contact.seen_sure
         rtt = session.rtt_s if session is not None else None
+        way = runtime.station.mesh.way_to(sid)
         return Station(
             id=sid.text,
             tag=sid.tag,
             name=contact.name,
             number=sid.number(),
             trust=contact.trust.value,
-            reach="here" if info else "connecting" if peers.dialling(sid) else "away",
+            reach=_reach(peers, sid),
             since_s=since,
             last_seen=WallTime(seen, sure) if seen is not None else None,
             rtt_ms=rtt * 1000 if rtt is not None else None,
             host=info.remote_host if info is not None else None,
-            link=link_of(runtime.snapshot, info.local_host) if info is not None else None,
+            link=self.mesh.link_to(sid),
             unread=self.unread.get(sid, 0),
             alarm=runtime.station.directory.alarm(sid),
             has_card=contact.card is not None,
             clock_off_s=None,
+            hops=self.mesh.hops.hops(sid),
+            metric=way.metric if way is not None else None,
         )
 
     def name_of(self, station: StationId) -> str:
@@ -218,31 +224,27 @@ class Views:
             text=_VERIFICATION_WORDS[comparison.stage].format(name=name),
         )
 
-    def links(self) -> tuple[Link, ...]:
-        """Describe the network interfaces and who is met there."""
-        by_link: dict[str | None, list[Neighbour]] = {}
-        for info in self.runtime.station.peers.sessions():
-            session = self.runtime.session_with(info.peer)
-            rtt = session.rtt_s if session is not None else None
-            neighbour = Neighbour(
-                station=info.peer.text,
-                host=info.remote_host,
-                rtt_ms=rtt * 1000 if rtt is not None else None,
-            )
-            link = link_of(self.runtime.snapshot, info.local_host)
-            by_link.setdefault(link, []).append(neighbour)
-        return tuple(
-            Link(
-                name=one.name,
-                up=one.up and one.carrier,
-                addresses=tuple(
-                    f"{address.host}/{address.prefix_bits}" for address in one.addresses
-                ),
-                neighbours=tuple(by_link.get(one.name, ())),
-            )
-            for one in self.runtime.snapshot.interfaces
-            if not one.loopback or by_link.get(one.name)
+    def verified_by_id(self, station: StationId, *, match: bool) -> Verification:
+        """Describe how the comparison of a whole id ended."""
+        name = self.name_of(station)
+        return Verification(
+            id="",
+            station=station.text,
+            ours=True,
+            state="verified" if match else "mismatch",
+            digits=None,
+            text=f"The id is the one of {name}: it is verified."
+            if match
+            else f"This is not the id of {name}. Do not trust it with anything.",
         )
+
+
+def _reach(peers: Peers, station: StationId) -> Reach:
+    if peers.session(station) is not None:
+        return "here"
+    if peers.has_way(station):
+        return "reachable"
+    return "connecting" if peers.dialling(station) else "away"
 
 
 def _quality(stats: StreamStats | None) -> str:
@@ -253,19 +255,8 @@ def _quality(stats: StreamStats | None) -> str:
     return "fair" if stats.loss_pct < FAIR_LOSS_PCT else "bad"
 
 
-def link_of(snapshot: LinkSnapshot, local_host: str) -> str | None:
-    """Return the interface that has an address of ours."""
-    host, _, zone = local_host.partition("%")
-    if zone:
-        return zone
-    for one in snapshot.interfaces:
-        if any(address.host == host for address in one.addresses):
-            return one.name
-    return None
-
-
 def sort_key(station: Station) -> tuple[object, ...]:
     """Order stations for people: alarms, who is here, whom we know, the rest by name."""
-    reach = {"here": 0, "connecting": 1, "away": 2}[station.reach]
+    reach = {"here": 0, "reachable": 0, "connecting": 1, "away": 2}[station.reach]
     trust = {Trust.VERIFIED: 0, Trust.KNOWN: 1, Trust.NEW: 2}[Trust(station.trust)]
-    return (reach, trust, station.name.casefold(), station.id)
+    return (reach, trust, station.hops or 0, station.name.casefold(), station.id)

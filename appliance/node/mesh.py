@@ -106,6 +106,10 @@ class Mesh:
         """Return the way that packets to a station take."""
         return self._way(str(station.address))
 
+    def way_at(self, address: str) -> NetRoute | None:
+        """Return the way that packets to an address take."""
+        return self._way(address)
+
     def offers(self, station: StationId) -> tuple[NetRoute, ...]:
         """Return all ways to a station that neighbours offer, the best first."""
         offers = self._routes.get(str(station.address), {}).values()

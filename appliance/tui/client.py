@@ -13,6 +13,8 @@ from appliance.api.schema import (
     CallInfo,
     Event,
     Link,
+    Mesh,
+    MeshPath,
     Message,
     MessagePage,
     SoundSettings,
@@ -75,6 +77,10 @@ class StationClient(Protocol):
     ) -> SoundSettings: ...
 
     async def test_sound(self) -> SoundTest: ...
+
+    async def path_to(self, station: str) -> MeshPath: ...
+
+    async def mesh(self) -> Mesh: ...
 
     async def links(self) -> tuple[Link, ...]: ...
 
