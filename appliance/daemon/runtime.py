@@ -7,6 +7,7 @@ at a time on the event loop; effects are carried out in the order in which the s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, Protocol
@@ -43,6 +44,9 @@ log = logging.getLogger(__name__)
 
 KEEP_AWAKE_EVERY_S: Final = 60.0
 """How often the time that this station has been awake is noted."""
+
+REACH_WITHIN_S: Final = 6.0
+"""For a session with somebody who is far away."""
 
 MESH_NEWS_S: Final = 1.0
 """How long changes of the mesh are gathered before clients are told."""
@@ -117,6 +121,9 @@ class Runtime:
         self._handles: dict[int, Session] = {}
         self._numbers: dict[Session, int] = {}
         self._last_handle = 0
+        self._awaited: dict[StationId, asyncio.Event] = {}
+        """Stations with which somebody waits for a session."""
+
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -301,6 +308,17 @@ class Runtime:
         info = self.station.peers.session(peer)
         return self._handles.get(info.handle) if info is not None else None
 
+    async def reach(self, peer: StationId) -> bool:
+        """Open a session with a station if none stands; tells whether one does then."""
+        if self.session_with(peer) is not None:
+            return True
+        self.carry_out(self.station.peers.need(peer, self.time.now().monotonic))
+        waiting = self._awaited.setdefault(peer, asyncio.Event())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REACH_WITHIN_S):
+                await waiting.wait()
+        return self.session_with(peer) is not None
+
     def _session_opened(self, session: Session) -> None:
         self._last_handle += 1
         handle = self._last_handle
@@ -320,6 +338,9 @@ class Runtime:
         )
         self._cut_links.look(self.finding.snapshot, (session,))
         self._tell(session, lambda: self.station.session_opened(info, now))
+        awaited = self._awaited.pop(proved.peer, None)
+        if awaited is not None:
+            awaited.set()
 
     def _session_closed(self, session: Session, reason: str) -> None:
         handle = self._numbers.pop(session)
