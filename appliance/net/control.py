@@ -74,6 +74,11 @@ class Control:
         self._connections = Budget(burst=CONNECTIONS, every_s=CONNECTION_S)
         self._resume: asyncio.TimerHandle | None = None
 
+    @property
+    def connected(self) -> bool:
+        """A daemon has joined and is there."""
+        return self._daemon is not None
+
     def start(self) -> None:
         """Take daemons from now on, in the running loop."""
         self._listener.setblocking(False)

@@ -1,0 +1,247 @@
+"""The helper as a whole: what each command does, and what its parts hear of each other.
+
+The station that has joined decides one thing, the address.  Everything else follows from what the
+kernel shows and the operator has set.  What stays out: the parts themselves, and the socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Final
+
+from appliance.adapters.service_manager import notify, notify_alive, watchdog_interval_s
+from appliance.model.address import address_of
+from appliance.model.net import (
+    NET_VERSION,
+    Avoid,
+    Join,
+    Joined,
+    NetCommand,
+    NetLink,
+    NetNews,
+    NetProblem,
+    NetRefused,
+)
+from appliance.net.budget import Budget
+from appliance.net.config import ConfigError, NetConfig, load_config
+from appliance.net.control import Control
+from appliance.net.known import Known
+from appliance.net.links import Links
+from appliance.net.queues import Queues
+from appliance.net.undo import Undo, UndoError, this_kernel
+
+log = logging.getLogger(__name__)
+
+STATIONS: Final = 3
+STATION_S: Final = 20.0
+"""So many stations may join in turn, and then one in so many seconds: each is a new address, for
+which all others need new routes."""
+
+AVOIDS: Final = 32
+AVOID_S: Final = 5.0
+"""The same for `Avoid`, over all connections."""
+
+RETRY_S: Final = 5.0
+"""Until what failed is tried again."""
+
+MAX_TEXT: Final = 300
+"""Characters of a sentence that the daemon takes."""
+
+
+class Service:
+    """The helper."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        *,
+        allowed: frozenset[int],
+        run_dir: Path,
+        config_path: Path,
+        linger_s: float | None = None,
+    ) -> None:
+        """Take daemons of the users `allowed` at `listener`; keep files in `run_dir`.
+
+        `linger_s`: end when there has been no daemon for so long.  Raises UndoError if another
+        helper uses `run_dir`.
+        """
+        self._config, self._complaint = _config(config_path)
+        self._undo = Undo(run_dir / "journal", where=this_kernel())
+        self._known = Known()
+        self._control = Control(listener, allowed=allowed, known=self._known, obey=self.obey)
+        self._links = Links(self._config, self._undo, self._poke)
+        self._queues = Queues(self._undo, self._config)
+        self._linger_s = linger_s
+        self._stations = Budget(burst=STATIONS, every_s=STATION_S)
+        self._avoids = Budget(burst=AVOIDS, every_s=AVOID_S)
+        self._wanted: IPv6Address | None = None
+        self._joined: IPv6Address | None = None
+        self._trouble = ""
+        self._shown: dict[str, NetLink] = {}
+        self._poked = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    # -- Commands
+
+    def obey(self, command: NetCommand) -> Joined | NetRefused | None:
+        """Begin to do what the daemon says; returns the answer."""
+        match command:
+            case Join():
+                return self._join(command)
+            case Avoid():
+                return self._avoid(command)
+
+    def _join(self, join: Join) -> Joined | NetRefused:
+        if join.version != NET_VERSION:
+            return NetRefused("The network helper is of another version; restart it.")
+        address = address_of(join.station)
+        if address != self._wanted:
+            wait_s = self._stations.take(asyncio.get_running_loop().time())
+            if wait_s:
+                return NetRefused(
+                    f"Too many stations have joined here; try again in {math.ceil(wait_s)} s."
+                )
+            self._wanted = address
+            self._poke()
+        return Joined(NET_VERSION, str(address))
+
+    def _avoid(self, avoid: Avoid) -> NetRefused | None:
+        if self._avoids.take(asyncio.get_running_loop().time()):
+            return NetRefused("There are too many ways to avoid.")
+        log.info("Avoiding a way over %s to %s", avoid.interface, address_of(avoid.station))
+        return None
+
+    # -- Running
+
+    def stop(self) -> None:
+        """End soon, with everything put back."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Serve until `stop`; whatever ends it, everything is put back."""
+        async with self._links:
+            try:
+                await self._undo.undo_all()  # What a helper that was killed has left.
+                self._control.start()
+                notify("READY=1")
+                await self._until_stopped()
+            finally:
+                notify("STOPPING=1")
+                self._control.close()
+                await self._put_back()
+                self._undo.close()
+
+    async def _until_stopped(self) -> None:
+        """Run all parts; one that fails ends the helper."""
+        async with asyncio.TaskGroup() as group:
+            parts = [
+                group.create_task(part) for part in (self._links.run(), self._tend(), self._watch())
+            ]
+            await self._stopping.wait()
+            for part in parts:
+                part.cancel()
+
+    async def _put_back(self) -> None:
+        await self._queues.stop()
+        await self._links.leave()
+        await self._undo.undo_all()
+
+    async def _watch(self) -> None:
+        """Tell the service manager that the loop turns, and end where nobody needs us."""
+        loop = asyncio.get_running_loop()
+        interval_s = watchdog_interval_s() or 1.0
+        seen = loop.time()
+        while True:
+            notify_alive()
+            if self._control.connected:
+                seen = loop.time()
+            elif self._linger_s is not None and loop.time() - seen >= self._linger_s:
+                log.info("No daemon for %.0f s: leaving the mesh", self._linger_s)
+                self.stop()
+            await asyncio.sleep(interval_s)
+
+    def _poke(self) -> None:
+        """Some part has changed."""
+        self._poked.set()
+
+    async def _tend(self) -> None:
+        """Let each part know what changed in the others, for ever."""
+        while True:
+            await self._poked.wait()
+            self._poked.clear()
+            try:
+                await self._turn()
+                self._trouble = ""
+            except (OSError, UndoError) as error:
+                log.warning("The mesh could not be set up: %s", error)
+                self._trouble = str(error)
+                asyncio.get_running_loop().call_later(RETRY_S, self._poke)
+            self._show()
+
+    async def _turn(self) -> None:
+        if self._wanted != self._joined and self._wanted is not None:
+            await self._links.join(self._wanted)
+            self._joined = self._wanted
+            log.info("This machine is %s in the mesh", self._joined)
+        if self._joined is not None:
+            await self._queues.apply(self._links.links())
+
+    # -- What is known
+
+    def _show(self) -> None:
+        """Tell the daemon what is different."""
+        links = {link.name: self._complete(link) for link in self._links.links()}
+        gone = tuple(name for name in self._shown if name not in links)
+        self._shown = links
+        self._known.learn(NetNews(links=tuple(links.values()), links_gone=gone))
+        self._known.be(routing=False, problems=tuple(map(_fitting, self._problems())))
+        self._control.changed()
+
+    def _complete(self, link: NetLink) -> NetLink:
+        """Add what other parts know of a link."""
+        return replace(
+            link, rate_kbit=self._queues.rate_kbit(link.name), why_not=link.why_not[:MAX_TEXT]
+        )
+
+    def _problems(self) -> list[NetProblem]:
+        found = [*self._links.problems(), *self._queues.problems]
+        if self._complaint:
+            found.insert(
+                0,
+                NetProblem(
+                    "net-config",
+                    f"No network interface is used for the mesh: {self._complaint}",
+                    "Mend the file and restart the network helper.",
+                ),
+            )
+        if self._trouble:
+            found.append(
+                NetProblem(
+                    "net-failed",
+                    f"The mesh could not be set up: {self._trouble}.",
+                    "It is tried again; if that does not help, restart this machine.",
+                )
+            )
+        return found
+
+
+def _config(path: Path) -> tuple[NetConfig, str]:
+    """The settings; where they are wrong, those that touch nothing, and what is wrong."""
+    try:
+        return load_config(path), ""
+    except ConfigError as error:
+        log.error("%s", error)
+        return NetConfig(exclude=("*",)), str(error)
+
+
+def _fitting(problem: NetProblem) -> NetProblem:
+    """A problem as it can be told; what programs say may be long."""
+    return replace(problem, text=problem.text[:MAX_TEXT], fix=problem.fix[:MAX_TEXT])
