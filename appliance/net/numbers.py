@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-ROUTE_TABLE: Final = 18950
-"""Routing table that babeld fills; the operator's own tables are left alone."""
+ROUTE_TABLE: Final = 189
+"""Routing table that babeld fills; the operator's own tables are left alone.  babeld keeps no more
+than the lowest eight bits of a table's number: 18950 would be table 6."""
 
-DETOUR_TABLE: Final = 18951
+DETOUR_TABLE: Final = 190
 """Routing table of ways around a neighbour that leads to an impostor."""
 
 RULE_OWN_NETWORKS: Final = 18949
