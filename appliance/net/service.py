@@ -7,11 +7,9 @@ kernel shows and the operator has set.  What stays out: the parts themselves, an
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import socket
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -51,6 +49,9 @@ AVOID_S: Final = 5.0
 
 RETRY_S: Final = 5.0
 """Until what failed is tried again."""
+
+WATCH_S: Final = 1.0
+"""How often we look whether there is a daemon."""
 
 MAX_TEXT: Final = 300
 """Characters of a sentence that the daemon takes."""
@@ -157,7 +158,7 @@ class Service:
     async def _watch(self) -> None:
         """Tell the service manager that the loop turns, and end where nobody needs us."""
         loop = asyncio.get_running_loop()
-        interval_s = watchdog_interval_s() or 1.0
+        interval_s = min(WATCH_S, watchdog_interval_s() or WATCH_S)
         seen = loop.time()
         while True:
             notify_alive()
