@@ -136,16 +136,18 @@ MESH = {"message_3hop_ms", "relaykill_s"}
 
 
 async def compare(
-    name: str, *, python: Path, library: Path, net: bool, runs: int | None
+    name: str, *, python: Path | None, library: Path, net: bool, runs: int | None = None
 ) -> dict[str, list[float]]:
-    """Do one thing with one system, then with the other, and again."""
+    """Do one thing with one system, then with the other, and again; without Python ours alone."""
     topology, scenario, times, count = SCENARIOS[name]
     took: dict[str, list[float]] = {"ours": [], "theirs": []}
     command = our_command(library)
     async with village(topology, daemons=False, command=command, net=net) as up:
         await Ours(up, net=net).stop()
         await asyncio.to_thread(addressable, up)
-        systems: tuple[System, System] = (Ours(up, net=net), Theirs(up, python, library))
+        systems: list[System] = [Ours(up, net=net)]
+        if python is not None:
+            systems.append(Theirs(up, python, library))
         for system in systems * (runs or times):
             try:
                 result = await scenario(system, up, count)
