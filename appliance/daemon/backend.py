@@ -314,7 +314,7 @@ class DaemonBackend:
     async def start_verification(self, station: str) -> Verification:
         """See `Backend`."""
         peer = self._lookup.find(station)
-        if self._runtime.session_with(peer) is None:
+        if not await self._runtime.reach(peer):
             raise ApiError(
                 409,
                 "away",
