@@ -124,6 +124,19 @@ class KernelChanges:
         except KernelError as error:
             if error.errno not in GONE:
                 raise
+        if ups != _ALWAYS_OURS:
+            await self._remove_multicast_route(index)
+
+    async def _remove_multicast_route(self, index: int) -> None:
+        """Remove what the kernel made with our link-local address, where that was the only one."""
+        for interface in (await self._kernel.look()).interfaces:
+            if interface.index != index or any(":" in one.host for one in interface.addresses):
+                continue
+            try:
+                await self._kernel.remove_multicast_route(index)
+            except KernelError as error:
+                if error.errno not in GONE:
+                    raise
 
     async def _undo_rule(self, facts: Facts) -> None:
         longer_than = _number(facts, "longer_than")

@@ -46,7 +46,9 @@ MIN_GAP_S: Final = 0.02
 """Least time between two looks.  The first event of a burst is acted on at once."""
 
 GAP_LOOKS: Final = 4
-"""The same in multiples of what a look took, for machines where many interfaces come and go."""
+MAX_GAP_S: Final = 0.25
+"""The same in multiples of what a look took, for machines where many interfaces come and go; and no
+more than this."""
 
 HURRY_S: Final = 1.2
 HURRY_EACH_S: Final = 0.05
@@ -165,7 +167,8 @@ class Links:
                     await self._turn()
                 except OSError as error:
                     log.warning("could not look at the network interfaces: %s", error)
-            await asyncio.sleep(max(MIN_GAP_S, GAP_LOOKS * (time.monotonic() - started)))
+            took_s = time.monotonic() - started
+            await asyncio.sleep(min(max(MIN_GAP_S, GAP_LOOKS * took_s), MAX_GAP_S))
             await self._wait()
 
     async def _wait(self) -> None:

@@ -59,6 +59,7 @@ _SKIP_STATS: Final = 8
 """RTEXT_FILTER_SKIP_STATS: half of what an interface's description weighs."""
 
 _MAIN_TABLE: Final = 254
+_LOCAL_TABLE: Final = 255
 _EVENT_BYTES: Final = 32768
 _MAX_READS: Final = 256
 """Of events at a time, so that a storm of them does not keep the loop."""
@@ -250,6 +251,11 @@ class Kernel:
     ) -> None:
         where = {"index": index, "address": str(address), "prefixlen": bits}
         await self._do("addr", verb, family=socket.AF_INET6, **where, **more)
+
+    async def remove_multicast_route(self, index: int) -> None:
+        """Remove the route that comes with an interface's first address; raises KernelError."""
+        multicast = {"dst": "ff00::/8", "table": _LOCAL_TABLE, "type": "multicast"}
+        await self._do("route", "del", family=socket.AF_INET6, oif=index, **multicast)
 
     async def add_rule(self, rule: Rule) -> None:
         """Add a rule; raises KernelError, with EEXIST where it is there."""

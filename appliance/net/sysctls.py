@@ -109,12 +109,16 @@ class Sysctls:
                 self._undo.forget(change)
 
     async def _undo_forwarding(self, facts: Facts) -> None:
-        if not self.forwarding:
+        if not facts["settled"]:
+            # The switch, on or off, was cut short: what the interfaces say does not count.
+            was_on = str(facts["was_on"])
+        elif self.forwarding:
+            was_on = " ".join(where for where in self._each() if self.get(where, FORWARDING))
+        else:
             return
-        was_on = str(facts["was_on"]).split()
-        if facts["settled"]:
-            was_on = [where for where in self._each() if self.get(where, FORWARDING)]
-        self._switch(0, was_on=frozenset(was_on), leave_alone=lambda _: True)
+        change = self._undo.note(FORWARDING, settled=0, was_on=was_on)
+        self._switch(0, was_on=frozenset(was_on.split()), leave_alone=lambda _: True)
+        self._undo.forget(change)
 
     async def _undo_set(self, facts: Facts) -> None:
         index, key, old, new = facts["index"], facts["key"], facts["old"], facts["new"]
