@@ -34,6 +34,8 @@ from appliance.net.control import Control
 from appliance.net.known import Known
 from appliance.net.links import Links
 from appliance.net.queues import Queues
+from appliance.net.radios import KINDS as RADIO_KINDS
+from appliance.net.radios import Radios
 from appliance.net.undo import Undo, UndoError, this_kernel
 
 log = logging.getLogger(__name__)
@@ -80,14 +82,19 @@ class Service:
         self._control = Control(listener, allowed=allowed, known=self._known, obey=self.obey)
         self._links = Links(self._config, self._undo, self._poke)
         self._queues = Queues(self._undo, self._config)
+        self._radios = Radios(
+            self._config, self._undo, self._poke, prepare=self._links.prepare_radio
+        )
         self._linger_s = linger_s
         self._stations = Budget(burst=STATIONS, every_s=STATION_S)
         self._avoids = Budget(burst=AVOIDS, every_s=AVOID_S)
         self._wanted: IPv6Address | None = None
         self._joined: IPv6Address | None = None
         self._trouble = ""
+        self._radio_links: frozenset[str] = frozenset()
         self._shown: dict[str, NetLink] = {}
         self._poked = asyncio.Event()
+        self._in_mesh = asyncio.Event()
         self._stopping = asyncio.Event()
 
     # -- Commands
@@ -144,7 +151,8 @@ class Service:
         """Run all parts; one that fails ends the helper."""
         async with asyncio.TaskGroup() as group:
             parts = [
-                group.create_task(part) for part in (self._links.run(), self._tend(), self._watch())
+                group.create_task(part)
+                for part in (self._links.run(), self._run_radios(), self._tend(), self._watch())
             ]
             await self._stopping.wait()
             for part in parts:
@@ -152,6 +160,7 @@ class Service:
 
     async def _put_back(self) -> None:
         await self._queues.stop()
+        await self._undo.undo_all(kinds=RADIO_KINDS)
         await self._links.leave()
         await self._undo.undo_all()
 
@@ -168,6 +177,11 @@ class Service:
                 log.info("No daemon for %.0f s: leaving the mesh", self._linger_s)
                 self.stop()
             await asyncio.sleep(interval_s)
+
+    async def _run_radios(self) -> None:
+        """Join radios, but not before a station has joined: until then nothing is touched."""
+        await self._in_mesh.wait()
+        await self._radios.run()
 
     def _poke(self) -> None:
         """Some part has changed."""
@@ -191,9 +205,18 @@ class Service:
         if self._wanted != self._joined and self._wanted is not None:
             await self._links.join(self._wanted)
             self._joined = self._wanted
+            self._in_mesh.set()
             log.info("This machine is %s in the mesh", self._joined)
         if self._joined is not None:
+            self._follow_radios()
             await self._queues.apply(self._links.links())
+
+    def _follow_radios(self) -> None:
+        """Have radios that have joined used as links."""
+        joined = frozenset(self._radios.joined)
+        if joined != self._radio_links:
+            self._radio_links = joined
+            self._links.set_radios(joined)
 
     # -- What is known
 
@@ -208,12 +231,16 @@ class Service:
 
     def _complete(self, link: NetLink) -> NetLink:
         """Add what other parts know of a link."""
+        why_not = "" if link.used else self._radios.why_not.get(link.name, link.why_not)
         return replace(
-            link, rate_kbit=self._queues.rate_kbit(link.name), why_not=link.why_not[:MAX_TEXT]
+            link,
+            why_not=why_not[:MAX_TEXT],
+            rate_kbit=self._queues.rate_kbit(link.name),
+            radio=self._radios.joined.get(link.name, ""),
         )
 
     def _problems(self) -> list[NetProblem]:
-        found = [*self._links.problems(), *self._queues.problems]
+        found = [*self._links.problems(), *self._radios.problems, *self._queues.problems]
         if self._complaint:
             found.insert(
                 0,
