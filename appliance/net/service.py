@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import socket
 from dataclasses import replace
 from ipaddress import IPv6Address
@@ -16,11 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.adapters.service_manager import notify, notify_alive, watchdog_interval_s
-from appliance.model.address import address_of
 from appliance.model.net import (
-    NET_VERSION,
-    Avoid,
-    Join,
     Joined,
     NetCommand,
     NetLink,
@@ -28,7 +23,7 @@ from appliance.model.net import (
     NetProblem,
     NetRefused,
 )
-from appliance.net.budget import Budget
+from appliance.net.admission import Admission
 from appliance.net.config import ConfigError, NetConfig, load_config
 from appliance.net.control import Control
 from appliance.net.known import Known
@@ -39,15 +34,6 @@ from appliance.net.radios import Radios
 from appliance.net.undo import Undo, UndoError, this_kernel
 
 log = logging.getLogger(__name__)
-
-STATIONS: Final = 3
-STATION_S: Final = 20.0
-"""So many stations may join in turn, and then one in so many seconds: each is a new address, for
-which all others need new routes."""
-
-AVOIDS: Final = 32
-AVOID_S: Final = 5.0
-"""The same for `Avoid`, over all connections."""
 
 RETRY_S: Final = 5.0
 """Until what failed is tried again."""
@@ -86,9 +72,7 @@ class Service:
             self._config, self._undo, self._poke, prepare=self._links.prepare_radio
         )
         self._linger_s = linger_s
-        self._stations = Budget(burst=STATIONS, every_s=STATION_S)
-        self._avoids = Budget(burst=AVOIDS, every_s=AVOID_S)
-        self._wanted: IPv6Address | None = None
+        self._admission = Admission()
         self._joined: IPv6Address | None = None
         self._trouble = ""
         self._radio_links: frozenset[str] = frozenset()
@@ -101,31 +85,9 @@ class Service:
 
     def obey(self, command: NetCommand) -> Joined | NetRefused | None:
         """Begin to do what the daemon says; returns the answer."""
-        match command:
-            case Join():
-                return self._join(command)
-            case Avoid():
-                return self._avoid(command)
-
-    def _join(self, join: Join) -> Joined | NetRefused:
-        if join.version != NET_VERSION:
-            return NetRefused("The network helper is of another version; restart it.")
-        address = address_of(join.station)
-        if address != self._wanted:
-            wait_s = self._stations.take(asyncio.get_running_loop().time())
-            if wait_s:
-                return NetRefused(
-                    f"Too many stations have joined here; try again in {math.ceil(wait_s)} s."
-                )
-            self._wanted = address
-            self._poke()
-        return Joined(NET_VERSION, str(address))
-
-    def _avoid(self, avoid: Avoid) -> NetRefused | None:
-        if self._avoids.take(asyncio.get_running_loop().time()):
-            return NetRefused("There are too many ways to avoid.")
-        log.info("Avoiding a way over %s to %s", avoid.interface, address_of(avoid.station))
-        return None
+        answer = self._admission.answer(command, asyncio.get_running_loop().time())
+        self._poke()
+        return answer
 
     # -- Running
 
@@ -202,9 +164,10 @@ class Service:
             self._show()
 
     async def _turn(self) -> None:
-        if self._wanted != self._joined and self._wanted is not None:
-            await self._links.join(self._wanted)
-            self._joined = self._wanted
+        address = self._admission.address
+        if address is not None and address != self._joined:
+            await self._links.join(address)
+            self._joined = address
             self._in_mesh.set()
             log.info("This machine is %s in the mesh", self._joined)
         if self._joined is not None:
