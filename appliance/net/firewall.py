@@ -40,6 +40,10 @@ MAX_STATIONS: Final = 8192
 NFT_S: Final = 5.0
 """How long nft may take; it takes some milliseconds."""
 
+SPACING_S: Final = 0.1
+"""Least time between two changes.  The first of many stations is let through at once; to start nft
+costs some milliseconds of a processor."""
+
 RETRY_S: Final = 20.0
 """After a failure."""
 
@@ -214,6 +218,7 @@ class Firewall:
         self._prefixes: tuple[str, ...] = ()
         self._was_made = False
         self._retry_at = 0.0
+        self._next_at = 0.0
         self._lock = asyncio.Lock()
         self.complaint = ""
         """Why there is no fence where there should be one."""
@@ -264,9 +269,10 @@ class Firewall:
     async def apply(self) -> None:
         """Make what is wanted true, anew where it was lost."""
         async with self._lock:
-            wanted, made = self._wanted, self._made
-            if wanted is None or wanted == made:
+            if self._wanted is None or self._wanted == self._made:
                 return
+            await asyncio.sleep(self._next_at - asyncio.get_running_loop().time())
+            wanted, made = self._wanted, self._made
             same_rules = made is not None and (made.own, made.forwarded_before) == (
                 wanted.own,
                 wanted.forwarded_before,
@@ -275,6 +281,7 @@ class Firewall:
                 complaint = await self._run(change_script(made, wanted))
                 if complaint is None:
                     self._made = wanted
+                    self._next_at = asyncio.get_running_loop().time() + SPACING_S
                     return
                 log.warning("the fence is made anew: %s", complaint)
             await self._make(wanted)

@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 SAFETY_LOOK_S: Final = 30.0
 """How often we look although no event came, and try again what failed."""
 
+RETRY_S: Final = 1.0
+"""The same after an error."""
+
 MIN_GAP_S: Final = 0.02
 """Least time between two looks.  The first event of a burst is acted on at once."""
 
@@ -165,15 +168,17 @@ class Links:
                         self._table_removed = False
                         await self.firewall.check()
                     await self._turn()
-                except OSError as error:
-                    log.warning("could not look at the network interfaces: %s", error)
+                    look_s = UDEV_EACH_S if self._census.waiting else SAFETY_LOOK_S
+                except (OSError, UndoError) as error:
+                    log.warning("could not keep the links: %s", error)
+                    look_s = RETRY_S
             took_s = time.monotonic() - started
             await asyncio.sleep(min(max(MIN_GAP_S, GAP_LOOKS * took_s), MAX_GAP_S))
-            await self._wait()
+            await self._wait(look_s)
 
-    async def _wait(self) -> None:
+    async def _wait(self, look_s: float) -> None:
         """Wait for an event, or until it is time to look without one."""
-        look_at = time.monotonic() + (UDEV_EACH_S if self._census.waiting else SAFETY_LOOK_S)
+        look_at = time.monotonic() + look_s
         while (now := time.monotonic()) < look_at:
             hurried = now < self._hurry_until
             if hurried:

@@ -11,6 +11,7 @@ What stays out: deciding anything, and sysctls.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -21,6 +22,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from pyroute2 import AsyncIPRoute, NetlinkError
+from pyroute2.netlink.exceptions import NetlinkDumpInterrupted
 
 from appliance.net.numbers import (
     DETOUR_TABLE,
@@ -35,6 +37,9 @@ log = logging.getLogger(__name__)
 
 MAX_INTERFACES: Final = 1024
 """Of more, those with the highest numbers are not seen."""
+
+LOOKS: Final = 5
+"""Attempts, where the kernel says that something changed while it was telling."""
 
 # linux/if.h, linux/if_arp.h, linux/if_link.h
 IFF_UP: Final = 0x1
@@ -209,12 +214,20 @@ class Kernel:
 
     async def look(self) -> Picture:
         """Return all interfaces and rules as they are now; raises KernelError."""
+        for _ in range(LOOKS):
+            with contextlib.suppress(NetlinkDumpInterrupted):
+                return await self._look()
+        raise KernelError(errno.EINTR, "interfaces change too fast to be looked at")
+
+    async def _look(self) -> Picture:
         try:
             links = [link async for link in await self._netlink.link("dump", ext_mask=_SKIP_STATS)]
             found = [one async for one in await self._netlink.addr("dump")]
             rules = [
                 rule async for rule in await self._netlink.rule("dump", family=socket.AF_INET6)
             ]
+        except NetlinkDumpInterrupted:
+            raise
         except NetlinkError as error:
             raise KernelError(error.code, str(error)) from error
         addresses: dict[int, list[Address]] = {}

@@ -1,5 +1,6 @@
 """The fence: what is said to nft, when, and what follows when nft refuses."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -49,7 +50,8 @@ def undo(tmp_path: Path) -> Iterator[Undo]:
 
 
 @pytest.fixture
-def nft() -> Nft:
+def nft(monkeypatch: pytest.MonkeyPatch) -> Nft:
+    monkeypatch.setattr(module, "SPACING_S", 0.0)
     return Nft()
 
 
@@ -106,6 +108,17 @@ async def test_the_table_is_made_once_and_then_changed(firewall: Firewall, nft: 
     assert nft.told() == ["delete element inet fencewire stations { fd00::1 }"]
     assert firewall.holds
     assert firewall.problem is None
+
+
+async def test_changes_that_come_together_are_made_together(
+    firewall: Firewall, nft: Nft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SPACING_S", 0.01)
+    nft.told()
+    changes = [[f"fd00::{x}/128" for x in range(1, last)] for last in range(3, 40)]
+    await asyncio.gather(*map(firewall.set_stations, changes))
+    [script] = nft.told()
+    assert script.count("fd00::") == 37
 
 
 async def test_a_refused_change_makes_the_table_anew(firewall: Firewall, nft: Nft) -> None:
