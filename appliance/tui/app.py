@@ -37,7 +37,7 @@ from appliance.tui.screens.verify import VerifyDialog
 from appliance.tui.screens.volume import VolumeDialog
 from appliance.tui.store import Action, AlarmsRead, Selected, TuiState, reduce
 from appliance.tui.sync import Follower
-from appliance.tui.wording import Times
+from appliance.tui.wording import IN_REACH, Times
 
 IN_USE_S: Final = 120.0
 """A message counts as seen while the last key is no older."""
@@ -325,7 +325,7 @@ class FencewireApp(App[int], inherit_bindings=False):
 
 
 def _anybody(state: TuiState) -> bool:
-    return any(one.reach == "here" for one in state.stations.values())
+    return any(one.reach in IN_REACH for one in state.stations.values())
 
 
 def run_tui(api_path: Path | None) -> int:

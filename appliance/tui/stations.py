@@ -12,7 +12,7 @@ from appliance.tui.look import BAD, BOLD, CARE, GOOD, INVERSE, PLAIN
 from appliance.tui.pane import Pane, Row, boxed, edge, floor, spread
 from appliance.tui.store import TuiState
 from appliance.tui.text import wrap
-from appliance.tui.wording import name, presence
+from appliance.tui.wording import IN_REACH, name, presence
 
 LOOKING = "Looking for others... plug in a cable or a radio."
 
@@ -43,14 +43,14 @@ def station_row(state: TuiState, key: str, now_s: float, width: int) -> Row:
         return spread(left, [(waiting, CARE), (" ", PLAIN)], width)
     station = state.stations[key]
     where = presence(station, views.away_s(state, station, now_s))
-    colour = GOOD if station.reach == "here" else PLAIN
+    colour = GOOD if station.reach in IN_REACH else PLAIN
     if any(state.calls[one].station == key for one in state.missed_calls if one in state.calls):
         where, colour = "missed", CARE
     if station.alarm:
         where, colour = "ALARM", BAD
     right: Row = [(waiting, CARE), (f" {where:<8}", colour)]
     room = width - len(waiting) - 10
-    style = INVERSE if chosen else (BOLD if station.reach == "here" else PLAIN)
+    style = INVERSE if chosen else (BOLD if station.reach in IN_REACH else PLAIN)
     return spread([(mark + name(station, room), style)], right, width)
 
 

@@ -6,6 +6,7 @@ What stays out: layout, scrolling, the text in the message line.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
@@ -245,15 +246,11 @@ def reduce(state: TuiState, action: Action) -> TuiState:
         case LinksCame():
             return replace(state, links=action.links)
         case AlarmCame():
-            return _alarm(state, _sentence(action.problem))
+            return _alarm(state, f"{action.problem.text} {action.problem.fix}".strip())
         case AlarmsRead():
             return replace(state, alarms=dict.fromkeys(state.alarms, True))
         case Selected():
             return _selected(state, action.conversation)
-
-
-def _sentence(problem: Problem) -> str:
-    return f"{problem.text} {problem.fix}".strip()
 
 
 def _rank(station: Station) -> tuple[bool, str, str]:
@@ -263,6 +260,12 @@ def _rank(station: Station) -> tuple[bool, str, str]:
 
 def _list(stations: Mapping[str, Station]) -> tuple[str, ...]:
     return (EVERYONE, *(one.id for one in sorted(stations.values(), key=_rank)))
+
+
+def _moved(listed: tuple[str, ...], stations: Mapping[str, Station], new: str) -> tuple[str, ...]:
+    others = [one for one in listed if one != new]  # they stand in their order already
+    insort(others, new, lo=1, key=lambda one: _rank(stations[one]))
+    return tuple(others)
 
 
 def _loaded(state: TuiState, action: Loaded) -> TuiState:
@@ -300,7 +303,7 @@ def _station(state: TuiState, action: StationCame) -> TuiState:
         state,
         stations=stations,
         told_at_s={**state.told_at_s, station.id: action.now_s},
-        listed=state.listed if same_place else _list(stations),
+        listed=state.listed if same_place else _moved(state.listed, stations, station.id),
     )
     return _alarm(state, station.alarm) if station.alarm else state
 

@@ -28,7 +28,9 @@ def top_row(state: TuiState, now_s: float, times: Times, width: int) -> Row:
     if state.connection == "lost":
         facts.append([("NOT CONNECTED", BAD)])
     else:
-        facts.append([(f"reach {views.reach(state)}", PLAIN)])
+        far = views.farthest(state)
+        hops = f", {far} hops" if far > 1 else ""
+        facts.append([(f"reach {views.reach(state)}{hops}", PLAIN)])
     if state.missed_calls:
         facts.append([(_plural(len(state.missed_calls), "missed call", "missed calls"), CARE)])
     if status.unread:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from appliance.api.schema import EVERYONE, CallInfo, Message, Station, Verification, WallTime
 from appliance.tui.store import Talk, TuiState
-from appliance.tui.wording import name
+from appliance.tui.wording import IN_REACH, name
 
 _RUNNING = ("talking", "connecting", "ringing-there", "dialling")
 
@@ -28,8 +28,14 @@ def away_s(state: TuiState, station: Station, now_s: float) -> float | None:
 
 
 def reach(state: TuiState) -> int:
-    """Return how many stations have a session now; counted here, so that it fits the list."""
-    return sum(1 for one in state.stations.values() if one.reach == "here")
+    """Return how many stations can be reached now; counted here, so that it fits the list."""
+    return sum(1 for one in state.stations.values() if one.reach in IN_REACH)
+
+
+def farthest(state: TuiState) -> int:
+    """Return how many links away the farthest station is that can be reached."""
+    hops = [one.hops or 1 for one in state.stations.values() if one.reach in IN_REACH]
+    return max(hops, default=0)
 
 
 def chosen(state: TuiState) -> Station | None:

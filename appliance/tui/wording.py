@@ -15,6 +15,9 @@ from appliance.tui.text import cells, fit, one_line, plain_name
 RESERVED_NAMES = frozenset({"you", "everyone"})
 """What the screen itself says; a station of that name shows its tag even when verified."""
 
+IN_REACH = frozenset({"here", "reachable"})
+"""A session stands, or one could be had."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _METER_CELLS = 6
 _METER_FLOOR_DB = -60.0
@@ -80,8 +83,10 @@ def timer(seconds: float) -> str:
 
 def presence(station: Station, away_s: float | None) -> str:
     """Return how a station can be reached, in at most eight columns."""
-    if station.reach == "here":
-        return "here"
+    if station.reach in IN_REACH:
+        if station.hops is not None and station.hops > 1:
+            return f"{min(station.hops, 99)} hops"
+        return "here" if station.reach == "here" or station.hops else "in reach"
     if station.reach == "connecting":
         return "joining"
     return "away" if away_s is None else f"away {span(away_s)}"

@@ -1,4 +1,4 @@
-"""A daemon in memory, behind the same methods as the real client, and makers of what it tells."""
+"""A daemon in memory, behind the same methods as the real client."""
 
 from __future__ import annotations
 
@@ -7,147 +7,29 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import cast
 
+from shapes import ME, at, call, edge, message, node, station, status
+
 from appliance.api.errors import ConnectionLost, NotRunning, RequestError
 from appliance.api.jsonable import to_json
 from appliance.api.schema import (
-    EVERYONE,
     CallInfo,
     Event,
     EventType,
     Link,
-    MediaStatus,
+    Mesh,
+    MeshEdge,
+    MeshPath,
     Message,
     MessagePage,
-    MessageState,
     Neighbour,
+    PathHop,
     Problem,
-    Reach,
-    Recipient,
     SoundSettings,
     SoundTest,
     Station,
     Status,
-    Trust,
     Verification,
-    WallTime,
 )
-
-NOON_MS = 1_793_707_320_000
-"""Tuesday, 3 November 2026, 12:02 UTC."""
-
-ME = "me" + "a" * 54
-
-
-def at(minutes: float = 0.0, *, sure: bool = True) -> WallTime:
-    """Return a moment around noon."""
-    return WallTime(NOON_MS + int(minutes * 60_000), sure)
-
-
-def status(**changes: object) -> Status:
-    """Return our own station."""
-    base = Status(
-        version="0.1.0",
-        id=ME,
-        spoken_id=" ".join(ME[place : place + 4] for place in range(0, 56, 4)),
-        tag=ME[:4],
-        name="amber-otter",
-        name_is_default=False,
-        number="4820193",
-        address="fd12:3456:789a:bcde:1111:2222:3333:4444",
-        boot="00",
-        uptime_s=1.0,
-        port=7311,
-        reach=0,
-        unread=0,
-        clock=at(),
-        media=MediaStatus(True, True, "Opus 1.6"),
-        problems=(),
-    )
-    return replace(base, **changes)  # type: ignore[arg-type]  # tests name real fields
-
-
-def station(
-    name: str, tag: str = "k7qd", *, reach: Reach = "here", trust: Trust = "new", **changes: object
-) -> Station:
-    """Return another station; its id begins with its tag."""
-    base = Station(
-        id=(tag + "".join(f"{ord(char):x}" for char in name) + "b" * 56)[:56],
-        tag=tag,
-        name=name,
-        number="5550100",
-        trust=trust,
-        reach=reach,
-        since_s=1200.0,
-        last_seen=at(-20),
-        rtt_ms=3.0 if reach == "here" else None,
-        host="fe80::1%eth0",
-        link="eth0",
-        unread=0,
-        alarm=None,
-        has_card=True,
-        clock_off_s=None,
-    )
-    return replace(base, **changes)  # type: ignore[arg-type]  # tests name real fields
-
-
-def message(
-    other: Station | None,
-    text: str,
-    order: int,
-    *,
-    outgoing: bool = False,
-    state: MessageState = "delivered",
-    **changes: object,
-) -> Message:
-    """Return a message in the conversation with `other`, or with everyone."""
-    conversation = other.id if other else EVERYONE
-    moment = at(order - 60)
-    told = state in {"delivered", "read"}
-    base = Message(
-        id=f"{order:064x}",
-        conversation=conversation,
-        author=ME if outgoing or other is None else other.id,
-        author_name="amber-otter" if outgoing or other is None else other.name,
-        outgoing=outgoing,
-        text=text,
-        line="console",
-        precedence="routine",
-        state=state,
-        recipients=(Recipient(conversation, state, moment),) if outgoing and told else (),
-        delivered_to=1 if outgoing and told else 0,
-        written_at=moment,
-        received_at=moment,
-        order=order,
-        unread=False,
-        problem=None,
-    )
-    return replace(base, **changes)  # type: ignore[arg-type]  # tests name real fields
-
-
-def call(other: Station, state: str, *, outgoing: bool = False, **changes: object) -> CallInfo:
-    """Return a call."""
-    base = CallInfo(
-        id="c1",
-        station=other.id,
-        line="console",
-        name=other.name,
-        outgoing=outgoing,
-        state=state,
-        end_reason=None,
-        detail="",
-        started_at=at(),
-        talking_s=None,
-        muted=False,
-        volume_pct=100,
-        problems=(),
-        quality="none",
-        loss_pct=0.0,
-        level_in_db=-20.0,
-        level_out_db=-40.0,
-        digits=None,
-        verification=None,
-    )
-    return replace(base, **changes)  # type: ignore[arg-type]  # tests name real fields
 
 
 class FakeClient:
@@ -173,6 +55,8 @@ class FakeClient:
             ),
             Link("wlan1", False, (), ()),
         )
+        self.edges: tuple[MeshEdge, ...] = ()
+        """Links between others."""
         self.devices = SoundSettings(("USB headset", "Built-in"), ("USB headset",), None, None)
         self.read_up_to: list[tuple[str, int]] = []
         self.alive = True
@@ -382,6 +266,29 @@ class FakeClient:
     async def test_sound(self) -> SoundTest:
         self._check()
         return SoundTest(-18.0, True, "The microphone hears you.")
+
+    async def mesh(self) -> Mesh:
+        self._check()
+        there = [one for one in self.known.values() if one.reach in {"here", "reachable"}]
+        return Mesh(
+            nodes=(node(None), *(node(one) for one in there)),
+            edges=(*self.edges, *(edge(None, one) for one in there if (one.hops or 1) == 1)),
+            waiting=0,
+            not_asked=0,
+        )
+
+    async def path_to(self, station: str) -> MeshPath:
+        self._check()
+        hops: list[PathHop] = []
+        here = self.known[station]
+        while True:
+            by = next((one for one in self.edges if one.b == here.id), edge(None, here))
+            hop = PathHop(here.id, here.id, here.name, by.kind, by.seen_by, 96, 4, 0, here.rtt_ms)
+            hops.insert(0, hop)
+            if by.a == ME:
+                break
+            here = self.known[by.a]
+        return MeshPath(station, tuple(hops), complete=True, metric=96 * len(hops), link="eth0")
 
     async def links(self) -> tuple[Link, ...]:
         self._check()

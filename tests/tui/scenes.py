@@ -6,10 +6,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fake_client import DISK_FULL, FakeClient, at, call, message, station
+from fake_client import DISK_FULL, FakeClient
 from screen import Screen
+from shapes import at, call, edge, message, station
 
-from appliance.api.schema import EVERYONE, Verification
+from appliance.api.schema import EVERYONE, Link, MeshStatus, Verification
 
 CLINIC = station("clinic", "c111", trust="verified", number="5550123")
 GATE = station("north-gate", "k7qd", unread=1)
@@ -113,6 +114,24 @@ def _in_trouble() -> FakeClient:
     return FakeClient(*FIVE, problems=(DISK_FULL, DISK_FULL))
 
 
+def _meshed() -> FakeClient:
+    """Return a station in a mesh as in the design."""
+    gate = replace(GATE, link="wlan1", unread=0)
+    pump = replace(PUMP, reach="reachable", hops=2, rtt_ms=None)
+    mill = station("mill", "m111", trust="verified", reach="reachable", hops=2, link="wlan1")
+    client = FakeClient(CLINIC, gate, pump, mill, SCHOOL, mesh=MeshStatus(True, True, 4, 2))
+    client.edges = (
+        edge(CLINIC, pump, loss_ab_pct=4),
+        edge(gate, mill, kind="tunnel", seen_by="one"),
+    )
+    client.interfaces = (
+        replace(client.interfaces[0], kind="ethernet", used=True, hello_s=1.0, mtu=1280),
+        replace(client.interfaces[1], up=True, used=True, kind="radio", radio="mesh, channel 6"),
+        Link("eth1", True, (), (), used=False, why_not="The SSH session came over it."),
+    )
+    return client
+
+
 async def _ring(screen: Screen) -> None:
     screen.client.ring(GATE)
 
@@ -161,8 +180,8 @@ SCENES = {
     "menu": Scene(_five, "What do you want to do?", _keys("down", "escape")),
     "more": Scene(_five, "Leave the screen", _keys("escape", "8")),
     "help": Scene(_five, "Did it arrive?", _keys("f1")),
-    "network": Scene(_five, "Known, but away", _keys("f4")),
-    "network_many": Scene(_many, "333 neighbours", _keys("f4")),
+    "network": Scene(_meshed, "metric 192", _keys(*["down"] * 4, "f4")),
+    "network_many": Scene(_many, "[post-001?·0001]", _keys("f4", "pagedown")),
     "sound": Scene(_five, "The microphone hears you", _keys("f8", "enter")),
     "verify": Scene(_five, "Not now", _verify),
     "ringing": Scene(_five, "IS CALLING", _ring),

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC
 
+import pytest
 from fake_client import FakeClient
 from textual.pilot import Pilot
 
@@ -17,6 +18,17 @@ from appliance.tui.client import StationClient
 from appliance.tui.wording import Times
 
 WAIT_S = 5.0
+
+
+async def _at_once(min_sleep: float = 0.0, max_sleep: float = 0.0) -> None:
+    """Stand in for textual's wait, after every key, until the process has had nothing to do.
+
+    What was pressed is taken in order in any case, and the tests wait for what they want to see.
+    """
+    await asyncio.sleep(0)
+
+
+pytest.MonkeyPatch().setattr("textual.app.wait_for_idle", _at_once)
 
 
 @dataclass

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import time
 
-from fake_client import ME, FakeClient, at, call, message, station
+from fake_client import FakeClient
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 from rich.style import Style
 from screen import screen_of
+from shapes import ME, at, call, message, station
 from textual.strip import Strip
 
 from appliance.api.schema import MessagePage, Problem, Recipient, Verification

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fake_client import DISK_FULL, FakeClient, at, message, station
+from fake_client import DISK_FULL, FakeClient
 from screen import screen_of
+from shapes import at, message, station
 
 from appliance.api.errors import NotRunning, NotYetRunning, RequestError
 from appliance.api.schema import EVERYONE, Recipient, Verification
@@ -81,7 +82,10 @@ async def test_a_message_is_read_when_it_was_seen_and_not_before() -> None:
         assert "more below: PgDn" in screen.text
         await screen.until(lambda: client.read_up_to, "a report")
         assert client.read_up_to[-1][1] < 25
-        await screen.press("pagedown", "pagedown")
+        reports = len(client.read_up_to)
+        await screen.press("pagedown")
+        await screen.until(lambda: len(client.read_up_to) > reports, "another report")
+        await screen.press("pagedown")
         await screen.until(lambda: client.read_up_to[-1] == (CLINIC.id, 40), "all read")
         screen.clock.now_s += 600  # nobody is there
         client.arrive(message(CLINIC, "are you there?", 41, unread=True))
@@ -238,7 +242,7 @@ async def test_everything_by_digits_alone() -> None:
         await screen.press("escape", "1")
         await screen.sees("you hung up")
         await screen.press("escape", "5")
-        await screen.sees("──eth0     up    2 neighbours")
+        await screen.sees(" eth0     up  2 neighbours")
         await screen.press("escape", "escape", "7")
         await screen.sees("Did it arrive?")
         await screen.press("escape", "escape", "8", "2")
@@ -322,6 +326,7 @@ async def test_hostile_names_and_texts_steer_nothing() -> None:
     client.stored = [message(evil, "[bold]\x1b]0;x\x07\u202etxt\ud7ff\u2066 漢字" + "x" * 4_000, 1)]
     async with screen_of(client) as screen:
         await screen.press("down")
+        await screen.sees("x" * 30)
         await screen.press(*["pageup"] * 8)
         await screen.sees("[bold]?]0;x?txt")
         assert all(char.isprintable() or char == "\n" for char in screen.text)

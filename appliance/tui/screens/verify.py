@@ -8,7 +8,7 @@ from appliance.tui.bigtext import big, big_width, can_be_big
 from appliance.tui.dialogs import Item, ListDialog, PromptDialog, paragraphs
 from appliance.tui.look import BOLD, LOUD, PLAIN
 from appliance.tui.pane import Row
-from appliance.tui.wording import digits, verification_state
+from appliance.tui.wording import IN_REACH, digits, verification_state
 
 _EARLIER = 4
 
@@ -38,7 +38,7 @@ class VerifyDialog(ListDialog):
         if (
             station is not None
             and station.trust != "verified"
-            and station.reach == "here"
+            and station.reach in IN_REACH
             and self._digits() is None
             and views.comparing(state, self._station) is None
         ):
@@ -87,7 +87,7 @@ class VerifyDialog(ListDialog):
         state = self.station_app.state
         station = state.stations.get(self._station)
         running = views.comparing(state, self._station)
-        if running is not None or (self._started and station and station.reach == "here"):
+        if running is not None or (self._started and station and station.reach in IN_REACH):
             text = running.text if running and running.text else "Asking their station..."
             return paragraphs(text, width)
         spoken = state.status.spoken_id if state.status else ""
@@ -131,7 +131,7 @@ class VerifyDialog(ListDialog):
             items.append(Item("Compare the id that they read out", self._by_id))
             station = self.station_app.state.stations.get(self._station)
             waiting = views.comparing(self.station_app.state, self._station) is not None
-            if station is not None and station.reach == "here" and not waiting:
+            if station is not None and station.reach in IN_REACH and not waiting:
                 items.append(Item("Begin again with new digits", self._again))
         return [*items, Item("Back", lambda: None)]
 
