@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 MAX_INTERFACES: Final = 1024
 """Of more, those with the highest numbers are not seen."""
 
+ANSWER_S: Final = 10.0
+"""How long the kernel may take.  It takes microseconds, and an answer that was lost never comes."""
+
 LOOKS: Final = 5
 """Attempts, where the kernel says that something changed while it was telling."""
 
@@ -213,10 +216,11 @@ class Kernel:
         await self._netlink.__aexit__(kind, error, trace)
 
     async def look(self) -> Picture:
-        """Return all interfaces and rules as they are now; raises KernelError."""
+        """Return all interfaces and rules as they are now; raises KernelError or TimeoutError."""
         for _ in range(LOOKS):
             with contextlib.suppress(NetlinkDumpInterrupted):
-                return await self._look()
+                async with asyncio.timeout(ANSWER_S):
+                    return await self._look()
         raise KernelError(errno.EINTR, "interfaces change too fast to be looked at")
 
     async def _look(self) -> Picture:
@@ -280,7 +284,8 @@ class Kernel:
 
     async def _do(self, what: str, verb: str, **arguments: object) -> None:
         try:
-            await getattr(self._netlink, what)(verb, **arguments)
+            async with asyncio.timeout(ANSWER_S):
+                await getattr(self._netlink, what)(verb, **arguments)
         except NetlinkError as error:
             raise KernelError(error.code, f"{what} {verb}: {error}") from error
 
