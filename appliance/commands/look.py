@@ -11,7 +11,7 @@ from contextlib import aclosing
 from appliance.api.client import Client, Disconnected
 from appliance.api.errors import NotRunning
 from appliance.api.jsonable import to_json
-from appliance.api.schema import Check, Event, Station
+from appliance.api.schema import Check, Event, Station, Status
 from appliance.commands import exits, local_checks
 from appliance.commands.output import Output, duration, label, number, visible
 from appliance.commands.session import command
@@ -27,7 +27,7 @@ async def status(client: Client, out: Output, _args: argparse.Namespace) -> int:
     for title, text in (
         ("name", visible(now.name) + chosen),
         ("number", number(now.number)),
-        ("reaches", f"{now.reach} station{'' if now.reach == 1 else 's'}"),
+        ("reaches", _reached(now)),
         ("unread", str(now.unread)),
         ("voice", voice),
         ("address", f"{now.address} port {now.port}"),
@@ -38,6 +38,12 @@ async def status(client: Client, out: Output, _args: argparse.Namespace) -> int:
     for problem in now.problems:
         out.line(f"PROBLEM  {visible(problem.text)} {visible(problem.fix)}")
     return exits.OK
+
+
+def _reached(now: Status) -> str:
+    far = f", {now.mesh.hops_max} hops" if now.mesh.hops_max > 1 else ""
+    why = "" if now.mesh.routing else " (no routing: only neighbours)"
+    return f"{now.reach} station{'' if now.reach == 1 else 's'}{far}{why}"
 
 
 @command
@@ -55,7 +61,7 @@ async def stations(client: Client, out: Output, args: argparse.Namespace) -> int
     rows = [
         (
             label(one),
-            one.reach if one.rtt_ms is None else f"{one.reach} {one.rtt_ms:.1f} ms",
+            _reach(one),
             one.trust,
             number(one.number),
             visible(one.link or ""),
@@ -71,6 +77,15 @@ async def stations(client: Client, out: Output, args: argparse.Namespace) -> int
     return exits.OK
 
 
+def _reach(station: Station) -> str:
+    facts = [station.reach.replace("reachable", "in reach")]
+    if station.hops is not None:
+        facts.append("1 hop" if station.hops == 1 else f"{station.hops} hops")
+    if station.rtt_ms is not None:
+        facts.append(f"{station.rtt_ms:.1f} ms")
+    return " ".join(facts)
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows with their columns under each other."""
     if not rows:
@@ -80,22 +95,6 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-
-
-@command
-async def links(client: Client, out: Output, _args: argparse.Namespace) -> int:
-    """List network interfaces and the stations met there."""
-    found = await client.links()
-    out.json(found)
-    names = {one.id: label(one) for one in await client.stations()}
-    for link in found:
-        addresses = ", ".join(visible(address) for address in link.addresses)
-        out.line(f"{visible(link.name)}  {'up' if link.up else 'down'}  {addresses}".rstrip())
-        for one in link.neighbours:
-            away = "" if one.rtt_ms is None else f"  {one.rtt_ms:.1f} ms"
-            name = names.get(one.station, one.station[:4])
-            out.line(f"    {name}  {visible(one.host)}{away}")
-    return exits.OK
 
 
 @command

@@ -24,6 +24,7 @@ _EPILOG: Final = f"""\
 examples:
   fencewire                                   start, and show the screen
   fencewire stations                          who is there
+  fencewire mesh                              who is joined with whom
   fencewire send clinic "Truck leaves 14:30"  write to a station
   fencewire inbox                             read
   fencewire call clinic                       talk
@@ -94,11 +95,35 @@ def _looking(commands: _Commands) -> None:
         "  fencewire stations\n  fencewire stations clinic --json",
     )
     stations.add_argument("station", metavar="STATION", nargs="?", help="only this one")
-    commands.add("links", "look:links", "Show network interfaces and who is met there.")
+    commands.add(
+        "links",
+        "mesh:links",
+        "Show network interfaces, who is met there, and why one is not used.",
+    )
+    path = commands.add(
+        "path",
+        "mesh:path",
+        "Show over which stations a station is reached, and what is lost on the way.",
+        "  fencewire path clinic\n  fencewire path 482-0193 --json",
+    )
+    path.add_argument("station", metavar="STATION")
+    mesh = commands.add(
+        "mesh",
+        "mesh:mesh",
+        "Draw the mesh: who is joined with whom. The stations are asked for it.",
+        "  fencewire mesh\n  fencewire mesh --timeout 15\n  fencewire mesh --json | jq .edges",
+    )
+    mesh.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=5.0,
+        help="wait for their answers at most this long (%(default)g)",
+    )
     commands.add(
         "doctor",
         "look:doctor",
-        "Check sound, network, privileges, clock, disk and ports, and say what to do.",
+        "Check sound, network, mesh, privileges, clock, disk and ports, and say what to do.",
     )
     events = commands.add(
         "events",

@@ -15,7 +15,7 @@ from appliance.tui.mesh_picture import MAX_DRAWN, Ink, draw
 from appliance.tui.mesh_words import hop_name, link_facts, millis, path_rows, path_title
 from appliance.tui.pane import Row
 from appliance.tui.store import TuiState
-from appliance.tui.text import fit, one_line, plain_name
+from appliance.tui.text import fit, one_line, pad, plain_name
 from appliance.tui.wording import IN_REACH, number, span
 
 FILLING_S: Final = 0.5
@@ -49,7 +49,11 @@ def _path(path: MeshPath, state: TuiState, width: int) -> list[Row]:
 def _neighbour(state: TuiState, one: Neighbour, width: int) -> Row:
     who = views.station_name(state, one.station, width=24)
     tail = f"{millis(one.rtt_ms):<11}{one_line(one.host)}"
-    return [("    ", FRAME), (f"[{who}]", BOLD), (f"  {fit(tail, max(width - 34, 8))}", PLAIN)]
+    return [
+        ("    ", FRAME),
+        (pad(f"[{who}]", 26), BOLD),
+        (f"  {fit(tail, max(width - 34, 8))}", PLAIN),
+    ]
 
 
 def _link(state: TuiState, link: Link, width: int) -> list[Row]:

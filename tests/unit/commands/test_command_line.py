@@ -33,7 +33,7 @@ async def test_looking_and_setting(fencewire: Fencewire, backend: MemoryBackend)
     assert "fencewire name NAME" in (await fencewire("status")).out
     assert (await fencewire("name", "north", "gate")).out == "north gate\n"
     assert backend.name == "north gate"
-    assert "pump house/south? ·k7qd  here 0.4 ms" in (await fencewire("stations")).out
+    assert "pump house/south? ·k7qd  in reach 2 hops 0.4 ms" in (await fencewire("stations")).out
     done = await fencewire("--json", "stations", "pump house/south")
     assert (done.code, done.lines[0]["id"]) == (exits.OK, PUMP)
     assert (await fencewire("peer", "[fe80::1%eth0]:99")).code == exits.OK
@@ -42,7 +42,18 @@ async def test_looking_and_setting(fencewire: Fencewire, backend: MemoryBackend)
     assert "* mic" in (await fencewire("sound", "--output", "speaker")).out
     assert backend.chosen_sound == ("mic", "speaker")
     assert (await fencewire("sound", "--test")).code == exits.OK
-    assert "fe80::1  0.4 ms" in (await fencewire("links")).out
+    listed = (await fencewire("links")).out
+    assert "eth0     up  wire  1 neighbour  loss 2 %  hello 1 s  10.0.0.1/24" in listed
+    assert "fe80::1  0.4 ms  loss 2 % there, 0 % back" in listed
+    assert "wlan0    up  0 neighbours  not used: It serves guests." in listed
+    drawn = (await fencewire("mesh")).out
+    assert " [you]──eth0 2%──[clinic]──radio 4%?──[pump]\n" in drawn
+    assert " Away: school? ·zzzz\n" in drawn
+    done = await fencewire("path", "pump house/south")
+    assert done.out.splitlines()[0] == "To pump house/south? ·k7qd: 2 hops, metric 352"
+    assert done.out.splitlines()[2].startswith("  2  radio    pump house/south? ·k7qd")
+    assert "loss 4 % there, ? % back, 3 ms, as one end says" in done.out
+    assert (await fencewire("path", "zzzz")).code == exits.FAILED
     done = await fencewire("doctor")
     assert (done.code, "Set it." in done.out) == (exits.OK, True)
 
