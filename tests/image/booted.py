@@ -2,7 +2,7 @@
 
 It is asked through its own API by a small program inside the machine, and seen on its consoles.
 Nobody types anything before a test does. Waiting is looking again within a bound; the bounds are
-wide, because two machines share two emulated processors with everything else.
+wide, because three machines share two emulated processors with everything else.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ LOOK_EVERY_S = 0.5
 
 SCREEN = "Enter send"
 """What the screen's last row begins with."""
+
+WAYS = ("here", "reachable")
+"""What is said of a station to which there is a way."""
 
 PAGE = 200
 """Messages that are asked for at once."""
@@ -97,6 +100,11 @@ class Booted:
         """Names of the stations that it can reach."""
         return [one["name"] for one in self.ask("GET", "/v1/stations") if one["reach"] == "here"]
 
+    def hops(self) -> dict[str, int]:
+        """Names of the stations to which there is a way, and over how many links."""
+        stations = self.ask("GET", "/v1/stations")
+        return {one["name"]: one["hops"] for one in stations if one["reach"] in WAYS}
+
     def messages(self, conversation: str) -> dict[str, dict[str, Any]]:
         """All messages of a conversation by id."""
         found: dict[str, dict[str, Any]] = {}
@@ -124,22 +132,25 @@ def choose(console: Console, name: str) -> None:
 
 
 @contextmanager
-def joined(image: Path, kind: Kind) -> Iterator[tuple[Booted, Booted]]:
-    """Two machines on one cable, as two PCs differ: one starts by BIOS and one by UEFI."""
+def line_of_three(image: Path, kind: Kind) -> Iterator[tuple[Booted, Booted, Booted]]:
+    """Three machines in a line over two cables, joined; the one in the middle starts by UEFI."""
     with ExitStack() as stack:
-        cable = stack.enter_context(Network())
-        common = Settings(image=image, kind=kind, disk_mb=2048, networks=(cable,))
-        a, b = (
+        left, right = stack.enter_context(Network()), stack.enter_context(Network())
+        common = Settings(image=image, kind=kind, disk_mb=2048)
+        a, b, c = (
             Booted(stack.enter_context(Machine(settings)))
             for settings in (
-                replace(common, name="a", firmware="bios"),
-                replace(common, name="b", firmware="uefi"),
+                replace(common, name="a", networks=(left,)),
+                replace(common, name="b", networks=(left, right), firmware="uefi"),
+                replace(common, name="c", networks=(right,)),
             )
         )
-        for station in (a, b):
+        for station in (a, b, c):
             station.settle()
         try:
-            eventually(lambda: b.name in a.others() and a.name in b.others())
+            eventually(lambda: a.hops() == {b.name: 1, c.name: 2})
+            eventually(lambda: c.hops() == {b.name: 1, a.name: 2})
+            eventually(lambda: b.name in a.others() and b.name in c.others())
         except AssertionError as problem:
-            raise a.machine.error(f"{a.name} and {b.name} did not join: {problem}") from problem
-        yield a, b
+            raise b.machine.error(f"{a.name}, {b.name}, {c.name}: {problem}") from problem
+        yield a, b, c

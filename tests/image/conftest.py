@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from booted import Booted, joined
+from booted import Booted, line_of_three
 from figures import Figures
 
 from images.vm import Kind
@@ -65,7 +65,13 @@ def image(kind: Kind) -> Path:
 
 
 @pytest.fixture(scope="session")
-def two(image: Path, kind: Kind) -> Iterator[tuple[Booted, Booted]]:
-    """Two machines on one cable that nobody touched: they boot and join."""
-    with joined(image, kind) as machines:
+def three(image: Path, kind: Kind) -> Iterator[tuple[Booted, Booted, Booted]]:
+    """Three machines in a line that nobody touched: they boot and are one mesh."""
+    with line_of_three(image, kind) as machines:
         yield machines
+
+
+@pytest.fixture(scope="session")
+def two(three: tuple[Booted, Booted, Booted]) -> tuple[Booted, Booted]:
+    """Those on the first cable."""
+    return three[0], three[1]

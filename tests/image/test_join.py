@@ -1,6 +1,6 @@
-"""Two machines with the image on one cable: nobody configures anything, and people write and call.
+"""Three machines with the image in a line: nobody configures anything, and people write and call.
 
-On the PC image one machine starts by BIOS and the other by UEFI.
+On the PC image the one in the middle starts by UEFI and the others by BIOS.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def test_they_meet_with_no_input(two: tuple[Booted, Booted], figures: Figures, k
         seconds = here.screen_s - here.machine.kernel_started_s()
         settings = here.machine.settings
         how = settings.firmware if kind == "pc" else "no firmware"
-        figures.add(f"kernel to screen, two {kind} at once, {how}", f"{seconds:.0f} s")
+        figures.add(f"kernel to screen, three {kind} at once, {how}", f"{seconds:.0f} s")
 
 
 def test_a_message_that_is_typed_arrives(two: tuple[Booted, Booted]) -> None:
@@ -44,6 +44,22 @@ def test_a_message_that_is_typed_arrives(two: tuple[Booted, Booted]) -> None:
     choose(read, a.name)
     read.wait_for(text, timeout_s=WITHIN_S)
     eventually(lambda: a.messages(b.id)[message["id"]]["state"] == "read")
+
+
+def test_a_message_goes_over_two_hops(three: tuple[Booted, Booted, Booted]) -> None:
+    """The first and the third have no network in common; what they write is read and receipted."""
+    a, b, c = three
+    address = c.ask("GET", "/v1/status")["address"]
+    route = a.machine.output(f"ip -6 route get {address}")
+    assert " via fe80::" in route, "the machine in the middle forwards"
+    body = {"to": c.id, "text": "the bridge stands"}
+    message = a.ask("POST", "/v1/messages", body)["id"]
+    eventually(lambda: c.messages(a.id).get(message, {}).get("text") == "the bridge stands")
+    eventually(lambda: a.messages(c.id)[message]["state"] == "delivered")
+    assert b.messages(a.id).keys().isdisjoint({message})
+    choose(c.machine.serial, a.name)
+    c.machine.serial.wait_for("the bridge stands", timeout_s=WITHIN_S)
+    eventually(lambda: a.messages(c.id)[message]["state"] == "read")
 
 
 @needs_speech
