@@ -1,0 +1,263 @@
+"""babeld (RFC 8966) as a child: started, told its links, listened to, started again.
+
+It has no config file: filters and the like are set at its start, links come and go by its control
+socket.  Forwarding and the other sysctls are ours, not its.  What it says is read by
+`protocol.babel`; what stays out is what follows from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import random
+import shutil
+import signal
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Final
+
+from appliance.model.net import LinkKind, NetProblem
+from appliance.net.numbers import MESH_NETWORK, ROUTE_TABLE
+from appliance.protocol.babel import MAX_LINE, BabelTable
+from appliance.protocol.hello_interval import UPDATES
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_S: Final = 0.2
+MAX_RETRY_S: Final = 30.0
+LASTING_S: Final = 10.0
+"""One that ran so long is started again at once."""
+
+GIVEN_UP: Final = 4
+"""Starts in vain after which its routes are removed and the operator is told; it goes on."""
+
+SOCKET_WITHIN_S: Final = 5.0
+STOP_S: Final = 3.0
+LAST_LINES: Final = 5
+"""Of what it says when it fails."""
+
+NOTHING: Final = "fencewire-none"
+"""An interface that is not there: without any it does not start."""
+
+_PR_SET_PDEATHSIG: Final = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+KINDS: Final = {
+    # An Ethernet port may hide a radio bridge, so its losses are measured.
+    LinkKind.ETHERNET: "type wired link-quality true rxcost 256",
+    LinkKind.CABLE: "type wired link-quality false rxcost 192",
+    LinkKind.RADIO: "type wireless link-quality true rxcost 320",
+    LinkKind.TUNNEL: "type tunnel link-quality true rxcost 384 rtt-min 10 rtt-max 200",
+}
+
+
+@dataclass(frozen=True)
+class BabelLink:
+    """A link as babeld is to use it."""
+
+    kind: LinkKind
+    """What it is made of."""
+
+    hello_ms: int
+    """Interval of its hellos."""
+
+    def statement(self, name: str) -> str:
+        """Return the line that makes babeld use the interface `name`."""
+        hello_s, update_s = self.hello_ms / 1000, UPDATES * self.hello_ms / 1000
+        return (
+            f"interface {name} {KINDS[self.kind]}"
+            f" hello-interval {hello_s:g} update-interval {update_s:g}"
+        )
+
+
+class Babeld:
+    """A supervised babeld for one address."""
+
+    def __init__(self, run_dir: Path, address: IPv6Address, on_change: Callable[[], None]) -> None:
+        """`on_change` is called when the table, `running` or `problem` may be different."""
+        self.table = BabelTable()
+        """What it has said."""
+
+        self.running = False
+        """It answers."""
+
+        self.problem: NetProblem | None = None
+        """Why it does not, when that lasts."""
+
+        self._run_dir, self._address, self._on_change = run_dir, address, on_change
+        self._links: dict[str, BabelLink] = {}
+        self._told: dict[str, BabelLink] = {}
+        self._writer: asyncio.StreamWriter | None = None
+        self._said: deque[str] = deque(maxlen=LAST_LINES)
+
+    def set_links(self, links: Mapping[str, BabelLink]) -> None:
+        """Say which links to use, by name; takes effect at once."""
+        self._links = dict(links)
+        self._tell_links()
+
+    async def run(self) -> None:
+        """Keep it running, until cancelled; then it says goodbye to its neighbours."""
+        failures = 0
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            why = await self._run_once()
+            self.running = False
+            self._writer = None
+            self._told = {}
+            failures = 0 if loop.time() - began > LASTING_S else failures + 1
+            log.warning("babeld ended: %s", why)
+            if failures == GIVEN_UP:
+                # Until now packets went on over the routes that it left in the kernel.
+                await flush_routes()
+                self.table.clear()
+                self.problem = NetProblem(
+                    "no-babeld",
+                    f"The router babeld does not run: {why}.",
+                    "Only stations on the same network are reached. "
+                    "Install it: apt-get install babeld.",
+                )
+            self._on_change()
+            await asyncio.sleep(
+                min(FIRST_RETRY_S * 2 ** min(failures, 10), MAX_RETRY_S) * (0.5 + random.random())  # noqa: S311
+            )
+
+    async def _run_once(self) -> str:
+        """Start it and serve it to its end; returns why it ended."""
+        program = shutil.which("babeld", path="/usr/sbin:/usr/bin:/sbin:/bin")
+        if program is None:
+            return "it is not installed"
+        socket_path = self._run_dir / "babeld.sock"
+        for name in ("babeld.sock", "babeld.state"):
+            (self._run_dir / name).unlink(missing_ok=True)
+        child = await asyncio.create_subprocess_exec(
+            program,
+            *self._arguments(socket_path),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            limit=MAX_LINE,
+            preexec_fn=_die_with_parent,
+        )
+        parts = [
+            asyncio.create_task(self._follow(socket_path), name="babeld-monitor"),
+            asyncio.create_task(self._keep_last(child), name="babeld-log"),
+            asyncio.create_task(child.wait(), name="babeld"),
+        ]
+        try:
+            await asyncio.wait(parts[::2], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _end(child)
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+        return "; ".join(self._said) or f"exit status {child.returncode}"
+
+    def _arguments(self, socket_path: Path) -> list[str]:
+        own = f"{self._address}/128"
+        network = IPv6Address(self._address.packed[:8] + bytes(8))
+        router_id = self._address.packed[8:].hex(":")
+        statements = (
+            "skip-kernel-setup true",
+            f"router-id {router_id}",
+            f"in ip {MESH_NETWORK} ge 64 allow",
+            "in deny",
+            f"install ip {MESH_NETWORK} pref-src {self._address}",
+            f"redistribute local ip {own} eq 128 allow",
+            "redistribute local deny",
+            # For what is attached to this station later.
+            f"redistribute ip {network}/64 eq 64 proto 2 allow",
+            "redistribute deny",
+        )
+        options = ["-l", "-t", str(ROUTE_TABLE), "-I", "", "-c", "/dev/null"]
+        options += ["-S", str(self._run_dir / "babeld.state"), "-G", str(socket_path)]
+        return [*options, *(word for line in statements for word in ("-C", line)), NOTHING]
+
+    async def _follow(self, socket_path: Path) -> None:
+        """Listen to the control socket until it closes."""
+        reader, writer = await _connect(socket_path)
+        try:
+            self.table.clear()
+            self._writer, self._told = writer, {}
+            self._tell_links()
+            writer.write(b"monitor\n")
+            self.running, self.problem = True, None
+            self._on_change()
+            while line := await reader.readline():
+                self.table.read(line.decode("ascii", "replace").rstrip("\n"))
+                self._on_change()
+        except (ConnectionError, ValueError) as error:
+            self._said.append(f"its control socket: {error}")
+        finally:
+            self._writer = None
+            writer.close()
+
+    def _tell_links(self) -> None:
+        if self._writer is None:
+            return
+        for name in self._told.keys() - self._links.keys():
+            self._writer.write(f"flush interface {name}\n".encode())
+        for name, link in self._links.items():
+            told = self._told.get(name)
+            if told == link:
+                continue
+            if told is not None:  # settings do not change while it is used
+                self._writer.write(f"flush interface {name}\n".encode())
+            self._writer.write(f"{link.statement(name)}\n".encode())
+        self._told = dict(self._links)
+
+    async def _keep_last(self, child: asyncio.subprocess.Process) -> None:
+        """Read its log; the last lines say why it failed."""
+        if child.stdout is None:
+            raise RuntimeError("its output is a pipe")
+        while True:
+            try:
+                line = await child.stdout.readline()
+            except ValueError:  # longer than any line should be
+                continue
+            if not line:
+                return
+            text = line.decode("utf-8", "replace").strip()
+            if text and NOTHING not in text:
+                self._said.append(text[:200])
+                log.debug("babeld: %s", text)
+
+
+async def flush_routes() -> None:
+    """Remove what a babeld that is no more has left in the kernel."""
+    command = ["ip", "-6", "route", "flush", "table", str(ROUTE_TABLE)]
+    with contextlib.suppress(FileNotFoundError):  # then there is no babeld either
+        child = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        )
+        await child.wait()
+
+
+async def _connect(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async with asyncio.timeout(SOCKET_WITHIN_S):
+        while True:
+            with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+                return await asyncio.open_unix_connection(path, limit=MAX_LINE)
+            await asyncio.sleep(0.01)
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    """Let it withdraw its routes, and end it if it does not."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if child.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            child.send_signal(number)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                await child.wait()
+
+
+def _die_with_parent() -> None:
+    """Called in the child: without us nobody would stop it."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
