@@ -66,10 +66,11 @@ async def shape(report: Report, name: str, runs: int | None) -> None:
     """From the last daemon's readiness; a fresh village each time."""
     topology, goal, times = SHAPES[name]
     took = []
-    for _ in range(runs or times):
+    for run in range(runs or times):
         async with village(topology, net=True) as up:
             took.append(await all_listed(up, time.perf_counter()))
-            if name == "lan50":
+            print(f"{name}: {took[-1]:.2f} s", file=sys.stderr)
+            if name == "lan50" and run == 0:
                 await crowd(report, up)
     report.add(f"{name}_all_listed_s", took, goal=goal, what="last daemon ready to all cards")
 
@@ -140,7 +141,10 @@ async def merge(report: Report, runs: int | None) -> None:
             await start_all(up)
             async with clients(up, *up.topology.stations) as islanders:
                 await asyncio.gather(*(listed(client, 2) for client in islanders))
-            await asyncio.sleep(STEADY_S)
+                await asyncio.sleep(STEADY_S)
+                known = [len(await client.stations()) for client in islanders]
+            if known != [2] * len(known):
+                raise RuntimeError(f"the islands are none: {known}")
             began = time.perf_counter()
             await asyncio.to_thread(partial(up.link, "c", "d", up=True))
             took.append(await all_listed(up, began))
