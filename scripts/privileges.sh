@@ -88,7 +88,7 @@ take_over() {
                 "$former.before is a copy that you may remove."
         fi
     fi
-    ! is_roots "$state/station.key" || chown -R "$user:" "$state"
+    [[ ! -d $state || -z $(find "$state" -user root -print -quit) ]] || chown -R "$user:" "$state"
     [[ $user != fencewire || -d $state ]] || install -d -m 0700 -o "$user" -g "$user" "$state"
 }
 
@@ -110,11 +110,12 @@ closed_folder() { # PATH WORDS...
 
 # Sets `program`: the words, and what starts fencewire's Python. Where the checkout or the Python is in
 # a closed folder, such as root's home, it runs in a mount namespace of its own, in which that folder
-# is open and holds nothing else.
+# is open and holds nothing else. Fails where there can be none.
 choose_program() { # WORDS...
     local folder closed binds='' covers='' moves='' n=0
     program=("$@" "$python" -P -m)
     ! can_start "$@" || return 0
+    unshare --mount true 2>/dev/null || return
     for folder in "$root" "$(sed -n 's|^home *= *\(.*\)/bin$|\1|p' "$venv/pyvenv.cfg")" \
         "$(dirname "$(dirname "$(readlink -f "$python")")")"; do
         closed=$(closed_folder "$folder" "$@")
@@ -143,9 +144,12 @@ start_helper() {
     fi
     make_user "$net_user" "$net_dir"
     install -d -m 0755 -o "$net_user" -g "$net_user" "$net_dir"
-    choose_program setpriv --reuid "$net_user" --regid "$net_user" --clear-groups \
+    if ! choose_program setpriv --reuid "$net_user" --regid "$net_user" --clear-groups \
         --inh-caps=-all,+net_admin --ambient-caps=-all,+net_admin \
-        --bounding-set=-all,+net_admin --no-new-privs
+        --bounding-set=-all,+net_admin --no-new-privs; then
+        say "The network helper may not read the checkout, so only neighbours are reached."
+        return
+    fi
     # The lock is held by the helper itself for as long as it lives.
     env -i PATH="$PATH" setsid --fork flock --nonblock --no-fork "$net_dir.lock" \
         "${program[@]}" appliance.net --socket "$net_dir/net.sock" --run-dir "$net_dir" \
@@ -167,13 +171,17 @@ drop_root() { # ARGUMENTS...
     case $command in
     "" | run)
         take_over
-        # Who can't write there would translate it at every start.
-        "$python" -m compileall -q "$root/appliance" || true
+        # Who may not write there would translate it at every start.
+        [[ $(stat --format %u "$root") != 0 ]] || "$python" -m compileall -q "$root/appliance" || true
         start_helper
         # The voice process may be in time, as on an image.
         ulimit -r 20 -l unlimited 2>/dev/null || true
         ;;
     esac
-    choose_program "${as_station[@]}"
+    if ! choose_program "${as_station[@]}"; then
+        say "This stays root's, since nobody else may read $root or $(readlink -f "$python")." \
+            "Put them where everybody may, such as /opt."
+        program=("$python" -P -m)
+    fi
     exec "${program[@]}" appliance "$@"
 }
