@@ -1,8 +1,8 @@
 """Messages of the GOSSIP channel: which cards two neighbours have, and which they want.
 
 A summary is a hash over all cards that its sender has.  Whoever has others answers with a list of
-its own; the first then sends what the other lacks and asks for what itself lacks.  The cards go over
-the CARD channel.  Equal summaries, the usual case, cost one small message.
+its own; the first then sends what the other lacks and asks for what itself lacks.  The cards go
+over the CARD channel.  Equal summaries, the usual case, cost one small message.
 
     summary: {0: 0, 1: digest}    list: {0: 1, 1: [[start of key, sequence], ...]}
     want:    {0: 2, 1: [start of key, ...]}
