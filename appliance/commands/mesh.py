@@ -9,7 +9,7 @@ import sys
 from typing import Final
 
 from appliance.api.client import Client
-from appliance.api.schema import Mesh, PathHop
+from appliance.api.schema import PathHop
 from appliance.commands import exits
 from appliance.commands.output import Output, label, visible
 from appliance.commands.session import command
@@ -61,13 +61,13 @@ async def mesh(client: Client, out: Output, args: argparse.Namespace) -> int:
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else FILE_COLUMNS
     for row in draw(found, columns):
         out.line("".join(text for text, _ in row).rstrip())
-    await _away(client, out, found)
+    await _beside(client, out)
     return exits.OK
 
 
-async def _away(client: Client, out: Output, found: Mesh) -> None:
-    drawn = {one.station for one in found.nodes}
-    away = [one for one in await client.stations() if one.id not in drawn and one.reach == "away"]
+async def _beside(client: Client, out: Output) -> None:
+    """Say who is away and what is wrong."""
+    away = [one for one in await client.stations() if one.reach == "away"]
     if away:
         out.line(f" Away: {', '.join(label(one) for one in away)}")
     status = await client.status()

@@ -16,6 +16,7 @@ from appliance.adapters.sessions import DEFAULT_PORT
 from appliance.api.schema import Check
 from appliance.daemon.runtime import Runtime
 from appliance.model.media import DeviceList, ListDevices
+from appliance.node.mesh import Mesh
 
 LOW_DISK_BYTES: Final = 200 * 1024 * 1024
 WITHOUT_SOUND: Final = "Files work without: call --play --record."
@@ -34,6 +35,7 @@ async def examine(runtime: Runtime, state_dir: Path) -> tuple[Check, ...]:
     return (
         await _sound(runtime),
         network,
+        *_mesh(runtime.station.mesh),
         _ports(runtime),
         _privileges(runtime),
         _clock(runtime),
@@ -88,6 +90,36 @@ def _multicast(runtime: Runtime) -> Check:
             "Give an address: fencewire peer HOST",
         )
     return Check("network", "ok", f"Others are looked for on {names}.", "")
+
+
+def _mesh(mesh: Mesh) -> tuple[Check, ...]:
+    """Look at the network helper, its routing and its firewall, which says itself what fails."""
+    if not mesh.joined:
+        return (
+            Check(
+                "mesh",
+                "warn",
+                "No network helper runs, so only neighbours are reached, and messages hop.",
+                "Start Fencewire as root (scripts/run), which keeps root for the helper alone; "
+                "on the image: systemctl restart fencewire-net",
+            ),
+        )
+    found = [Check("mesh", "warn", one.text, one.fix) for one in mesh.problems]
+    used = ", ".join(one.name for one in mesh.links() if one.used)
+    if not mesh.routing and not found:
+        text = "The network helper runs without routing, so only neighbours are reached."
+        found.append(Check("mesh", "warn", text, "Wait a minute; else look into its log."))
+    if not used:
+        why = "; ".join(f"{one.name}: {one.why_not}" for one in mesh.links() if one.why_not)
+        text = "The mesh runs over no network interface."
+        found.append(Check("mesh", "warn", text, why or "Plug in a cable or a radio."))
+    if found:
+        return tuple(found)
+    count = len(mesh.reached())
+    text = (
+        f"{count} station{'' if count == 1 else 's'} reached over {used}, fenced off from the rest."
+    )
+    return (Check("mesh", "ok", text, ""),)
 
 
 def _ports(runtime: Runtime) -> Check:

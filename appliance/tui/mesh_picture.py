@@ -73,9 +73,10 @@ def edge_word(edge: MeshEdge | None, hops: int | None = None) -> str:
 def _box(branch: Branch, chosen: str | None, width: int) -> Piece:
     """Return a station in its box."""
     node = branch.node
-    if node.station is not None and node.station == chosen:
-        return f"[>{mesh_name(node, width)}]", Ink.CHOSEN
-    return f"[{mesh_name(node, width)}]", Ink.NAME
+    here = node.station is not None and node.station == chosen
+    shown = f">{mesh_name(node, width)}" if here else mesh_name(node, width)
+    ink = Ink.CHOSEN if here else Ink.NAME
+    return (f"[{shown}]", ink) if node.reachable else (f"({shown})", ink)
 
 
 def mesh_name(node: MeshNode, width: int = 40) -> str:
@@ -189,7 +190,7 @@ def _downwards(root: Branch, chosen: str | None, width: int) -> list[PictureRow]
         corner, trunk = ("├", "│  ") if left else ("└", "   ")
         word = edge_word(branch.edge, branch.node.hops)
         # Chains beyond what the screen is wide go on at its right edge, their order is their depth.
-        shown = stem[-max(width - DOWNWARDS_NAME_CELLS - 24, 2) :]
+        shown = stem[-max(width - DOWNWARDS_NAME_CELLS - 24, 12) :]
         line = f"{shown}{corner}─{word}──"
         rows.append([(line, Ink.LINE), _box(branch, chosen, DOWNWARDS_NAME_CELLS)])
         stack += [(child, stem + trunk, place) for place, child in _numbered(branch)]
@@ -256,6 +257,8 @@ def _told(mesh: Mesh, tree: Tree, width: int) -> list[PictureRow]:
     out += _some(strangers, "stations")
     if any(one.seen_by == "one" for one in mesh.edges):
         out.append("? after a link: only one of its ends was heard.")
+    if any(not one.reachable for one in mesh.nodes):
+        out.append("( ): others reach it, this station does not; messages to it may hop.")
     if mesh.waiting:
         out.append(f"Still asking {mesh.waiting} of them for their links...")
     if mesh.not_asked:
