@@ -43,14 +43,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     os.umask(0o077)
     try:
-        _run(options)
+        return 0 if _run(options) else 1
     except (StartError, PrivilegeError, UndoError) as error:
         log.error("%s", error)
         return 1
     except OSError as error:
         log.error("The network helper can't run: %s.", error)
         return 1
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> bool:
     allowed = {0} if options.owner is None else {0, options.owner}
     _make_run_dir(options.run_dir, options.user)
     if options.listen_fd is not None:
@@ -94,7 +93,7 @@ def _run(options: argparse.Namespace) -> None:
         gc.collect()
         gc.freeze()
         try:
-            asyncio.run(_serve(service))
+            return asyncio.run(_serve(service))
         finally:
             if made is not None:
                 # In another user's folder it stays; the next start removes it.
@@ -102,11 +101,11 @@ def _run(options: argparse.Namespace) -> None:
                     made.unlink()
 
 
-async def _serve(service: Service) -> None:
+async def _serve(service: Service) -> bool:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.stop)
-    await service.run()
+    return await service.run()
 
 
 def _make_run_dir(path: Path, user: str | None) -> None:

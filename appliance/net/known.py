@@ -58,6 +58,11 @@ class _Table(Generic[_Key, _Item]):
         if self._items.pop(key, None) is not None:
             self.untold[key] = None
 
+    def drop_all(self) -> None:
+        """Note that everything is gone."""
+        self.untold.update(dict.fromkeys(self._items))
+        self._items.clear()
+
     def tell_all(self) -> None:
         """Begin anew, for somebody who knows nothing."""
         self.untold = dict.fromkeys(self._items)
@@ -98,6 +103,13 @@ class Known:
             self._routes.put((route.prefix, route.interface, route.via), route)
         for way in news.routes_gone:
             self._routes.drop(way)
+        if not self._listening:
+            self._forget_untold()
+
+    def forget_routes(self) -> None:
+        """The router has begun anew, as another one."""
+        self._neighbours.drop_all()
+        self._routes.drop_all()
         if not self._listening:
             self._forget_untold()
 

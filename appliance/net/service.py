@@ -12,10 +12,11 @@ import socket
 from dataclasses import replace
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from appliance.adapters.service_manager import notify, notify_alive, watchdog_interval_s
 from appliance.model.net import (
+    Avoid,
     Joined,
     NetCommand,
     NetLink,
@@ -31,12 +32,16 @@ from appliance.net.links import Links
 from appliance.net.queues import Queues
 from appliance.net.radios import KINDS as RADIO_KINDS
 from appliance.net.radios import Radios
+from appliance.net.routing import Routing
 from appliance.net.undo import Undo, UndoError, this_kernel
 
 log = logging.getLogger(__name__)
 
 RETRY_S: Final = 5.0
 """Until what failed is tried again."""
+
+TURN_S: Final = 0.05
+"""Least time from one turn to the next; the first change of several is acted on at once."""
 
 WATCH_S: Final = 1.0
 """How often we look whether there is a daemon."""
@@ -71,11 +76,15 @@ class Service:
         self._radios = Radios(
             self._config, self._undo, self._poke, prepare=self._links.prepare_radio
         )
+        self._routing = Routing(run_dir, self._undo, self._poke)
         self._linger_s = linger_s
         self._admission = Admission()
         self._joined: IPv6Address | None = None
         self._trouble = ""
+        self._failed = False
         self._radio_links: frozenset[str] = frozenset()
+        self._fenced: frozenset[str] = frozenset()
+        self._queued: tuple[NetLink, ...] = ()
         self._shown: dict[str, NetLink] = {}
         self._poked = asyncio.Event()
         self._in_mesh = asyncio.Event()
@@ -85,7 +94,10 @@ class Service:
 
     def obey(self, command: NetCommand) -> Joined | NetRefused | None:
         """Begin to do what the daemon says; returns the answer."""
-        answer = self._admission.answer(command, asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        answer = self._admission.answer(command, now)
+        if isinstance(command, Avoid) and answer is None:
+            self._routing.avoid(command, now)
         self._poke()
         return answer
 
@@ -95,8 +107,12 @@ class Service:
         """End soon, with everything put back."""
         self._stopping.set()
 
-    async def run(self) -> None:
-        """Serve until `stop`; whatever ends it, everything is put back."""
+    async def run(self) -> bool:
+        """Serve until `stop`; whatever ends it, everything is put back.
+
+        Returns whether all went well.
+        """
+        asyncio.get_running_loop().set_exception_handler(self._part_failed)
         async with self._links:
             try:
                 await self._undo.undo_all()  # What a helper that was killed has left.
@@ -108,19 +124,32 @@ class Service:
                 self._control.close()
                 await self._put_back()
                 self._undo.close()
+        return not self._failed
+
+    def _part_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """End, to be started anew, where something went wrong that nobody expected."""
+        loop.default_exception_handler(context)
+        self._failed = True
+        self.stop()
 
     async def _until_stopped(self) -> None:
         """Run all parts; one that fails ends the helper."""
         async with asyncio.TaskGroup() as group:
             parts = [
                 group.create_task(part)
-                for part in (self._links.run(), self._run_radios(), self._tend(), self._watch())
+                for part in (
+                    self._links.run(),
+                    self._run_radios(),
+                    self._tend(),
+                    self._watch(),
+                )
             ]
             await self._stopping.wait()
             for part in parts:
                 part.cancel()
 
     async def _put_back(self) -> None:
+        await self._routing.stop()
         await self._queues.stop()
         await self._undo.undo_all(kinds=RADIO_KINDS)
         await self._links.leave()
@@ -151,28 +180,43 @@ class Service:
 
     async def _tend(self) -> None:
         """Let each part know what changed in the others, for ever."""
+        loop = asyncio.get_running_loop()
         while True:
             await self._poked.wait()
             self._poked.clear()
+            began = loop.time()
             try:
                 await self._turn()
                 self._trouble = ""
             except (OSError, UndoError) as error:
                 log.warning("The mesh could not be set up: %s", error)
                 self._trouble = str(error)
-                asyncio.get_running_loop().call_later(RETRY_S, self._poke)
-            self._show()
+                loop.call_later(RETRY_S, self._poke)
+            self._show(loop.time())
+            await asyncio.sleep(max(0.0, began + TURN_S - loop.time()))
 
     async def _turn(self) -> None:
         address = self._admission.address
-        if address is not None and address != self._joined:
+        if address is None:
+            return
+        if address != self._joined:
             await self._links.join(address)
+            await self._routing.start(address)
+            self._known.forget_routes()
             self._joined = address
             self._in_mesh.set()
-            log.info("This machine is %s in the mesh", self._joined)
-        if self._joined is not None:
-            self._follow_radios()
-            await self._queues.apply(self._links.links())
+            log.info("This machine is %s in the mesh", address)
+        self._follow_radios()
+        links = self._links.links()
+        self._routing.set_links(links)
+        await self._routing.turn(asyncio.get_running_loop().time())
+        stations = self._routing.stations()
+        if stations != self._fenced:
+            await self._links.firewall.set_stations(stations)
+            self._fenced = stations
+        if links != self._queued:
+            await self._queues.apply(links)
+            self._queued = links
 
     def _follow_radios(self) -> None:
         """Have radios that have joined used as links."""
@@ -183,13 +227,15 @@ class Service:
 
     # -- What is known
 
-    def _show(self) -> None:
+    def _show(self, now: float) -> None:
         """Tell the daemon what is different."""
         links = {link.name: self._complete(link) for link in self._links.links()}
         gone = tuple(name for name in self._shown if name not in links)
         self._shown = links
         self._known.learn(NetNews(links=tuple(links.values()), links_gone=gone))
-        self._known.be(routing=False, problems=tuple(map(_fitting, self._problems())))
+        self._known.learn(self._routing.news(now))
+        problems = tuple(map(_fitting, self._problems()))
+        self._known.be(routing=self._routing.running, problems=problems)
         self._control.changed()
 
     def _complete(self, link: NetLink) -> NetLink:
@@ -198,12 +244,18 @@ class Service:
         return replace(
             link,
             why_not=why_not[:MAX_TEXT],
+            hello_ms=self._routing.hello_ms(link.name),
             rate_kbit=self._queues.rate_kbit(link.name),
             radio=self._radios.joined.get(link.name, ""),
         )
 
     def _problems(self) -> list[NetProblem]:
-        found = [*self._links.problems(), *self._radios.problems, *self._queues.problems]
+        found = [
+            *self._routing.problems(),
+            *self._links.problems(),
+            *self._radios.problems,
+            *self._queues.problems,
+        ]
         if self._complaint:
             found.insert(
                 0,

@@ -108,6 +108,20 @@ def test_there_is_a_bound(known: Known) -> None:
     assert sum(len(one.routes) for one in news) == MAX_ROUTES
 
 
+def test_another_router_begins_with_nothing(known: Known) -> None:
+    known.learn(NetNews(links=(LINK,), neighbours=(NEIGHBOUR,), routes=(ROUTE,)))
+    told(known)
+    known.forget_routes()
+    known.learn(NetNews(routes=(route(2),)))
+    assert told(known) == [
+        NetNews(
+            neighbours_gone=(("eth0", "fe80::1"),),
+            routes=(route(2),),
+            routes_gone=(("fd00::1/128", "eth0", "fe80::1"),),
+        )
+    ]
+
+
 def churn(known: Known) -> bool:
     """Many stations come and go; whether somebody is to be told of them all."""
     for number in range(MAX_UNTOLD + 1):
