@@ -1,9 +1,9 @@
 """Stations with simulated radios (mac80211_hwsim), each in a network namespace; runs in a machine.
 
-    python3 tests/image/radio_stations.py play '{"stations": [{"modes": ["mesh"]}], ...}'
+    python3 tests/image/radio_stations.py play '{"stations": [{"able": ["low", "mesh"]}], ...}'
 
 plays a fleet and prints what came of it as JSON.  Every station is this program again (`station`):
-the helper's own `Radios` and nothing else.  What a radio can do is made less by striking modes
+the helper's own `Radios` and nothing else.  What a radio can do is made less by striking lines
 out of what iw says of it.
 """
 
@@ -26,25 +26,28 @@ from appliance.net.undo import Undo, this_kernel
 from appliance.protocol.wifi.iw_text import IBSS, MESH_POINT
 
 PLACE = Path("/run/radio-stations")
-WORDS = {"mesh": MESH_POINT, "ibss": IBSS}
+WORDS = {"mesh": f"* {MESH_POINT}", "ibss": f"* {IBSS}", "low": "* 24"}
+"""How lines about each ability of a radio begin; without ``low`` it has no 2.4 GHz band."""
 PORT = 5000
 LOOK_S = 0.2
 END_S = 30.0
 PING_TRIES = 20
 
 PING = f"""
-import socket, sys
+import socket, sys, time
 name, address = sys.argv[1:]
 with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as end:
     end.settimeout(0.5)
     where = (address, {PORT}, 0, socket.if_nametoindex(name))
     for _ in range({PING_TRIES}):
-        end.sendto(b"fence", where)
         try:
+            end.sendto(b"fence", where)
             if end.recv(99) == b"fence":
                 sys.exit(0)
-        except (TimeoutError, ConnectionRefusedError):
+        except TimeoutError:
             pass
+        except OSError:  # its own address is still being checked, or nobody listens yet
+            time.sleep(0.5)
 sys.exit(1)
 """
 ECHO = f"""
@@ -58,19 +61,19 @@ with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as end:
 
 
 class LimitedIw(Iw):
-    """iw that keeps some modes to itself."""
+    """iw that keeps some abilities to itself."""
 
-    def __init__(self, modes: list[str]) -> None:
+    def __init__(self, abilities: list[str]) -> None:
         super().__init__()
-        self._hidden = {f"* {word}" for mode, word in WORDS.items() if mode not in modes}
+        self._hidden = tuple(line for able, line in WORDS.items() if able not in abilities)
 
     async def phy(self, number: int) -> str:
         """What a radio can do, in part."""
-        text = await super().phy(number)
-        return "\n".join(line for line in text.splitlines() if line.strip() not in self._hidden)
+        lines = (await super().phy(number)).splitlines()
+        return "\n".join(line for line in lines if not line.strip().startswith(self._hidden))
 
 
-async def station(place: Path, modes: list[str], country: str | None) -> None:
+async def station(place: Path, abilities: list[str], country: str | None) -> None:
     """Be a station until SIGTERM, and put everything back."""
     undo = Undo(place / "journal", where=this_kernel())
 
@@ -79,7 +82,7 @@ async def station(place: Path, modes: list[str], country: str | None) -> None:
         said = {"joined": dict(radios.joined), "why": dict(radios.why_not), "problems": problems}
         print(json.dumps(said), flush=True)
 
-    radios = Radios(NetConfig(country=country), undo, tell, iw=LimitedIw(modes))
+    radios = Radios(NetConfig(country=country), undo, tell, iw=LimitedIw(abilities))
     await undo.undo_all()
     running = asyncio.create_task(radios.run())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
@@ -120,7 +123,7 @@ class Played:
     def start(self) -> None:
         """Switch it on."""
         country = ["--country", self.wanted["country"]] if "country" in self.wanted else []
-        words = [sys.executable, __file__, "station", str(self.place), *self.wanted["modes"]]
+        words = [sys.executable, __file__, "station", str(self.place), *self.wanted["able"]]
         self._spawn(*words, *country, stdout=self.log)
         self._spawn(sys.executable, "-c", ECHO)
 
@@ -133,7 +136,7 @@ class Played:
         lines = self.log.read().splitlines()
         return json.loads(lines[-1]) if lines else {"joined": {}, "why": {}, "problems": []}
 
-    def joins(self) -> int:
+    def tellings(self) -> int:
         """How often it has told something."""
         self.log.seek(0)
         return len(self.log.read().splitlines())
@@ -202,9 +205,12 @@ def play(script: dict[str, Any]) -> dict[str, Any]:
         result["reach"] = [[one is other or one.reaches(other) for other in fleet] for one in fleet]
         if script.get("kill"):
             fleet[0].stop(signal.SIGKILL)
+            told = fleet[0].tellings()
             fleet[0].start()
             deadline = time.monotonic() + script["within_s"]
-            while time.monotonic() < deadline and not fleet[0].reaches(fleet[1]):
+            while time.monotonic() < deadline:
+                if fleet[0].tellings() > told and fleet[0].said()["joined"]:
+                    break
                 time.sleep(LOOK_S)
             result["reached_again"] = fleet[0].reaches(fleet[1])
     finally:
@@ -212,7 +218,7 @@ def play(script: dict[str, Any]) -> dict[str, Any]:
             one.stop()
         result["before"] = [one.before for one in fleet]
         result["after"] = [one.state() for one in fleet]
-        result["told"] = [one.joins() for one in fleet]
+        result["told"] = [one.tellings() for one in fleet]
         run("modprobe", "-r", "mac80211_hwsim")
         for one in fleet:
             run("ip", "netns", "del", one.space)
@@ -225,13 +231,13 @@ def main() -> None:
     verbs = parser.add_subparsers(dest="verb", required=True)
     alone = verbs.add_parser("station")
     alone.add_argument("place", type=Path)
-    alone.add_argument("modes", nargs="+")
+    alone.add_argument("able", nargs="+")
     alone.add_argument("--country")
     together = verbs.add_parser("play")
     together.add_argument("script", type=json.loads)
     options = parser.parse_args()
     if options.verb == "station":
-        asyncio.run(station(options.place, options.modes, options.country))
+        asyncio.run(station(options.place, options.able, options.country))
     else:
         print(json.dumps(play(options.script)))
 
