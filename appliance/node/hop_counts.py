@@ -19,10 +19,16 @@ COUNT_EVERY_S: Final = 0.1
 SETTLE_S: Final = 0.3
 """After a change, so that routes have found their shape."""
 
-AGAIN_S: Final = 30.0
-"""The same station, while its way stays with one neighbour; doubles while it does not answer."""
+CHECKS_S: Final = (4.0, 30.0)
+"""After a count it is made again, since while routes change the answer may take another way."""
 
-MAX_AGAIN_S: Final = 600.0
+AGAIN_S: Final = 30.0
+"""The same station, while its way stays with one neighbour and only costs change."""
+
+SILENT_S: Final = 1.0
+"""A station that did not answer is asked again after this; doubles each time."""
+
+MAX_SILENT_S: Final = 600.0
 OTHER_COST: Final = 0.25
 """By this share a metric has to change to mean another way, and not just other weather."""
 
@@ -40,11 +46,15 @@ class _Way:
     hops: int | None = None
     counted_at: float = -math.inf
     failures: int = 0
+    checks: int = 0
     due: float = math.inf
 
 
 class HopCounts:
-    """Which station to count next, and what was counted."""
+    """Which station to count next, and what was counted.
+
+    A neighbour, which says that the station is there itself, is not asked.
+    """
 
     def __init__(self) -> None:
         self._ways: dict[StationId, _Way] = {}
@@ -75,11 +85,12 @@ class HopCounts:
             way.hops, way.due = 1, math.inf
             self._due.discard(station)
         elif (way.interface, way.via) != (route.interface, route.via) or way.hops == 1:
-            way.failures = 0
+            way.failures = way.checks = 0
             if way.hops == 1:
                 way.hops = None
             self._want(station, way, now + SETTLE_S)
         elif abs(route.metric - way.metric) > OTHER_COST * way.metric:
+            way.checks = 0
             self._want(station, way, max(now + SETTLE_S, way.counted_at + AGAIN_S))
         else:
             return  # the metric that was counted with stays the one to compare with
@@ -97,10 +108,13 @@ class HopCounts:
         way.counted_at = now
         if hops is None:
             way.failures += 1
-            again = min(AGAIN_S * 2.0 ** min(way.failures - 1, 16), MAX_AGAIN_S)
+            again = min(SILENT_S * 2.0 ** min(way.failures - 1, 16), MAX_SILENT_S)
             self._want(station, way, now + again)
             return False
         way.failures = 0
+        if way.checks < len(CHECKS_S):
+            self._want(station, way, now + CHECKS_S[way.checks])
+            way.checks += 1
         before, way.hops = way.hops, hops
         return before != hops
 

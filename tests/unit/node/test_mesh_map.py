@@ -8,7 +8,7 @@ from appliance.model.codec import FormatError, encode
 from appliance.model.identity import StationId, StationKey
 from appliance.model.net import FULL_REACH, LinkKind, NetLink, NetNeighbour, NetNews, NetRoute
 from appliance.node.effects import Effect, Send
-from appliance.node.hop_counts import AGAIN_S, COUNT_EVERY_S, SETTLE_S, HopCounts
+from appliance.node.hop_counts import COUNT_EVERY_S, SETTLE_S, SILENT_S, HopCounts
 from appliance.node.mesh import Mesh, origin_of
 from appliance.node.mesh_map import (
     ANSWER_WITHIN_S,
@@ -185,18 +185,26 @@ def test_hops_are_counted_when_the_way_changes_and_not_with_the_weather() -> Non
     assert counts.take(SETTLE_S) == B  # the nearer one
     assert counts.take(SETTLE_S) is None
     assert counts.take(SETTLE_S + COUNT_EVERY_S) == C
-    assert counts.counted(B, 2, 1.0)
-    assert not counts.counted(B, 2, 1.0)
-    assert counts.most() == 2
+    assert counts.counted(B, 4, 1.0)
     counts.counted(C, None, 1.0)
-    assert (counts.hops(C), counts.next_wakeup()) == (None, 1.0 + AGAIN_S)
-    assert counts.take(1.0 + AGAIN_S) == C
-    counts.counted(C, 3, 40.0)
-    counts.routed(B, route(B, "fe80::a", metric=200, refmetric=104), 50.0)
+    assert (counts.hops(C), counts.next_wakeup()) == (None, 1.0 + SILENT_S)
+    assert counts.take(1.0 + SILENT_S) == C
+    counts.counted(C, None, 2.0)
+    assert counts.next_wakeup() == 2.0 + 2 * SILENT_S
+    assert counts.take(4.0) == C
+    counts.counted(C, 3, 4.0)
+    asked = []
+    while (at := counts.next_wakeup()) is not None:
+        if (station := counts.take(at)) is not None:
+            asked.append(station)
+            counts.counted(station, 3 if station == C else 2, at)
+    assert asked == [B, C, B, C]  # checked, and left alone then
+    assert (counts.hops(B), counts.most()) == (2, 3)
+    counts.routed(B, route(B, "fe80::a", metric=200, refmetric=104), 150.0)
     assert counts.next_wakeup() is None
-    counts.routed(B, route(B, "fe80::a", metric=300, refmetric=204), 50.0)
-    assert counts.next_wakeup() == 50.0 + SETTLE_S
+    counts.routed(B, route(B, "fe80::a", metric=300, refmetric=204), 150.0)
+    assert counts.next_wakeup() == 150.0 + SETTLE_S
     assert counts.hops(B) == 2  # until it is counted anew
-    counts.routed(B, None, 51.0)
+    counts.routed(B, None, 151.0)
     assert (counts.hops(B), counts.next_wakeup()) == (None, None)
-    assert not counts.counted(B, 2, 51.0)
+    assert not counts.counted(B, 2, 151.0)
