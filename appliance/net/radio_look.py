@@ -9,6 +9,7 @@ Programs are asked about only where a radio is not in our network.  Changing rad
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -25,6 +26,8 @@ from appliance.protocol.wifi.choice import usable_channels
 from appliance.protocol.wifi.joining import Radio
 from appliance.protocol.wifi.tables import NETWORK, Band, Mode
 
+log = logging.getLogger(__name__)
+
 RADIO: Final = "radio"
 """Kind of change: a radio's type, and whether it was on."""
 COUNTRY: Final = "country"
@@ -35,8 +38,9 @@ TYPES: Final = {iw_text.MESH_POINT: Mode.MESH, iw_text.IBSS: Mode.IBSS}
 CLIENT: Final = "managed"
 """iw's word for an interface that is nothing else."""
 
-RULES_S: Final = 1.0
-"""Until the rules of a country are in force."""
+RULES_S: Final = 0.5
+RULES_TRIES: Final = 10
+"""The rules of a country are in force some time after they were asked for."""
 
 BEING_SET_UP: Final = "It is still being set up."
 
@@ -80,6 +84,8 @@ class RadioLook:
         self._iw = iw
         self._users = users
         self._hardware: dict[tuple[int, str], Hardware] = {}
+        self._refused: str | None = None
+        """The country that the kernel keeps to in place of ours."""
         self._first_seen: dict[tuple[int, str], float] = {}
         self._phys: dict[tuple[int, str], iw_text.Phy | None] = {}
 
@@ -196,11 +202,20 @@ class RadioLook:
     async def _domains(self) -> Domains:
         """Return the regulatory domains, after saying in which country we are."""
         domains = iw_text.domains(await self._iw.domains())
-        now = domains[None].country if None in domains else "00"
-        wanted = self._config.country
-        if wanted is None or wanted == now:
+        now, wanted = _country(domains), self._config.country
+        if wanted is None or now in (wanted, self._refused):
             return domains
         self._undo.note(COUNTRY, before=now, after=wanted)
         await self._iw.set_country(wanted)
-        await asyncio.sleep(RULES_S)
-        return iw_text.domains(await self._iw.domains())
+        for _ in range(RULES_TRIES):
+            domains = iw_text.domains(await self._iw.domains())
+            if _country(domains) == wanted:
+                return domains
+            await asyncio.sleep(RULES_S)
+        self._refused = _country(domains)
+        log.warning("the kernel has the radio rules of %s, not of %s", self._refused, wanted)
+        return domains
+
+
+def _country(domains: Domains) -> str:
+    return domains[None].country if None in domains else "00"
