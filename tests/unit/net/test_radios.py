@@ -211,7 +211,9 @@ async def running(
     world.undo = Undo(tmp_path / "journal", where="here")
     users = PlayedUsers()
     users.unfit = unfit
-    radios = Radios(config or NetConfig(), world.undo, told.set, iw=PlayedIw(world), users=users)
+    radios = Radios(
+        config or NetConfig(), world.undo, world.told.set, iw=PlayedIw(world), users=users
+    )
     task = asyncio.create_task(radios.run())
     try:
         async with asyncio.timeout(WITHIN_S):
