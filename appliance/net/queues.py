@@ -57,7 +57,9 @@ class Queues:
     def __init__(self, undo: Undo, config: NetConfig) -> None:
         undo.knows(KIND, _remove_ours)
         self._undo = undo
-        self._rates = dict(config.rate_kbit)
+        self._told = config.rate_kbit
+        self._measured: dict[str, int] = {}
+        self._used: dict[str, NetLink] = {}
         self._standing: dict[str, _Standing] = {}
         self._problems: dict[str, NetProblem] = {}
         self._fair = True
@@ -78,30 +80,45 @@ class Queues:
 
         To be called with all links whenever one of them changed; costs 3 ms where nothing is to do.
         """
-        used = {link.name: link for link in links if link.used}
         async with self._lock:
-            for name in [name for name in self._standing if name not in used]:
-                await self._drop(name)
-            self._problems = {k: v for k, v in self._problems.items() if k in used}
-            if not used:
-                return
-            try:
-                found = await self._look(used)
-            except (TcError, ValueError) as error:
-                log.warning("queues can't be read: %s", error)
-                self._problems = {name: _problem(name) for name in used}
-                return
-            for name, link in used.items():
-                # One that went away meanwhile is not among the links of the next call.
-                if name in found:
-                    await self._apply(link, found[name])
+            self._used = {link.name: link for link in links if link.used}
+            await self._turn()
+
+    async def hold(self, rates_kbit: Mapping[str, int]) -> None:
+        """Hold our sending on links to what was measured, where the operator has said nothing.
+
+        These are all such links; on others it is not held any more.
+        """
+        async with self._lock:
+            self._measured = dict(rates_kbit)
+            await self._turn()
 
     async def stop(self) -> None:
         """Put all queues back."""
         async with self._lock:
             await self._undo.undo_all(kinds=frozenset({KIND}))
+            self._used.clear()
             self._standing.clear()
             self._problems.clear()
+
+    async def _turn(self) -> None:
+        """Make it so."""
+        used = self._used
+        for name in [name for name in self._standing if name not in used]:
+            await self._drop(name)
+        self._problems = {k: v for k, v in self._problems.items() if k in used}
+        if not used:
+            return
+        try:
+            found = await self._look(used)
+        except (TcError, ValueError) as error:
+            log.warning("queues can't be read: %s", error)
+            self._problems = {name: _problem(name) for name in used}
+            return
+        for name, link in used.items():
+            # One that went away meanwhile is not among the links of the next call.
+            if name in found:
+                await self._apply(link, found[name])
 
     async def _look(self, used: Mapping[str, NetLink]) -> Mapping[str, Root]:
         """What is there; queues of ours that nobody remembers are removed first."""
@@ -131,7 +148,7 @@ class Queues:
 
     def _plan(self, link: NetLink) -> QueuePlan | None:
         try:
-            rate_kbit = self._rates.get(link.name)
+            rate_kbit = self._told.get(link.name, self._measured.get(link.name))
             return QueuePlan(link.name, link.mtu, rate_kbit, _speed_kbit(link.name))
         except ValueError as error:
             log.warning("no queues on a link: %s", error)
