@@ -38,6 +38,9 @@ TYPES: Final = {iw_text.MESH_POINT: Mode.MESH, iw_text.IBSS: Mode.IBSS}
 CLIENT: Final = "managed"
 """iw's word for an interface that is nothing else."""
 
+P2P_DEVICE: Final = "P2P-device"
+"""iw's word for what wpa_supplicant adds to radios that can do Wi-Fi Direct."""
+
 RULES_S: Final = 0.5
 RULES_TRIES: Final = 10
 """The rules of a country are in force some time after they were asked for."""
@@ -181,10 +184,11 @@ class RadioLook:
         name = found.interface.name
         if found.told.kind != CLIENT:
             return Unfit(f"It is used as something else: {found.told.kind}.")
+        if any(one.kind == P2P_DEVICE for one in found.others):
+            fix = "Stop wpa_supplicant, or exclude the radio from the mesh."
+            return Unfit("wpa_supplicant uses its radio for Wi-Fi Direct.", fix, "radio-managed")
         if found.others:
-            other = found.others[0]
-            called = other.name or f"a {other.kind}, as wpa_supplicant makes them"
-            return Unfit(f"Its radio is used by another interface too: {called}.")
+            return Unfit(f"Its radio is used by {found.others[0].name} too.")
         if any(not one.is_link_local for one in found.interface.addresses):
             return Unfit("It has addresses, so it is used for something else.")
         if iw_text.link(await self._iw.link(name)):

@@ -213,14 +213,14 @@ class Radios:
 
     async def _put_back(self, facts: Mapping[str, Fact]) -> None:
         """Make a radio a client again, on or off as it was, unless somebody took it."""
-        name, index = str(facts.get("name")), facts.get("index")
         try:
             async with Kernel(lambda: None) as kernel:
                 for one in (await kernel.look()).interfaces:
-                    if (one.index, one.name) == (index, name):
-                        await self._make_client(kernel, name, one.index, up=facts.get("up") == 1)
+                    if one.index == facts.get("index"):  # its name may have changed
+                        up = facts.get("up") == 1
+                        await self._make_client(kernel, one.name, one.index, up=up)
                         if facts.get("sleeps") == 1:
-                            await self._iw.set_power_save(name, on=True)
+                            await self._iw.set_power_save(one.name, on=True)
         except IwError as error:
             raise UndoError(str(error)) from error
 

@@ -47,6 +47,8 @@ class Played:
     """A machine with one radio."""
 
     interface: Interface | None = WLAN
+    others: str = ""
+    """What else iw tells of the radio."""
     modes: tuple[str, ...] = ("IBSS", "managed", "mesh point")
     kind: str = "managed"
     place: Choice | None = None
@@ -88,7 +90,9 @@ class PlayedIw(Iw):
         if not self.world.installed:
             raise NoIwError("iw is not installed")
         place = self.world.place
-        lines = ["phy#1", "\tInterface wlan1", "\t\taddr 02:00:00:00:01:07"]
+        name = self.world.interface.name if self.world.interface else "gone"
+        lines = ["phy#1", self.world.others, f"\tInterface {name}"]
+        lines.append("\t\taddr 02:00:00:00:01:07")
         lines.append(f"\t\ttype {self.world.kind}")
         if place is not None:
             lines.append(f"\t\tssid {NETWORK}")
@@ -269,6 +273,7 @@ async def test_the_country_is_said_and_taken_back(world: Played, tmp_path: Path)
             {"interface": replace(WLAN, addresses=(Address("192.0.2.1", 24),))},
             "It has addresses, so it is used for something else.",
         ),
+        ({"others": "\tInterface ap0\n\t\ttype AP"}, "Its radio is used by ap0 too."),
         (
             {"modes": ("managed", "monitor")},
             "With mt7601u it can do neither 802.11s mesh nor ad hoc mode."
@@ -299,6 +304,22 @@ async def test_a_radio_that_is_switched_off_is_said(world: Played, tmp_path: Pat
     async with running(world, tmp_path, unfit=unfit) as radios:
         (problem,) = radios.problems
         assert (problem.code, problem.fix) == ("radio-off", "Do this.")
+    assert world.did == []
+
+
+async def test_a_radio_that_is_renamed_is_put_back(world: Played, tmp_path: Path) -> None:
+    async with running(world, tmp_path):
+        assert world.interface is not None
+        world.interface = replace(world.interface, name="mesh0")
+    assert world.kind == "managed"
+    assert world.interface == replace(WLAN, name="mesh0")
+
+
+async def test_wpa_supplicants_hold_is_said(world: Played, tmp_path: Path) -> None:
+    world.others = "\tUnnamed/non-netdev interface\n\t\ttype P2P-device"
+    async with running(world, tmp_path) as radios:
+        (problem,) = radios.problems
+        assert problem.code == "radio-managed"
     assert world.did == []
 
 
