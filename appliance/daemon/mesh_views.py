@@ -150,12 +150,13 @@ class MeshViews:
         there |= {end for link in links for end in (link.a, link.b) if end in known}
         strangers: dict[str, int] = {}
         edges = []
+        at = own.mesh.neighbour_addresses()
+        interfaces = self._interfaces(at)
         for link in links:
             if link.a in there and link.b in there:
-                edges.append(self._edge(link))
+                edges.append(self._edge(link, interfaces))
             else:
                 strangers[link.a] = strangers.get(link.a, 0) + 1
-        at = own.mesh.neighbour_addresses()
         nodes = [
             self._node(address, known.get(address), at, strangers.get(address, 0))
             for address in there
@@ -211,9 +212,19 @@ class MeshViews:
             strangers=strangers,
         )
 
-    def _edge(self, link: MapLink) -> MeshEdge:
+    def _interfaces(self, at: dict[tuple[str, str], str]) -> dict[str, str]:
+        """Return by which of our interfaces each neighbour is heard best, by its address."""
+        neighbours = self.runtime.station.mesh.neighbours()
+        best_last = sorted(neighbours, key=lambda one: -one.cost)
+        found = [(at.get((one.interface, one.address)), one.interface) for one in best_last]
+        return {address: interface for address, interface in found if address is not None}
+
+    def _edge(self, link: MapLink, interfaces: dict[str, str]) -> MeshEdge:
         ours = link.seen_by is SeenBy.US
         station = self.runtime.station.mesh.station_at(link.b) if ours else None
+        interface = interfaces.get(link.b, "") if ours else ""
+        if not interface and station is not None:
+            interface = self.link_to(station) or ""
         rtt_ms = link.rtt_ms
         if rtt_ms is None and station is not None:
             rtt_ms = self._rtt_ms(station)
@@ -221,7 +232,7 @@ class MeshViews:
             a=link.a,
             b=link.b,
             kind=link.kind.value if link.kind is not None else "unknown",
-            interface=(self.link_to(station) or "") if station is not None else "",
+            interface=interface,
             cost=_cost(link.cost),
             loss_ab_pct=link.loss_ab_pct,
             loss_ba_pct=link.loss_ba_pct,
