@@ -41,10 +41,11 @@ with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as s
 class Joiner:
     """A daemon, as far as the helper can tell."""
 
-    def __init__(self, village: Village, name: str) -> None:
+    def __init__(self, village: Village, name: str, *, key: StationId | None = None) -> None:
+        """`key`: who it is, where it is not somebody new."""
         self.village = village
         self.name = name
-        self.id: StationId = StationKey.generate().id
+        self.id = key or StationKey.generate().id
         self.mesh = Mesh(self.id)
         self.events: list[NetEvent | None] = []
         self._changed = asyncio.Event()
