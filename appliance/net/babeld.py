@@ -3,6 +3,10 @@
 It has no config file: filters and the like are set at its start, links come and go by its control
 socket.  Forwarding and the other sysctls are ours, not its.  What it says is read by
 `protocol.babel`; what stays out is what follows from it.
+
+One that is killed leaves its routes in the kernel, and packets go on.  The next one can't change
+them, so its own are made preferred to them, and they are removed when it has had time to find its
+neighbours again.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import contextlib
 import ctypes
 import logging
 import random
+import re
 import shutil
 import signal
 from collections import deque
@@ -36,10 +41,37 @@ LASTING_S: Final = 10.0
 GIVEN_UP: Final = 4
 """Starts in vain after which its routes are removed and the operator is told; it goes on."""
 
+SETTLE_S: Final = 5.0
+"""What the one before has left goes when the next one has listened for so long."""
+
 SOCKET_WITHIN_S: Final = 5.0
 STOP_S: Final = 3.0
+RECONNECTS: Final = 3
+"""It hangs up on us when we do not read for a tenth of a second.  So often in its life we call
+again; then it is started anew."""
+
+OKS_TO_ALL: Final = 2
+"""It greets with one, and answers ``monitor`` with another when it has told everything."""
+
+BUFFER_BYTES: Final = 0x40000
 LAST_LINES: Final = 5
 """Of what it says when it fails."""
+
+LOG_CHARS: Final = 200
+IP_S: Final = 5.0
+
+SEQNOS: Final = 0x10000
+SEQNO_STEP: Final = 16
+"""After a crash its sequence number (RFC 8966 section 3.2.1) goes on so much higher.
+
+For 200 s routers do not believe a number lower than the last, except that one which is lower by
+less than 100 is brought up, some steps a second.  A random one, which is what babeld takes without
+its state file, would be lower every other time.  So ours start at 0 and stay small, which helps
+after a reboot, too, when nobody remembers."""
+
+FIRST_PRIORITY: Final = 1000
+PRIORITIES: Final = 500
+"""Each start has a priority for its routes in the kernel that goes before that of the last."""
 
 NOTHING: Final = "fencewire-none"
 """An interface that is not there: without any it does not start."""
@@ -49,11 +81,19 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 KINDS: Final = {
     # An Ethernet port may hide a radio bridge, so its losses are measured.
-    LinkKind.ETHERNET: "type wired link-quality true rxcost 256",
-    LinkKind.CABLE: "type wired link-quality false rxcost 192",
-    LinkKind.RADIO: "type wireless link-quality true rxcost 320",
-    LinkKind.TUNNEL: "type tunnel link-quality true rxcost 384 rtt-min 10 rtt-max 200",
+    LinkKind.ETHERNET: "type wired link-quality true",
+    LinkKind.CABLE: "type wired link-quality false",
+    LinkKind.RADIO: "type wireless link-quality true",
+    LinkKind.TUNNEL: "type tunnel link-quality true rtt-min 10 rtt-max 200",
 }
+
+COSTS: Final = {
+    LinkKind.CABLE: 192,
+    LinkKind.ETHERNET: 256,
+    LinkKind.RADIO: 320,
+    LinkKind.TUNNEL: 384,
+}
+"""Of a link that loses nothing; what can be trusted most is preferred."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +110,7 @@ class BabelLink:
         """Return the line that makes babeld use the interface `name`."""
         hello_s, update_s = self.hello_ms / 1000, UPDATES * self.hello_ms / 1000
         return (
-            f"interface {name} {KINDS[self.kind]}"
+            f"interface {name} {KINDS[self.kind]} rxcost {COSTS[self.kind]}"
             f" hello-interval {hello_s:g} update-interval {update_s:g}"
         )
 
@@ -93,11 +133,13 @@ class Babeld:
         self._links: dict[str, BabelLink] = {}
         self._told: dict[str, BabelLink] = {}
         self._writer: asyncio.StreamWriter | None = None
+        self._starts = 0
         self._said: deque[str] = deque(maxlen=LAST_LINES)
 
     def set_links(self, links: Mapping[str, BabelLink]) -> None:
         """Say which links to use, by name; takes effect at once."""
         self._links = dict(links)
+        self.table.set_perfect({name: COSTS[link.kind] for name, link in links.items()})
         self._tell_links()
 
     async def run(self) -> None:
@@ -108,8 +150,6 @@ class Babeld:
             began = loop.time()
             why = await self._run_once()
             self.running = False
-            self._writer = None
-            self._told = {}
             failures = 0 if loop.time() - began > LASTING_S else failures + 1
             log.warning("babeld ended: %s", why)
             if failures == GIVEN_UP:
@@ -133,8 +173,11 @@ class Babeld:
         if program is None:
             return "it is not installed"
         socket_path = self._run_dir / "babeld.sock"
-        for name in ("babeld.sock", "babeld.state"):
-            (self._run_dir / name).unlink(missing_ok=True)
+        socket_path.unlink(missing_ok=True)
+        self._go_on_counting()
+        self._starts += 1
+        self._told = {}
+        self._said.clear()
         child = await asyncio.create_subprocess_exec(
             program,
             *self._arguments(socket_path),
@@ -146,17 +189,39 @@ class Babeld:
         )
         parts = [
             asyncio.create_task(self._follow(socket_path), name="babeld-monitor"),
-            asyncio.create_task(self._keep_last(child), name="babeld-log"),
             asyncio.create_task(child.wait(), name="babeld"),
+            asyncio.create_task(self._keep_last(child), name="babeld-log"),
+            asyncio.create_task(self._settle(), name="babeld-settle"),
         ]
         try:
-            await asyncio.wait(parts[::2], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(parts[:2], return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _end(child)
             for part in parts:
                 part.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
         return "; ".join(self._said) or f"exit status {child.returncode}"
+
+    def _go_on_counting(self) -> None:
+        """See that its sequence number does not fall; one that ended well has kept its own."""
+        state, ours = self._run_dir / "babeld.state", self._run_dir / "babeld.seqno"
+        number = _read_number(state)
+        if number is None:
+            last = _read_number(ours)
+            number = 0 if last is None else (last + SEQNO_STEP) % SEQNOS
+            state.write_text(f"{number}\n", encoding="ascii")
+        ours.write_text(f"{number}\n", encoding="ascii")
+
+    @property
+    def _priority(self) -> int:
+        return FIRST_PRIORITY - self._starts % PRIORITIES
+
+    async def _settle(self) -> None:
+        """Remove what earlier ones have left, when this one knows better."""
+        await asyncio.sleep(SETTLE_S)
+        self.table.settle()
+        self._on_change()
+        await flush_routes(but=self._priority)
 
     def _arguments(self, socket_path: Path) -> list[str]:
         own = f"{self._address}/128"
@@ -165,6 +230,8 @@ class Babeld:
         statements = (
             "skip-kernel-setup true",
             f"router-id {router_id}",
+            # Routes for some senders only would go before a station's own.
+            "in src-ip ::/0 src-ge 1 deny",
             f"in ip {MESH_NETWORK} ge 64 allow",
             "in deny",
             f"install ip {MESH_NETWORK} pref-src {self._address}",
@@ -175,24 +242,42 @@ class Babeld:
             "redistribute deny",
         )
         options = ["-l", "-t", str(ROUTE_TABLE), "-I", "", "-c", "/dev/null"]
+        options += ["-k", str(self._priority)]
         options += ["-S", str(self._run_dir / "babeld.state"), "-G", str(socket_path)]
         return [*options, *(word for line in statements for word in ("-C", line)), NOTHING]
 
     async def _follow(self, socket_path: Path) -> None:
+        """Listen to it to its end."""
+        try:
+            for number in range(1 + RECONNECTS):
+                await self._listen(socket_path, again=number > 0)
+        except (OSError, TimeoutError, ValueError) as error:
+            self._said.append(f"it does not answer: {error}")
+
+    async def _listen(self, socket_path: Path, *, again: bool) -> None:
         """Listen to the control socket until it closes."""
         reader, writer = await _connect(socket_path)
         try:
-            self.table.clear()
-            self._writer, self._told = writer, {}
-            self._tell_links()
+            self.table.begin()
             writer.write(b"monitor\n")
+            self._writer = writer
+            self._tell_links()
             self.running, self.problem = True, None
             self._on_change()
+            oks = 0
             while line := await reader.readline():
-                self.table.read(line.decode("ascii", "replace").rstrip("\n"))
+                text = line.decode("ascii", "replace").rstrip("\n")
+                if text == "ok":
+                    oks += 1
+                    if again and oks == OKS_TO_ALL:
+                        self.table.settle()
+                elif text.startswith(("no", "bad")):
+                    log.warning("babeld refuses: %s", text[:LOG_CHARS])
+                else:
+                    self.table.read(text)
                 self._on_change()
-        except (ConnectionError, ValueError) as error:
-            self._said.append(f"its control socket: {error}")
+        except ConnectionError as error:
+            log.info("the control socket of babeld: %s", error)
         finally:
             self._writer = None
             writer.close()
@@ -224,25 +309,57 @@ class Babeld:
                 return
             text = line.decode("utf-8", "replace").strip()
             if text and NOTHING not in text:
-                self._said.append(text[:200])
-                log.debug("babeld: %s", text)
+                self._said.append(text[:LOG_CHARS])
+                log.debug("babeld: %s", text[:LOG_CHARS])
 
 
-async def flush_routes() -> None:
-    """Remove what a babeld that is no more has left in the kernel."""
-    command = ["ip", "-6", "route", "flush", "table", str(ROUTE_TABLE)]
-    with contextlib.suppress(FileNotFoundError):  # then there is no babeld either
+async def flush_routes(*, but: int | None = None) -> None:
+    """Remove what a babeld that is no more has left in the kernel.
+
+    `but`: except what has this priority, or says that a station can't be reached.
+    """
+    if but is None:
+        await _ip("flush", "table", str(ROUTE_TABLE))
+        return
+    listed = await _ip("show", "table", str(ROUTE_TABLE), "type", "unicast")
+    for priority in {int(found) for found in re.findall(r" metric (\d+)", listed)} - {but}:
+        await _ip("flush", "table", str(ROUTE_TABLE), "type", "unicast", "metric", str(priority))
+
+
+async def _ip(*words: str) -> str:
+    """Do something with IPv6 routes; returns what ip said, at most some of it."""
+    try:
         child = await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+            *("ip", "-6", "route", *words),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
         )
+    except FileNotFoundError:  # then there is no babeld either
+        return ""
+    try:
+        async with asyncio.timeout(IP_S):
+            said, _ = await child.communicate()
+    except TimeoutError:
+        child.kill()
         await child.wait()
+        return ""
+    return said.decode("ascii", "replace")
+
+
+def _read_number(path: Path) -> int | None:
+    """Return a sequence number from a file; None where there is none."""
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return int(text) if re.fullmatch(r"[0-9]{1,5}", text) and int(text) < SEQNOS else None
 
 
 async def _connect(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     async with asyncio.timeout(SOCKET_WITHIN_S):
         while True:
             with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
-                return await asyncio.open_unix_connection(path, limit=MAX_LINE)
+                return await asyncio.open_unix_connection(path, limit=BUFFER_BYTES)
             await asyncio.sleep(0.01)
 
 

@@ -6,13 +6,17 @@ Lines such as these, of babeld 1.12 and 1.13; what is not known is skipped::
     change route 5620 prefix fd12::1/128 from ::/0 installed yes id 02:.. metric 512 refmetric 256
         via fe80::2 if eth0
 
-Costs are those of ETX (babeld's neighbour.c): 256 divided by the share of hellos that arrive.
+How cost follows from loss is in babeld's neighbour.c.  Where the quality of a link is measured, a
+router announces what it costs to hear a neighbour: the cost of a perfect link divided by the share
+of hellos that came, of which the last three count for half.  Elsewhere it is that of a perfect link
+until two hellos in a row are missed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final, Generic, TypeVar
 
@@ -25,11 +29,16 @@ MAX_NAME: Final = 15
 """Of an interface (linux/if.h)."""
 
 ROUTER_ID_SIZE: Final = 8
+MAX_RTT_MS: Final = 1e6
 INFINITY: Final = 0xFFFF
 """A cost or metric that says unreachable (RFC 8966 section 2.1)."""
 
-PERFECT_COST: Final = 256
-"""Of a link that loses nothing, where its quality is measured."""
+EVERY_SENDER: Final = "::/0"
+"""Routes that are for some senders only (RFC 9079) are not asked for."""
+
+REACH_BITS: Final = 16
+YOUNG: Final = 5
+"""Hellos, before which the cost of a new neighbour says nothing of loss yet."""
 
 SETTLE_S: Final = 1.0
 """How long a change of mere cost waits after the last one of the same thing."""
@@ -41,12 +50,21 @@ _WORD: Final = re.compile(r"[!-~]{1,128}")
 
 
 class BabelTable:
-    """Neighbours and routes as babeld has them, and what of them is news."""
+    """Neighbours and routes as babeld has them, and what of them is news.
+
+    When babeld is started anew, its routes are in the kernel still.  From `begin` to `settle` what
+    the one before has said holds where the new one has not said better.
+    """
 
     def __init__(self) -> None:
         self._neighbours: dict[str, NetNeighbour] = {}
-        """By babeld's handle."""
+        """By babeld's handle.  One that had its link taken away may stay beside its successor."""
         self._routes: dict[str, NetRoute] = {}
+        self._old_neighbours: dict[tuple[str, str], NetNeighbour] = {}
+        self._old_routes: dict[tuple[str, str, str], NetRoute] = {}
+        self._hellos: dict[str, int] = {}
+        """How many bits of a neighbour's reach mean something, by its handle."""
+        self._perfect: dict[str, int] = {}
         self._news_of_neighbours: _News[tuple[str, str], NetNeighbour] = _News(
             lambda one: one.cost >= INFINITY
         )
@@ -60,19 +78,34 @@ class BabelTable:
 
     def neighbour_count(self, interface: str) -> int:
         """Return how many routers are heard on a link."""
-        return sum(one.interface == interface for one in self._neighbours.values())
+        return sum(link == interface for link, _ in self._all_neighbours())
 
     def routes(self) -> Iterable[NetRoute]:
         """Return all ways that are offered."""
-        return self._routes.values()
+        return self._all_routes().values()
 
     def installed(self) -> frozenset[str]:
         """Return the prefixes that packets are sent to."""
         return frozenset(
             route.prefix
-            for route in self._routes.values()
+            for route in self._all_routes().values()
             if route.installed and route.metric < INFINITY
         )
+
+    def _all_neighbours(self) -> dict[tuple[str, str], NetNeighbour]:
+        there = {(one.interface, one.address): one for one in self._neighbours.values()}
+        return self._old_neighbours | there
+
+    def _all_routes(self) -> dict[tuple[str, str, str], NetRoute]:
+        there = {_key(one): one for one in self._routes.values()}
+        if not self._old_routes:
+            return there
+        led = {one.prefix for one in there.values() if one.installed}
+        old = {
+            key: replace(one, installed=False) if one.prefix in led else one
+            for key, one in self._old_routes.items()
+        }
+        return old | there
 
     # -- Inputs
 
@@ -96,27 +129,71 @@ class BabelTable:
         except (KeyError, ValueError):
             self.skipped += 1
 
-    def clear(self) -> None:
-        """Forget everything: babeld is gone."""
+    def set_perfect(self, costs: Mapping[str, int]) -> None:
+        """Say what each link costs when it loses nothing."""
+        self._perfect = dict(costs)
+
+    def begin(self) -> None:
+        """Expect to be told everything anew."""
+        self._old_neighbours, self._old_routes = self._all_neighbours(), self._all_routes()
         self._neighbours.clear()
         self._routes.clear()
+        self._hellos.clear()
+
+    def settle(self) -> None:
+        """What has not been told since `begin` is no more."""
+        self._old_neighbours.clear()
+        self._old_routes.clear()
+
+    def clear(self) -> None:
+        """Forget everything: babeld is gone for good, and its routes are."""
+        self.begin()
+        self.settle()
 
     def _neighbour(self, verb: str, handle: str, fields: dict[str, str]) -> None:
         if verb == "flush":
             self._neighbours.pop(handle, None)
+            self._hellos.pop(handle, None)
             return
+        interface = _interface(fields["if"])
+        key = (interface, _link_local(fields["address"]))
+        if verb == "add":
+            self._supersede(key)
+        elif handle not in self._neighbours and self._has(key):
+            return  # What is left of one whose link was taken away and given back.
         if handle not in self._neighbours and len(self._neighbours) >= MAX_NEIGHBOURS:
             return
+        reach = _number(fields["reach"], 16)
+        hellos = max(self._hellos.get(handle, 0), _known_bits(reach))
         rtt = fields.get("rtt")
         self._neighbours[handle] = NetNeighbour(
-            interface=_interface(fields["if"]),
-            address=_link_local(fields["address"]),
-            reach=_number(fields["reach"], 16),
+            interface=interface,
+            address=key[1],
+            reach=reach,
             cost=_number(fields["cost"]),
-            loss_in_pct=_loss_pct(_number(fields["rxcost"])),
-            loss_out_pct=_loss_pct(_number(fields["txcost"])),
-            rtt_ms=min(max(float(rtt), 0.0), 1e6) if rtt is not None else None,
+            loss_in_pct=round(100 - 100 * reach.bit_count() / hellos) if hellos else 100,
+            loss_out_pct=self._loss_out_pct(interface, _number(fields["txcost"]), hellos),
+            rtt_ms=_milliseconds(rtt) if rtt is not None else None,
         )
+        self._hellos[handle] = hellos
+
+    def _has(self, key: tuple[str, str]) -> bool:
+        return any((one.interface, one.address) == key for one in self._neighbours.values())
+
+    def _supersede(self, key: tuple[str, str]) -> None:
+        for handle, one in list(self._neighbours.items()):
+            if (one.interface, one.address) == key:
+                del self._neighbours[handle]
+                self._hellos.pop(handle, None)
+
+    def _loss_out_pct(self, interface: str, txcost: int, hellos: int) -> int:
+        """Derive loss from what the neighbour says that it costs to hear us."""
+        perfect = self._perfect.get(interface, txcost)
+        if txcost >= INFINITY:
+            return 100
+        if txcost <= perfect or hellos < YOUNG:
+            return 0
+        return round(100 - 100 * perfect / txcost)
 
     def _route(self, verb: str, handle: str, fields: dict[str, str]) -> None:
         if verb == "flush":
@@ -124,6 +201,8 @@ class BabelTable:
             return
         if handle not in self._routes and len(self._routes) >= MAX_ROUTES:
             return
+        if fields["from"] != EVERY_SENDER:
+            raise ValueError(fields["from"])
         self._routes[handle] = NetRoute(
             prefix=str(IPv6Network(fields["prefix"])),
             interface=_interface(fields["if"]),
@@ -139,11 +218,9 @@ class BabelTable:
     def news(self, now: float) -> NetNews:
         """Return what changed since the last time.  Mere costs may wait a second."""
         neighbours, neighbours_gone = self._news_of_neighbours.differences(
-            {(one.interface, one.address): one for one in self._neighbours.values()}, now
+            self._all_neighbours(), now
         )
-        routes, routes_gone = self._news_of_routes.differences(
-            {(one.prefix, one.interface, one.via): one for one in self._routes.values()}, now
-        )
+        routes, routes_gone = self._news_of_routes.differences(self._all_routes(), now)
         return NetNews(
             neighbours=neighbours,
             neighbours_gone=neighbours_gone,
@@ -193,10 +270,20 @@ def _number(text: str, base: int = 10) -> int:
     return number
 
 
-def _loss_pct(cost: int) -> int:
-    if cost >= INFINITY:
-        return 100
-    return max(0, round(100 - 100 * PERFECT_COST / cost)) if cost else 0
+def _key(route: NetRoute) -> tuple[str, str, str]:
+    return (route.prefix, route.interface, route.via)
+
+
+def _known_bits(reach: int) -> int:
+    """Count the hellos that a reach tells of at least: those since the first that came."""
+    return REACH_BITS - ((reach & -reach).bit_length() - 1) if reach else 0
+
+
+def _milliseconds(text: str) -> float:
+    number = float(text)
+    if not 0.0 <= number <= MAX_RTT_MS:
+        raise ValueError(text)
+    return number
 
 
 def _interface(text: str) -> str:
