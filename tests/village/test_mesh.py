@@ -70,8 +70,8 @@ async def loss_in_one_direction(seats: Seats) -> None:
     village = seats["d"].village
     rule = "numgen random mod 100 < 33 drop"
     hook = 'type filter hook ingress device "eth0" priority 0;'
-    table = f"table netdev asymmetric {{ chain in {{ {hook} {rule}; }} }}"
-    village.exec("d", ["nft", table], check=True)
+    table = f"table netdev asymmetric {{\nchain lossy {{ {hook} {rule}; }}\n}}\n"
+    village.exec("d", ["nft", "-f", "-"], stdin=table, check=True)
     await write_across(seats["a"], seats["e"])
     village.exec("d", ["nft", "delete table netdev asymmetric"], check=True)
     await write_across(seats["a"], seats["e"])
@@ -97,13 +97,13 @@ async def a_killed_babeld(seats: Seats) -> None:
 
 
 async def a_killed_helper(seats: Seats) -> None:
-    """In the middle: the kernel goes on forwarding, and the next helper takes over."""
-    village = seats["c"].village
-    village.kill("c", which=NET)
-    await write_across(seats["a"], seats["e"])
-    village.start("c", which=NET)
-    await write_across(seats["a"], seats["e"])
-    await write_across(seats["a"], seats["c"])
+    """In the middle of the only way: its babeld goes with it, and the next helper takes over."""
+    a, c, e = (seats[name] for name in "ace")
+    c.village.kill("c", which=NET)
+    sent = await a.client.send(e.id, "Over c.")
+    c.village.start("c", which=NET)
+    await delivered(a, sent.id)
+    await write_across(a, c)
     await all_list_all(seats)
 
 
