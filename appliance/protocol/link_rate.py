@@ -144,8 +144,8 @@ class LinkRate:
             self._delays[neighbour].sample(delay_s, now)
 
     def busy(self, now: float) -> bool:
-        """Whether so much is sent that the link is to be looked at closely."""
-        return now - self._busy_at <= FRESH_S
+        """Whether the link is to be looked at closely: much is sent, or a neighbour is new."""
+        return self._first_probes > 0 or now - self._busy_at <= FRESH_S
 
     def probe_due(self, now: float) -> bool:
         """Whether a packet is to be sent to each neighbour now; asked after each `tick`."""

@@ -3,7 +3,8 @@
     queue_traffic.py listen               prints what arrives on port 9
     queue_traffic.py order HOST           bulk, session, control and voice packets, in this order
     queue_traffic.py flood HOST SECONDS CLASS...  as much of these classes as leaves
-    queue_traffic.py talk HOST SECONDS    a packet of voice every 20 ms beside a TCP transfer
+    queue_traffic.py talk HOST SECONDS    a packet of voice every 20 ms, after a while beside a
+                                          TCP transfer
 
 The listener says "ready", and after each of the others prints a list of class and delay in ms, as
 the packets arrived.
@@ -23,6 +24,9 @@ DSCP = {"voice": 46, "control": 48, "sessions": 24, "rest": 0, "bulk": 8}
 BULK_PACKETS = 9
 BULK_BYTES = 1_200
 VOICE_BYTES = 160
+QUIET_PACKETS = 75
+"""Of voice, before the transfer begins."""
+
 MAX_SEEN = 100_000
 
 FEW_BYTES = 4_608
@@ -115,12 +119,13 @@ def flood(host: str, seconds: float, names: list[str]) -> None:
 
 def talk(host: str, seconds: float) -> None:
     transfer = marked(host, "bulk", socket.SOCK_STREAM)
-    threading.Thread(target=pour_stream, args=(transfer,), daemon=True).start()
     begun = time.monotonic()
     with marked(host, "voice") as here:
         for number in range(int(seconds * 50)):
             time.sleep(max(0.0, begun + number * 0.02 - time.monotonic()))
             here.send(packet("voice", VOICE_BYTES))
+            if number == QUIET_PACKETS:
+                threading.Thread(target=pour_stream, args=(transfer,), daemon=True).start()
         here.send(packet("report", 100))
 
 

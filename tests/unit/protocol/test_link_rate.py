@@ -110,7 +110,7 @@ def test_a_slow_link_is_held_just_below_what_it_carries(capacity: float, drift: 
     assert link.carried_bytes * 8 / 1000 / 40 > 0.8 * capacity
     late = link.late(20)
     assert median(late) < 0.015
-    assert late[int(0.95 * len(late))] < 0.06
+    assert late[int(0.95 * len(late))] < 0.08
 
 
 @pytest.mark.parametrize(("before", "after"), [(2_000.0, 8_000.0), (8_000.0, 1_000.0)])
