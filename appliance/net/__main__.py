@@ -110,7 +110,9 @@ async def _serve(service: Service) -> bool:
 
 def _make_run_dir(path: Path, user: str | None) -> None:
     """Make the folder, for the user that we become."""
-    path.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if not path.exists():
+        path.mkdir(parents=True)
+        path.chmod(0o755)  # The daemon has to get at the socket; the files are ours alone.
     if user is not None and os.geteuid() == 0:
         try:
             entry = pwd.getpwnam(user)
@@ -130,7 +132,7 @@ def _make_socket(path: Path, owner: int | None) -> socket.socket:
         listener.bind(os.fspath(path))
         if owner is not None and owner != os.geteuid():
             try:
-                os.chown(path, owner, -1)
+                os.chown(path, owner, -1, follow_symlinks=False)
             except PermissionError:
                 path.chmod(0o666)  # Who may say something is decided by who connects.
     except BaseException:

@@ -23,8 +23,8 @@ FAILED = 1
 
 DESCRIPTION = """\
 Builds a village on this machine: several stations, each with a network of its own and a real
-daemon, joined by cables that can be cut, slowed down and made lossy. Needs no root. Nothing of it
-touches this machine's own network, and `down` takes everything away.
+daemon, joined by cables that can be cut, slowed down and made lossy, over which they are one mesh.
+Needs no root. Nothing of it touches this machine's own network, and `down` takes everything away.
 """
 
 EXAMPLES = f"""\
@@ -45,7 +45,8 @@ examples:
   fencewire village down
 
 files: $FENCEWIRE_VILLAGE, else $XDG_RUNTIME_DIR/fencewire-village, else
-  /tmp/fencewire-village-UID; in there NAME/stations/STATION/daemon.log has what a daemon said.
+  /tmp/fencewire-village-UID; in there NAME/stations/STATION/daemon.log has what a daemon said and
+  net.log what its network helper did; net.toml there is the helper's settings, if you write one.
 """
 
 

@@ -124,9 +124,10 @@ def test_another_router_begins_with_nothing(known: Known) -> None:
 
 def churn(known: Known) -> bool:
     """Many stations come and go; whether somebody is to be told of them all."""
-    for number in range(MAX_UNTOLD + 1):
-        known.learn(NetNews(routes=(route(number),)))
-        known.learn(NetNews(routes_gone=((route(number).prefix, "eth0", "fe80::1"),)))
+    for start in range(0, MAX_UNTOLD + 1, 1000):
+        routes = tuple(map(route, range(start, start + 1000)))
+        known.learn(NetNews(routes=routes))
+        known.learn(NetNews(routes_gone=tuple((one.prefix, "eth0", "fe80::1") for one in routes)))
     return known.behind
 
 
