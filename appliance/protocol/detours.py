@@ -4,9 +4,11 @@ babeld takes the cheapest way that it is offered, and whoever lies about an addr
 station that could not prove itself over one neighbour, another neighbour's offer goes first for a
 while.
 
-An offer whose cost from the neighbour on is higher than what we ourselves announce may lead back
-through us (RFC 8966 section 2.4), so it is tried last; packets that circle die of their hop limit,
-and the next proof that fails moves on.
+Nobody knows of our detour, so an offer that leads back through us would make packets circle.  What
+comes back through us has the router id of the route that we announce, and costs more from the
+neighbour on than what we announce, by one link at least.  Offers of which neither is true are taken
+and no others, though among those are good ones: a longer way round can't be told from one through
+us, if the liar copies the station's router id as well.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ MAX_AVOIDED: Final = 16
 """Neighbours for one address."""
 
 INFINITY: Final = 0xFFFF
+CHEAPEST_LINK: Final = 96
+"""Cost of a cable to a babeld that has not been told otherwise; ours cost more."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,9 @@ class Detours:
     def __init__(self) -> None:
         self._avoided: dict[str, dict[Hop, float]] = {}
         """By prefix: until when."""
+        self._announced: dict[str, int] = {}
+        """Least metric that we have announced since, by prefix: somebody may not have heard of a
+        higher one yet."""
 
     def avoid(self, prefix: str, hop: Hop, now: float) -> None:
         """Do not go over this neighbour for a while."""
@@ -54,7 +61,11 @@ class Detours:
             del hops[next(iter(hops))]
         self._avoided[prefix] = hops
         if len(self._avoided) > MAX_DETOURS:
-            del self._avoided[next(iter(self._avoided))]
+            self._forget(next(iter(self._avoided)))
+
+    def _forget(self, prefix: str) -> None:
+        del self._avoided[prefix]
+        self._announced.pop(prefix, None)
 
     def next_wakeup(self) -> float | None:
         """Say when something ends."""
@@ -68,7 +79,7 @@ class Detours:
             for hop in [hop for hop, until in hops.items() if until <= now]:
                 del hops[hop]
             if not hops:
-                del self._avoided[prefix]
+                self._forget(prefix)
         offers: dict[str, list[NetRoute]] = {}
         for route in routes:
             if route.prefix in self._avoided and route.metric < INFINITY:
@@ -77,12 +88,22 @@ class Detours:
         for prefix, there in offers.items():
             avoided = self._avoided[prefix]
             installed = next((route for route in there if route.installed), None)
-            if installed is None or _hop(installed) not in avoided:
+            if installed is None:
                 continue
-            others = [route for route in there if _hop(route) not in avoided]
+            announced = min(installed.metric, self._announced.get(prefix, INFINITY))
+            self._announced[prefix] = announced
+            if _hop(installed) not in avoided:
+                continue
+            others = [
+                route
+                for route in there
+                if _hop(route) not in avoided
+                and (
+                    route.origin != installed.origin or route.refmetric < announced + CHEAPEST_LINK
+                )
+            ]
             if others:
-                best = min(others, key=lambda r: (r.refmetric >= installed.metric, r.metric))
-                chosen[prefix] = _hop(best)
+                chosen[prefix] = _hop(min(others, key=lambda route: route.metric))
         return chosen
 
 
