@@ -41,6 +41,7 @@ from appliance.protocol.acks import Ack, Outcome, decode_acks, encode_acks
 from appliance.protocol.frames import Receiver
 from appliance.protocol.hello import Hello, Proof, Welcome
 from appliance.protocol.keepalive import Control, ControlKind
+from appliance.protocol.mesh_map import decode_map
 from appliance.protocol.sas import SasKind, SasMessage
 from appliance.protocol.sealing import OpenError, open_sealed, seal, unpad
 
@@ -70,6 +71,7 @@ READERS: dict[str, tuple[Callable[[bytes], object], tuple[type[Exception], ...]]
     "welcome": (Welcome.decode, (FormatError,)),
     "acks": (decode_acks, (FormatError,)),
     "sas": (SasMessage.decode, (FormatError,)),
+    "map": (decode_map, (FormatError,)),
     "control": (Control.decode, (FormatError,)),
     "frame": (lambda data: Receiver().feed(data), (FormatError,)),
     "padding": (unpad, (FormatError,)),
