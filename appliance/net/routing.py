@@ -12,7 +12,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 from appliance.model.address import address_of
-from appliance.model.net import Avoid, LinkKind, NetLink, NetNews, NetProblem
+from appliance.model.net import Avoid, LinkKind, NetLink, NetNeighbour, NetNews, NetProblem
 from appliance.net.babeld import Babeld, BabelLink, flush_routes
 from appliance.net.detour_routes import DetourRoutes
 from appliance.net.undo import Facts, Undo
@@ -51,6 +51,10 @@ class Routing:
     def stations(self) -> frozenset[str]:
         """Return the prefixes to which packets can go."""
         return self._babeld.table.installed() if self._babeld is not None else frozenset()
+
+    def neighbours(self) -> Iterable[NetNeighbour]:
+        """Return the routers at the other ends of our links."""
+        return self._babeld.table.neighbours() if self._babeld is not None else ()
 
     def hello_ms(self, link: str) -> int:
         """Return the interval of hellos on a link; 0 where there are none."""

@@ -28,6 +28,7 @@ from appliance.net.admission import Admission
 from appliance.net.config import ConfigError, NetConfig, load_config
 from appliance.net.control import Control
 from appliance.net.known import Known
+from appliance.net.link_rates import LinkRates
 from appliance.net.links import Links
 from appliance.net.queues import Queues
 from appliance.net.radios import KINDS as RADIO_KINDS
@@ -73,6 +74,7 @@ class Service:
         self._control = Control(listener, allowed=allowed, known=self._known, obey=self.obey)
         self._links = Links(self._config, self._undo, self._poke)
         self._queues = Queues(self._undo, self._config)
+        self._link_rates = LinkRates(self._queues, self._config, self._poke)
         self._radios = Radios(
             self._config, self._undo, self._poke, prepare=self._links.prepare_radio
         )
@@ -139,6 +141,7 @@ class Service:
                 group.create_task(part)
                 for part in (
                     self._links.run(),
+                    self._link_rates.run(),
                     self._run_radios(),
                     self._tend(),
                     self._watch(),
@@ -214,6 +217,7 @@ class Service:
         if stations != self._fenced:
             await self._links.firewall.set_stations(stations)
             self._fenced = stations
+        self._link_rates.follow(links, self._routing.neighbours())
         if links != self._queued:
             await self._queues.apply(links)
             self._queued = links

@@ -80,6 +80,10 @@ class BabelTable:
         """Return how many routers are heard on a link."""
         return sum(link == interface for link, _ in self._all_neighbours())
 
+    def neighbours(self) -> Iterable[NetNeighbour]:
+        """Return all neighbours."""
+        return self._all_neighbours().values()
+
     def routes(self) -> Iterable[NetRoute]:
         """Return all ways that are offered."""
         return self._all_routes().values()
