@@ -45,10 +45,19 @@ _PARTS: list[tuple[str, list[tuple[str, str]]]] = [
         ],
     ),
     (
+        "Who is there?",
+        [
+            ("here", "next to you, on a cable or radio that you share"),
+            ("2 hops", "over another station: call and write all the same"),
+            ("in reach", "there is a way; how long it is has not been found out yet"),
+            ("away 20m", "not reached for so long; messages wait"),
+        ],
+    ),
+    (
         "Everything else",
         [
             ("Esc", "the menu: everything has a number there"),
-            ("F4", "the network: who is there, and over which cable or radio"),
+            ("F4", "the network: a picture of who is joined with whom, and over what"),
             ("Ctrl+L", "draws the screen anew, should something else have written on it"),
             ("Ctrl+C", "leaves the screen; your station goes on without it"),
         ],
