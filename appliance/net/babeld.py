@@ -29,7 +29,7 @@ from typing import Final
 from appliance.model.net import LinkKind, NetProblem
 from appliance.net.numbers import MESH_NETWORK, ROUTE_TABLE
 from appliance.protocol.babel import MAX_LINE, BabelTable
-from appliance.protocol.hello_interval import UPDATES
+from appliance.protocol.hello_interval import FASTEST_MS, UPDATES
 
 log = logging.getLogger(__name__)
 
@@ -104,11 +104,11 @@ class BabelLink:
     """What it is made of."""
 
     hello_ms: int
-    """Interval of its hellos."""
+    """Interval of its hellos, one of those in `UPDATES`."""
 
     def statement(self, name: str) -> str:
         """Return the line that makes babeld use the interface `name`."""
-        hello_s, update_s = self.hello_ms / 1000, UPDATES * self.hello_ms / 1000
+        hello_s, update_s = self.hello_ms / 1000, UPDATES[self.hello_ms] / 1000
         return (
             f"interface {name} {KINDS[self.kind]} rxcost {COSTS[self.kind]}"
             f" hello-interval {hello_s:g} update-interval {update_s:g}"
@@ -241,7 +241,21 @@ class Babeld:
             f"redistribute ip {network}/64 eq 64 proto 2 allow",
             "redistribute deny",
         )
-        options = ["-l", "-t", str(ROUTE_TABLE), "-I", "", "-c", "/dev/null"]
+        # The defaults for hellos decide how soon what may have been lost is said again.
+        fast = f"{FASTEST_MS / 1000:g}"
+        options = [
+            "-l",
+            "-h",
+            fast,
+            "-H",
+            fast,
+            "-t",
+            str(ROUTE_TABLE),
+            "-I",
+            "",
+            "-c",
+            "/dev/null",
+        ]
         options += ["-k", str(self._priority)]
         options += ["-S", str(self._run_dir / "babeld.state"), "-G", str(socket_path)]
         return [*options, *(word for line in statements for word in ("-C", line)), NOTHING]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Callable, Iterable
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -17,7 +18,7 @@ from appliance.net.babeld import Babeld, BabelLink, flush_routes
 from appliance.net.detour_routes import DetourRoutes
 from appliance.net.undo import Facts, Undo
 from appliance.protocol.detours import Detours, Hop
-from appliance.protocol.hello_interval import hello_ms
+from appliance.protocol.hello_interval import HelloIntervals
 
 TABLES = "route-tables"
 """Kind of the journal's entry for what babeld and the detours put into the kernel."""
@@ -35,6 +36,7 @@ class Routing:
         self._address: IPv6Address | None = None
         self._detours = Detours()
         self._detour_routes = DetourRoutes()
+        self._intervals = HelloIntervals(random.random)
         self._hello_ms: dict[str, int] = {}
         self._again: asyncio.TimerHandle | None = None
 
@@ -95,14 +97,12 @@ class Routing:
         """Say which links there are."""
         if self._babeld is None:
             return
-        used: dict[str, BabelLink] = {}
-        for link in links:
-            if link.used:
-                neighbours = self._babeld.table.neighbour_count(link.name)
-                interval = hello_ms(neighbours, self._hello_ms.get(link.name, 0))
-                used[link.name] = BabelLink(LinkKind(link.kind), interval)
-        self._hello_ms = {name: link.hello_ms for name, link in used.items()}
-        self._babeld.set_links(used)
+        used = {link.name: LinkKind(link.kind) for link in links if link.used}
+        counts = {name: self._babeld.table.neighbour_count(name) for name in used}
+        self._hello_ms = self._intervals.choose(counts, asyncio.get_running_loop().time())
+        self._babeld.set_links(
+            {name: BabelLink(kind, self._hello_ms[name]) for name, kind in used.items()}
+        )
 
     def avoid(self, command: Avoid, now: float) -> None:
         """Reach a station another way, where there is one."""
@@ -122,11 +122,13 @@ class Routing:
         if self._babeld is None:
             return NetNews()
         news = self._babeld.table.news(now)
-        ends = self._detours.next_wakeup()
+        due = [self._detours.next_wakeup(), self._intervals.next_wakeup()]
+        if self._babeld.table.owes:
+            due.append(now + 1.0)
         if self._again is not None:
             self._again.cancel()
             self._again = None
-        if self._babeld.table.owes or ends is not None:
-            wait_s = 1.0 if self._babeld.table.owes or ends is None else max(ends - now, 1.0)
+        if wake_at := [at for at in due if at is not None]:
+            wait_s = max(min(wake_at) - now, 1.0)
             self._again = asyncio.get_running_loop().call_later(wait_s, self._on_change)
         return news
