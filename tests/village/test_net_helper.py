@@ -19,6 +19,7 @@ from seats import eventually
 from appliance.model.codec import encode as cbor
 from appliance.model.identity import StationId, StationKey
 from appliance.model.net import NET_VERSION, Avoid, Join, NetRefused
+from appliance.net import link_rates
 from appliance.net.admission import STATIONS
 from appliance.protocol.net_wire import MAX_FRAME_BYTES, decode_event, encode
 from appliance.village.station import NET
@@ -27,7 +28,7 @@ from appliance.village.village import Village
 pytestmark = [pytest.mark.village, pytest.mark.usefixtures("may_make_namespaces")]
 
 NET_ADMIN = f"{1 << 12:016x}"
-BABEL_PORT = f"{6696:04X}"
+BABEL_PORT = 6696
 
 
 @pytest.fixture(scope="module")
@@ -123,10 +124,10 @@ async def test_all_reach_all_and_the_helpers_hold_one_capability(
         show = ["sh", "-c", "tail -n +2 /proc/net/tcp; cat /proc/net/tcp6 /proc/net/udp6"]
         listening = village.exec("b", show).stdout
         assert {
-            fields[1].split(":")[1]
+            int(fields[1].split(":")[1], 16)
             for fields in map(str.split, listening.splitlines())
             if fields[0] != "sl"
-        } == {BABEL_PORT}
+        } == {BABEL_PORT, link_rates.PORT}
         unix = village.exec("b", ["cat", "/proc/net/unix"]).stdout
         paths = {Path(line.split()[7]).name for line in unix.splitlines()[1:] if "/" in line}
         assert "net.sock" in paths
