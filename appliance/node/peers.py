@@ -21,7 +21,6 @@ from appliance.node.targets import (
     FIRST_RETRY_S,
     MAX_CANDIDATES,
     MAX_KNOWN,
-    MAX_MANUAL,
     MAX_RETRY_S,
     MAX_UNMET,
     SESSION_PORT,
@@ -187,12 +186,7 @@ class Peers:
 
     def add_address(self, host: str, port: int, now: float) -> list[Effect]:
         """Dial an address that the operator gave, now and whenever nobody is met there."""
-        target = self._targets.manual.get((host, port))
-        if target is None:
-            if len(self._targets.manual) >= MAX_MANUAL:
-                del self._targets.manual[next(iter(self._targets.manual))]
-            target = self._targets.manual[host, port] = Target(None, ((host, port),), given=True)
-        target.retry_at = now
+        self._targets.give((host, port)).retry_at = now
         return self._dial_due(now)
 
     def meet(self, address: str, now: float) -> list[Effect]:
@@ -335,10 +329,9 @@ class Peers:
         effects: list[Effect] = []
         if self._look_at <= now:
             self._look_at = now + LOOK_EVERY_S if self._sessions else math.inf
-            wanted = {target.wanted for target in self._targets.manual.values()} | self._chosen()
             ends = self._usage.unneeded(
                 self._sessions,
-                wanted={station for station in wanted if station is not None},
+                wanted=self._targets.met_for_operator() | self._chosen(),
                 links_of=self.sighted_on,
                 now=now,
             )

@@ -124,6 +124,20 @@ class Targets:
             self.known[station] = Target(wanted=station)
         return self.known[station]
 
+    def give(self, host: Host) -> Target:
+        """Return the target of an address of the operator, a new one if need be."""
+        target = self.manual.get(host)
+        if target is None:
+            if len(self.manual) >= MAX_MANUAL:
+                del self.manual[next(iter(self.manual))]
+            target = self.manual[host] = Target(None, (host,), given=True)
+        return target
+
+    def met_for_operator(self) -> frozenset[StationId]:
+        """Return who was met at the operator's addresses."""
+        met = (target.wanted for target in self.manual.values())
+        return frozenset(station for station in met if station is not None)
+
     def _make_room(self, spared: Callable[[StationId], bool]) -> bool:
         """Forget somebody who is gone, or else who was dialled in vain most often."""
         idle = [
