@@ -21,15 +21,16 @@ import shutil
 import signal
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Final
 
-from appliance.model.net import LinkKind, NetProblem
+from appliance.model.net import NetProblem
+from appliance.net.babel_link import COSTS, BabelLink
+from appliance.net.ip_route import flush_routes
 from appliance.net.numbers import MESH_NETWORK, ROUTE_TABLE
 from appliance.protocol.babel import MAX_LINE, BabelTable
-from appliance.protocol.hello_interval import FASTEST_MS, UPDATES
+from appliance.protocol.hello_interval import FASTEST_MS
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,6 @@ LAST_LINES: Final = 5
 """Of what it says when it fails."""
 
 LOG_CHARS: Final = 200
-IP_S: Final = 5.0
 
 SEQNOS: Final = 0x10000
 SEQNO_STEP: Final = 16
@@ -79,47 +79,22 @@ NOTHING: Final = "fencewire-none"
 _PR_SET_PDEATHSIG: Final = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
-KINDS: Final = {
-    # An Ethernet port may hide a radio bridge, so its losses are measured.
-    LinkKind.ETHERNET: "type wired link-quality true",
-    LinkKind.CABLE: "type wired link-quality false",
-    LinkKind.RADIO: "type wireless link-quality true",
-    LinkKind.TUNNEL: "type tunnel link-quality true rtt-min 10 rtt-max 200",
-}
-
-COSTS: Final = {
-    LinkKind.CABLE: 192,
-    LinkKind.ETHERNET: 256,
-    LinkKind.RADIO: 320,
-    LinkKind.TUNNEL: 384,
-}
-"""Of a link that loses nothing; what can be trusted most is preferred."""
-
-
-@dataclass(frozen=True)
-class BabelLink:
-    """A link as babeld is to use it."""
-
-    kind: LinkKind
-    """What it is made of."""
-
-    hello_ms: int
-    """Interval of its hellos, one of those in `UPDATES`."""
-
-    def statement(self, name: str) -> str:
-        """Return the line that makes babeld use the interface `name`."""
-        hello_s, update_s = self.hello_ms / 1000, UPDATES[self.hello_ms] / 1000
-        return (
-            f"interface {name} {KINDS[self.kind]} rxcost {COSTS[self.kind]}"
-            f" hello-interval {hello_s:g} update-interval {update_s:g}"
-        )
-
 
 class Babeld:
     """A supervised babeld for one address."""
 
-    def __init__(self, run_dir: Path, address: IPv6Address, on_change: Callable[[], None]) -> None:
-        """`on_change` is called when the table, `running` or `problem` may be different."""
+    def __init__(
+        self,
+        run_dir: Path,
+        address: IPv6Address,
+        on_change: Callable[[], None],
+        *,
+        program: str = "babeld",
+    ) -> None:
+        """Route for the station of that address; files are kept in `run_dir`.
+
+        `on_change` is called when the table, `running` or `problem` may be different.
+        """
         self.table = BabelTable()
         """What it has said."""
 
@@ -130,6 +105,7 @@ class Babeld:
         """Why it does not, when that lasts."""
 
         self._run_dir, self._address, self._on_change = run_dir, address, on_change
+        self._program = program
         self._links: dict[str, BabelLink] = {}
         self._told: dict[str, BabelLink] = {}
         self._writer: asyncio.StreamWriter | None = None
@@ -169,7 +145,7 @@ class Babeld:
 
     async def _run_once(self) -> str:
         """Start it and serve it to its end; returns why it ended."""
-        program = shutil.which("babeld", path="/usr/sbin:/usr/bin:/sbin:/bin")
+        program = shutil.which(self._program, path="/usr/sbin:/usr/bin:/sbin:/bin")
         if program is None:
             return "it is not installed"
         socket_path = self._run_dir / "babeld.sock"
@@ -325,39 +301,6 @@ class Babeld:
             if text and NOTHING not in text:
                 self._said.append(text[:LOG_CHARS])
                 log.debug("babeld: %s", text[:LOG_CHARS])
-
-
-async def flush_routes(*, but: int | None = None) -> None:
-    """Remove what a babeld that is no more has left in the kernel.
-
-    `but`: except what has this priority, or says that a station can't be reached.
-    """
-    if but is None:
-        await _ip("flush", "table", str(ROUTE_TABLE))
-        return
-    listed = await _ip("show", "table", str(ROUTE_TABLE), "type", "unicast")
-    for priority in {int(found) for found in re.findall(r" metric (\d+)", listed)} - {but}:
-        await _ip("flush", "table", str(ROUTE_TABLE), "type", "unicast", "metric", str(priority))
-
-
-async def _ip(*words: str) -> str:
-    """Do something with IPv6 routes; returns what ip said, at most some of it."""
-    try:
-        child = await asyncio.create_subprocess_exec(
-            *("ip", "-6", "route", *words),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-    except FileNotFoundError:  # then there is no babeld either
-        return ""
-    try:
-        async with asyncio.timeout(IP_S):
-            said, _ = await child.communicate()
-    except TimeoutError:
-        child.kill()
-        await child.wait()
-        return ""
-    return said.decode("ascii", "replace")
 
 
 def _read_number(path: Path) -> int | None:

@@ -14,8 +14,10 @@ from pathlib import Path
 
 from appliance.model.address import address_of
 from appliance.model.net import Avoid, LinkKind, NetLink, NetNeighbour, NetNews, NetProblem
-from appliance.net.babeld import Babeld, BabelLink, flush_routes
+from appliance.net.babel_link import BabelLink
+from appliance.net.babeld import Babeld
 from appliance.net.detour_routes import DetourRoutes
+from appliance.net.ip_route import flush_routes
 from appliance.net.undo import Facts, Undo
 from appliance.protocol.detours import Detours, Hop
 from appliance.protocol.hello_interval import HelloIntervals
@@ -101,7 +103,10 @@ class Routing:
         counts = {name: self._babeld.table.neighbour_count(name) for name in used}
         self._hello_ms = self._intervals.choose(counts, asyncio.get_running_loop().time())
         self._babeld.set_links(
-            {name: BabelLink(kind, self._hello_ms[name]) for name, kind in used.items()}
+            {
+                name: BabelLink(kind, self._hello_ms[name], self._babeld.table.lossy(name))
+                for name, kind in used.items()
+            }
         )
 
     def avoid(self, command: Avoid, now: float) -> None:

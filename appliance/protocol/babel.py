@@ -37,6 +37,7 @@ EVERY_SENDER: Final = "::/0"
 """Routes that are for some senders only (RFC 9079) are not asked for."""
 
 REACH_BITS: Final = 16
+MIN_GAPS: Final = 2
 YOUNG: Final = 5
 """Hellos, before which the cost of a new neighbour says nothing of loss yet."""
 
@@ -65,6 +66,7 @@ class BabelTable:
         self._hellos: dict[str, int] = {}
         """How many bits of a neighbour's reach mean something, by its handle."""
         self._perfect: dict[str, int] = {}
+        self._lossy: set[str] = set()
         self._news_of_neighbours: _News[tuple[str, str], NetNeighbour] = _News(
             lambda one: one.cost >= INFINITY
         )
@@ -83,6 +85,13 @@ class BabelTable:
     def neighbours(self) -> Iterable[NetNeighbour]:
         """Return all neighbours."""
         return self._all_neighbours().values()
+
+    def lossy(self, interface: str) -> bool:
+        """Tell whether a link has lost hellos now and then, as radios do, since it is there.
+
+        One that was cut for a while is not meant.
+        """
+        return interface in self._lossy
 
     def routes(self) -> Iterable[NetRoute]:
         """Return all ways that are offered."""
@@ -134,8 +143,9 @@ class BabelTable:
             self.skipped += 1
 
     def set_perfect(self, costs: Mapping[str, int]) -> None:
-        """Say what each link costs when it loses nothing."""
+        """Say what links there are, and what each costs when it loses nothing."""
         self._perfect = dict(costs)
+        self._lossy &= costs.keys()
 
     def begin(self) -> None:
         """Expect to be told everything anew."""
@@ -180,6 +190,8 @@ class BabelTable:
             rtt_ms=_milliseconds(rtt) if rtt is not None else None,
         )
         self._hellos[handle] = hellos
+        if hellos == REACH_BITS and interface in self._perfect and _has_gaps(reach):
+            self._lossy.add(interface)
 
     def _has(self, key: tuple[str, str]) -> bool:
         return any((one.interface, one.address) == key for one in self._neighbours.values())
@@ -281,6 +293,12 @@ def _key(route: NetRoute) -> tuple[str, str, str]:
 def _known_bits(reach: int) -> int:
     """Count the hellos that a reach tells of at least: those since the first that came."""
     return REACH_BITS - ((reach & -reach).bit_length() - 1) if reach else 0
+
+
+def _has_gaps(reach: int) -> bool:
+    """Tell whether hellos were missed more than once, and came again."""
+    bits = f"{reach:0{REACH_BITS}b}"
+    return bits[0] == "1" and len(re.findall("0+", bits)) >= MIN_GAPS
 
 
 def _milliseconds(text: str) -> float:

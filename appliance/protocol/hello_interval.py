@@ -17,13 +17,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-STEPS: Final = ((8, 500), (16, 1500), (10_000, 4000))
+STEPS: Final = ((8, 400), (16, 1500), (10_000, 4000))
 """Up to how many neighbours, and the interval in milliseconds."""
 
 FASTEST_MS: Final = STEPS[0][1]
 """Of a link of which nothing is known yet: stations find each other soon."""
 
-UPDATES: Final = {500: 4000, 1500: 9000, 4000: 24_000}
+UPDATES: Final = {400: 4000, 1500: 9000, 4000: 24_000}
 """How often all routes are repeated, in milliseconds, by the interval of the hellos.  News go at
 once.  Who misses the answers to what it asks at its start waits for that, at most."""
 

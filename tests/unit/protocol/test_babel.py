@@ -134,6 +134,18 @@ def test_a_link_with_a_cost_of_its_own_is_no_lossy_link() -> None:
     assert made.news(0.0).neighbours[0].loss_out_pct == 0
 
 
+def test_a_link_that_loses_now_and_then_is_told_from_one_that_was_cut() -> None:
+    made = table(neighbour("add"), neighbour(reach="03ff"), neighbour(reach="f03f"))
+    assert not made.lossy("eth0")
+    young = table(neighbour("add", reach="8000"), neighbour(reach="a800"))
+    assert not young.lossy("eth0")
+    made.read(neighbour(reach="bf7f"))
+    assert made.lossy("eth0")
+    made.set_perfect({"eth1": 256})
+    made.set_perfect({"eth0": 256})
+    assert not made.lossy("eth0")
+
+
 def test_costs_are_told_once_a_second_and_what_matters_at_once() -> None:
     made = table(route("add", metric=256))
     assert made.news(0.0).routes
