@@ -24,7 +24,15 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
-UNITS = {"per_s": "/s", "s": "s", "ms": "ms", "mb": "MB", "pct": "%", "mbit_s": "Mbit/s"}
+UNITS = {
+    "per_s": "/s",
+    "kbit_s": "kbit/s",
+    "s": "s",
+    "ms": "ms",
+    "mb": "MB",
+    "pct": "%",
+    "mbit_s": "Mbit/s",
+}
 """Ends of value names, and how they are printed."""
 MINIMUM_FOR_TAIL = 20
 """A p95 of fewer samples says nothing."""
