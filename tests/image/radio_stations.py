@@ -176,7 +176,7 @@ class Played:
 
 
 def play(script: dict[str, Any]) -> dict[str, Any]:
-    """Let a fleet meet until each has joined as expected; return what was found."""
+    """Let a fleet meet until each has said what is expected; return what was found."""
     wanted = script["stations"]
     run("modprobe", "mac80211_hwsim", f"radios={len(wanted)}")
     run("iw", "reg", "set", "00")
@@ -195,8 +195,9 @@ def play(script: dict[str, Any]) -> dict[str, Any]:
                 if time.monotonic() - begun >= one.wanted["after_s"]:
                     one.start()
                     late.remove(one)
-            now = [list(one.said()["joined"].values()) for one in fleet]
-            if not late and now == [one["expect"] for one in wanted]:
+            said = [one.said() for one in fleet]
+            now = [[*one["joined"].values(), *one["why"].values()] for one in said]
+            if not late and now == [[one["expect"]] for one in wanted]:
                 result["joined_s"] = round(time.monotonic() - begun, 1)
                 break
             time.sleep(LOOK_S)
