@@ -1,4 +1,4 @@
-"""Reading what iw prints: captures of radios, and what somebody might make of them."""
+"""Reading what iw prints: recorded, described, and what somebody might make of it."""
 
 from __future__ import annotations
 
@@ -20,31 +20,70 @@ def vector(name: str) -> str:
     return (VECTORS / f"{name}.txt").read_text(encoding="utf-8")
 
 
-def radio(name: str) -> Phy:
-    found = iw_text.phy(vector(name))
+DESCRIBED = """\
+Wiphy phy0
+\tSupported interface modes:
+\t\t * managed
+{modes}\tBand 1:
+\t\tCapabilities: 0x17e
+\t\t\tHT20/HT40
+\t\tFrequencies:
+\t\t\t* 2412 MHz [1] (20.0 dBm)
+\t\t\t* 2437 MHz [6] (20.0 dBm)
+\t\t\t* 2484 MHz [14] (disabled)
+{high}\tSupported commands:
+\t\t * join_ibss
+\t\t * join_mesh
+\tsoftware interface modes (can always be added):
+\t\t * monitor
+\tinterface combinations are not supported
+\tDevice supports HT-IBSS.
+\tSupported TX frame types:
+\t\t * IBSS: 0x00 0x10
+\t\t * mesh point: 0x00 0x10
+"""
+"""In iw's form, with the traps of real ones: words of modes stand under commands and frames too."""
+
+HIGH = """\
+\tBand 2:
+\t\tCapabilities: 0x17e
+\t\tFrequencies:
+\t\t\t* 5180 MHz [36] (20.0 dBm)
+\t\t\t* 5260 MHz [52] (20.0 dBm) (no IR, radar detection)
+\t\t\t* 5745 MHz [149] (20.0 dBm)
+"""
+
+WORDS = {MESH: "\t\t * mesh point\n", IBSS: "\t\t * IBSS\n"}
+
+
+def described(modes: set[Mode], *, high: bool) -> str:
+    """A radio as `iw list` would show it."""
+    return DESCRIBED.format(
+        modes="".join(WORDS[mode] for mode in sorted(modes, key=lambda mode: mode.value)),
+        high=HIGH if high else "",
+    )
+
+
+def radio(text: str) -> Phy:
+    found = iw_text.phy(text)
     assert found is not None
     return found
 
 
 @pytest.mark.parametrize(
-    ("name", "modes", "low", "high"),
+    ("text", "modes", "low", "high"),
     [
-        ("ath9k_htc-ar9271", {MESH, IBSS}, 6, None),
-        ("mt76x2u-mt7612u", {MESH, IBSS}, 6, 36),
-        ("rt2800usb-rt5572", {MESH, IBSS}, 6, 36),
-        ("rtl8192ce", {MESH, IBSS}, 6, None),
-        ("brcmfmac-pi3b", {IBSS}, 6, None),
-        ("brcmfmac-pi3bplus", {IBSS}, 6, 36),
-        ("brcmfmac-pi4", {IBSS}, 6, 36),
-        ("iwlwifi-7265", {IBSS}, 6, None),
-        ("rtl8812au-vendor", {IBSS}, 6, 36),
-        ("mt7601u", set(), 6, None),
-        ("hwsim-phy-00", {MESH, IBSS}, 6, None),
+        (described({MESH, IBSS}, high=False), {MESH, IBSS}, 6, None),  # such as AR9271
+        (described({MESH, IBSS}, high=True), {MESH, IBSS}, 6, 36),  # such as MT7612U
+        (described({IBSS}, high=True), {IBSS}, 6, 36),  # such as a Raspberry Pi's own
+        (described(set(), high=False), set(), 6, None),  # such as MT7601U
+        (vector("hwsim-phy-00"), {MESH, IBSS}, 6, None),
     ],
+    ids=["ath9k_htc", "mt76x2u", "brcmfmac", "mt7601u", "hwsim"],
 )
-def test_what_radios_can_do(name: str, modes: set[Mode], low: int, high: int | None) -> None:
+def test_what_radios_can_do(text: str, modes: set[Mode], low: int, high: int | None) -> None:
     """What stands under frame types, commands and combinations is not what a radio can do."""
-    found = radio(name)
+    found = radio(text)
     assert found.modes == modes
     channels = usable_channels(found, None)
     assert channels[Band.LOW].number == low
@@ -56,12 +95,26 @@ def test_channels_that_are_for_indoors_only_are_left_out() -> None:
     domains = iw_text.domains(vector("hwsim-reg-de"))
     assert domains[None].country == "DE"
     assert (5150, 5250) in domains[None].indoor
-    channels = usable_channels(radio("mt76x2u-mt7612u"), domains[None])
+    channels = usable_channels(radio(described({MESH}, high=True)), domains[None])
     assert channels[Band.HIGH].number == 149
 
 
+OWN_RULES = """\
+global
+country DE: DFS-ETSI
+\t(2400 - 2483 @ 40), (N/A, 20), (N/A)
+\t(5150 - 5250 @ 80), (N/A, 23), (N/A), NO-OUTDOOR, AUTO-BW
+\t(5250 - 5350 @ 80), (N/A, 20), (0 ms), NO-OUTDOOR, DFS, AUTO-BW
+
+phy#0
+country 99: DFS-UNSET
+\t(2402 - 2482 @ 40), (6, 20), (N/A)
+\t(5140 - 5360 @ 160), (6, 20), (N/A)
+"""
+
+
 def test_a_radio_with_rules_of_its_own() -> None:
-    assert iw_text.domains(vector("brcmfmac-pi3bplus-reg")) == {
+    assert iw_text.domains(OWN_RULES) == {
         None: Domain("DE", ((5150, 5250), (5250, 5350))),
         0: Domain("99", ()),
     }
