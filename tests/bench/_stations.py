@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from appliance.api.client import Client
@@ -122,11 +121,17 @@ def cut_power(up: Village, name: str) -> None:
     The others' interfaces keep their carrier, as if there were a switch in each cable: what they
     don't hear any more is all that they can go by.
     """
+    running = processes(up, name)
+    _signal(running, signal.SIGSTOP)  # or it would say farewell, or turn the interfaces on again
     for plug in up.topology.plugs(name):
         up.exec(name, ["ip", "link", "set", plug.interface, "down"], check=True)
-    for pid in processes(up, name):
-        with contextlib.suppress(ProcessLookupError):  # a helper takes its babeld along
-            os.kill(pid, signal.SIGKILL)
+    _signal(running, signal.SIGKILL)
+
+
+def _signal(running: list[int], number: int) -> None:
+    for pid in running:
+        with suppress(ProcessLookupError):  # a helper takes its babeld along
+            os.kill(pid, number)
 
 
 def restore_power(up: Village, name: str) -> None:

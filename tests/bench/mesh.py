@@ -210,8 +210,10 @@ async def heal_once(up: Village, ours: Ours, kind: str, scratch: Path) -> tuple[
     await a.hang_up(call.id)
     await state(e, "ended")
     await asyncio.to_thread(broken.mend)
-    print(f"{kind} on {'-'.join(way)}: {gap:.2f} s", file=sys.stderr)
-    return gap, await asyncio.to_thread(longest_silence_s, recorded)
+    silence = await asyncio.to_thread(longest_silence_s, recorded)
+    words = f"messages {gap:.2f} s, sound {silence:.2f} s"
+    print(f"{kind} on {'-'.join(way)}: {words}", file=sys.stderr)
+    return gap, silence
 
 
 async def state(client: Client, wanted: str) -> str:
