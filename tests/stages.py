@@ -5,7 +5,7 @@ end it says how long each stage took, what was skipped and why, and the sum of a
 installed, and how, stays in `scripts/environment.sh`.
 
 The image has stages of its own, because it takes minutes to build and to boot: with `--image` all
-tests of one image and nothing else; with `--ci`, after everything else, that two PCs which were
+tests of one image and nothing else; with `--ci`, after everything else, that PCs which were
 started from the image join. The latter is left out when nothing that goes into the image has
 changed since it passed on this machine.
 """
@@ -94,17 +94,17 @@ def stages(arguments: list[str], *, ci: bool = False) -> list[Stage]:
 
 
 def join_stages() -> list[Stage]:
-    """The PC image is built, and two machines that start from it find each other."""
+    """The PC image is built, and machines that start from it become a mesh."""
     if os.geteuid() != 0:
-        return [Stage("two PCs join", (), 0, left_out="an image is built by root only")]
+        return [Stage("PCs join", (), 0, left_out="an image is built by root only")]
     passed = passed_before("pc")
     if passed.exists():
         reason = f"nothing that goes into the image changed since it passed here ({passed})"
-        return [Stage("two PCs join", (), 0, left_out=reason)]
+        return [Stage("PCs join", (), 0, left_out=reason)]
     return [
         Stage("PC image", ("images.builder", "pc"), 1800, ends_run=True),
         Stage(
-            "two PCs join",
+            "PCs join",
             ("pytest", f"{IMAGE_TESTS}/test_join.py", "--image=pc"),
             900,
             remember=passed,
@@ -211,7 +211,7 @@ def main(arguments: list[str]) -> int:
     """Runs the stages in order and returns the exit code."""
     parser = argparse.ArgumentParser(prog="scripts/test", allow_abbrev=False)
     parser.add_argument("--image", choices=("pc", "pi"), help="only the tests of this image")
-    parser.add_argument("--ci", action="store_true", help="all, and two PCs from the image join")
+    parser.add_argument("--ci", action="store_true", help="all, and PCs from the image join")
     options, selection = parser.parse_known_args(arguments)
     tally = Tally()
     if options.image:

@@ -25,6 +25,9 @@ WITHIN_S = 120.0
 """For anything else."""
 LOOK_EVERY_S = 0.5
 
+INITRD = "Fencewire is starting"
+"""What is said when the kernel is up."""
+
 SCREEN = "Enter send"
 """What the screen's last row begins with."""
 
@@ -133,20 +136,26 @@ def choose(console: Console, name: str) -> None:
 
 @contextmanager
 def line_of_three(image: Path, kind: Kind) -> Iterator[tuple[Booted, Booted, Booted]]:
-    """Three machines in a line over two cables, joined; the one in the middle starts by UEFI."""
+    """Three machines in a line over two cables, joined; the one in the middle starts by UEFI.
+
+    Their kernels start one after the other: each looks whether its timer keeps time, and gives up
+    where too many are emulated at once.
+    """
     with ExitStack() as stack:
         left, right = stack.enter_context(Network()), stack.enter_context(Network())
         common = Settings(image=image, kind=kind, disk_mb=2048)
-        a, b, c = (
-            Booted(stack.enter_context(Machine(settings)))
-            for settings in (
-                replace(common, name="a", networks=(left,)),
-                replace(common, name="b", networks=(left, right), firmware="uefi"),
-                replace(common, name="c", networks=(right,)),
-            )
-        )
-        for station in (a, b, c):
+        stations = []
+        for settings in (
+            replace(common, name="a", networks=(left,)),
+            replace(common, name="b", networks=(left, right), firmware="uefi"),
+            replace(common, name="c", networks=(right,)),
+        ):
+            machine = stack.enter_context(Machine(settings))
+            machine.serial.wait_for(INITRD, timeout_s=BOOT_S)
+            stations.append(Booted(machine))
+        for station in stations:
             station.settle()
+        a, b, c = stations
         try:
             eventually(lambda: a.hops() == {b.name: 1, c.name: 2})
             eventually(lambda: c.hops() == {b.name: 1, a.name: 2})
