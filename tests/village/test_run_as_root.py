@@ -84,7 +84,7 @@ def test_who_may_do_what(machine: RootMachine) -> None:
 def test_with_sudo_it_is_the_caller_s_own_station(machine: RootMachine) -> None:
     """Screen and all; the one that runs without sudo, too."""
     machine.bash(
-        "useradd --create-home --groups audio ranger && chmod 0700 /home/ranger"
+        "useradd --create-home --groups audio ranger && chmod 0700 ~ranger"
         " && install -d -o ranger -m 0700 /run/user/$(id -u ranger)"
     )
     user = machine.user("ranger")
@@ -102,7 +102,7 @@ def test_with_sudo_it_is_the_caller_s_own_station(machine: RootMachine) -> None:
         assert {one.groups for one in rights} == {
             frozenset({machine.group("ranger"), machine.group("audio")})
         }
-        machine.bash("test -f /home/ranger/.local/state/fencewire/station.key")
+        machine.bash("test -f ~ranger/.local/state/fencewire/station.key")
         assert "api.sock" in machine.bash("ls /run/user/$(id -u ranger)/fencewire")
     machine.bash("scripts/run stop", **sudo)
 
