@@ -27,7 +27,7 @@ from typing import Final
 
 from appliance.model.net import NetProblem
 from appliance.net.babel_link import COSTS, BabelLink
-from appliance.net.ip_route import flush_routes
+from appliance.net.ip_route import flush_routes, flush_unreachable
 from appliance.net.numbers import MESH_NETWORK, ROUTE_TABLE
 from appliance.protocol.babel import MAX_LINE, BabelTable
 from appliance.protocol.hello_interval import FASTEST_MS
@@ -151,6 +151,7 @@ class Babeld:
         socket_path = self._run_dir / "babeld.sock"
         socket_path.unlink(missing_ok=True)
         self._go_on_counting()
+        await flush_unreachable()
         self._starts += 1
         self._told = {}
         self._said.clear()

@@ -56,3 +56,8 @@ async def flush_routes(*, but: int | None = None) -> None:
     listed = await ip_route("show", *unicast) or ""
     for priority in {int(found) for found in re.findall(r" metric ([0-9]+)", listed)} - {but}:
         await ip_route("flush", *unicast, "metric", str(priority))
+
+
+async def flush_unreachable() -> None:
+    """Remove what a babeld that is no more could not reach; nothing is lost by that."""
+    await ip_route("flush", "table", str(ROUTE_TABLE), "type", "unreachable")
