@@ -1,0 +1,89 @@
+"""What babeld is told at its start, and of its links."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address
+from pathlib import Path
+
+import pytest
+
+from appliance.model.net import LinkKind
+from appliance.net.babel_link import BabelLink
+from appliance.net.babeld import SEQNO_STEP, Babeld
+from appliance.net.numbers import ROUTE_TABLE
+from appliance.protocol.hello_interval import FASTEST_MS, UPDATES
+
+ADDRESS = IPv6Address("fd12:3456:789a:bcde:1122:3344:5566:7788")
+
+
+def babeld(directory: Path) -> Babeld:
+    return Babeld(directory, ADDRESS, lambda: None)
+
+
+def test_only_stations_are_let_in_and_only_ourselves_out(tmp_path: Path) -> None:
+    words = babeld(tmp_path)._arguments(tmp_path / "babeld.sock")
+    said = [words[place + 1] for place, word in enumerate(words) if word == "-C"]
+    rules = [line for line in said if line.startswith("in ")]
+    assert rules[-1] == "in deny"
+    assert "in ip fd00::/8 ge 64 allow" in rules
+    ours = [line for line in said if line.startswith("redistribute")]
+    assert ours == [
+        f"redistribute local ip {ADDRESS}/128 eq 128 allow",
+        "redistribute local deny",
+        "redistribute ip fd12:3456:789a:bcde::/64 eq 64 proto 2 allow",
+        "redistribute deny",
+    ]
+    assert "router-id 11:22:33:44:55:66:77:88" in said
+    assert words[words.index("-t") + 1] == str(ROUTE_TABLE)
+    assert "-c" in words  # else it reads /etc/babeld.conf, where there is one
+
+
+def test_babeld_can_fill_our_table() -> None:
+    assert ROUTE_TABLE < 253
+
+
+def test_the_sequence_number_goes_up_by_little(tmp_path: Path) -> None:
+    state = tmp_path / "babeld.state"
+    ours = babeld(tmp_path)
+    ours._go_on_counting()
+    assert state.read_text() == "0\n"
+    state.unlink()  # babeld does so at its start, and dies
+    ours._go_on_counting()
+    assert state.read_text() == f"{SEQNO_STEP}\n"
+    state.write_text("4711\n")  # and this one ended well
+    ours._go_on_counting()
+    assert state.read_text() == "4711\n"
+    state.unlink()
+    ours._go_on_counting()
+    assert state.read_text() == f"{4711 + SEQNO_STEP}\n"
+
+
+@pytest.mark.parametrize("garbage", ["", "x", "-1\n", "65536\n", "1 2\n", "\xff"])
+def test_a_spoilt_state_is_none(tmp_path: Path, garbage: str) -> None:
+    (tmp_path / "babeld.state").write_text(garbage, encoding="latin-1")
+    babeld(tmp_path)._go_on_counting()
+    assert (tmp_path / "babeld.state").read_text() == "0\n"
+
+
+def test_each_start_has_a_priority_before_the_last(tmp_path: Path) -> None:
+    ours = babeld(tmp_path)
+    ours._starts = 1
+    first = ours._priority
+    ours._starts = 2
+    assert 0 < ours._priority < first
+
+
+@pytest.mark.parametrize("kind", LinkKind)
+def test_links_by_kind(kind: LinkKind) -> None:
+    for interval in UPDATES:
+        line = BabelLink(kind, interval).statement("eth0")
+        assert line.startswith("interface eth0 type ")
+        assert f"hello-interval {interval / 1000:g} " in line
+
+
+def test_quality_is_measured_where_something_is_lost() -> None:
+    assert "link-quality false" in BabelLink(LinkKind.ETHERNET, FASTEST_MS).statement("eth0")
+    lossy = BabelLink(LinkKind.ETHERNET, FASTEST_MS, lossy=True).statement("eth0")
+    assert "link-quality true split-horizon false" in lossy
+    assert "link-quality false" in BabelLink(LinkKind.CABLE, FASTEST_MS, lossy=True).statement("u")
+    assert "link-quality true" in BabelLink(LinkKind.RADIO, FASTEST_MS).statement("wlan0")
