@@ -46,6 +46,9 @@ SETTLE_S: Final = 5.0
 """What the one before has left goes when the next one has listened for so long."""
 
 SOCKET_WITHIN_S: Final = 5.0
+MINOR_S: Final = 1.0
+"""How long changes of mere costs are gathered."""
+
 STOP_S: Final = 3.0
 RECONNECTS: Final = 3
 """It hangs up on us when we do not read for a tenth of a second.  So often in its life we call
@@ -110,6 +113,7 @@ class Babeld:
         self._told: dict[str, BabelLink] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._starts = 0
+        self._soon: asyncio.TimerHandle | None = None
         self._said: deque[str] = deque(maxlen=LAST_LINES)
 
     def set_links(self, links: Mapping[str, BabelLink]) -> None:
@@ -245,6 +249,13 @@ class Babeld:
         except (OSError, TimeoutError, ValueError) as error:
             self._said.append(f"it does not answer: {error}")
 
+    def _mention(self) -> None:
+        """Tell of what was read: at once, or with mere costs, of which there are many, soon."""
+        if self.table.take_urgent():
+            self._on_change()
+        elif self._soon is None or self._soon.when() <= asyncio.get_running_loop().time():
+            self._soon = asyncio.get_running_loop().call_later(MINOR_S, self._on_change)
+
     async def _listen(self, socket_path: Path, *, again: bool) -> None:
         """Listen to the control socket until it closes."""
         reader, writer = await _connect(socket_path)
@@ -266,7 +277,7 @@ class Babeld:
                     log.warning("babeld refuses: %s", text[:LOG_CHARS])
                 else:
                     self.table.read(text)
-                self._on_change()
+                self._mention()
         except ConnectionError as error:
             log.info("the control socket of babeld: %s", error)
         finally:

@@ -67,14 +67,12 @@ class BabelTable:
         """How many bits of a neighbour's reach mean something, by its handle."""
         self._perfect: dict[str, int] = {}
         self._lossy: set[str] = set()
-        self._news_of_neighbours: _News[tuple[str, str], NetNeighbour] = _News(
-            lambda one: one.cost >= INFINITY
-        )
-        self._news_of_routes: _News[tuple[str, str, str], NetRoute] = _News(
-            lambda one: (one.installed, one.metric >= INFINITY, one.refmetric == 0, one.origin)
-        )
+        self._news_of_neighbours: _News[tuple[str, str], NetNeighbour] = _News(_neighbour_essence)
+        self._news_of_routes: _News[tuple[str, str, str], NetRoute] = _News(_route_essence)
         self.skipped = 0
         """Lines that made no sense."""
+
+        self._urgent = False
 
     # -- What there is
 
@@ -142,6 +140,11 @@ class BabelTable:
         except (KeyError, ValueError):
             self.skipped += 1
 
+    def take_urgent(self) -> bool:
+        """Tell whether what was read since the last time is more than other costs and losses."""
+        urgent, self._urgent = self._urgent, False
+        return urgent
+
     def set_perfect(self, costs: Mapping[str, int]) -> None:
         """Say what links there are, and what each costs when it loses nothing."""
         self._perfect = dict(costs)
@@ -166,7 +169,7 @@ class BabelTable:
 
     def _neighbour(self, verb: str, handle: str, fields: dict[str, str]) -> None:
         if verb == "flush":
-            self._neighbours.pop(handle, None)
+            self._urgent |= self._neighbours.pop(handle, None) is not None
             self._hellos.pop(handle, None)
             return
         interface = _interface(fields["if"])
@@ -180,7 +183,8 @@ class BabelTable:
         reach = _number(fields["reach"], 16)
         hellos = max(self._hellos.get(handle, 0), _known_bits(reach))
         rtt = fields.get("rtt")
-        self._neighbours[handle] = NetNeighbour(
+        before = self._neighbours.get(handle)
+        self._neighbours[handle] = now = NetNeighbour(
             interface=interface,
             address=key[1],
             reach=reach,
@@ -190,6 +194,8 @@ class BabelTable:
             rtt_ms=_milliseconds(rtt) if rtt is not None else None,
         )
         self._hellos[handle] = hellos
+        if before is None or _neighbour_essence(before) != _neighbour_essence(now):
+            self._urgent = True
         if hellos == REACH_BITS and interface in self._perfect and _has_gaps(reach):
             self._lossy.add(interface)
 
@@ -213,13 +219,14 @@ class BabelTable:
 
     def _route(self, verb: str, handle: str, fields: dict[str, str]) -> None:
         if verb == "flush":
-            self._routes.pop(handle, None)
+            self._urgent |= self._routes.pop(handle, None) is not None
             return
         if handle not in self._routes and len(self._routes) >= MAX_ROUTES:
             return
         if fields["from"] != EVERY_SENDER:
             raise ValueError(fields["from"])
-        self._routes[handle] = NetRoute(
+        before = self._routes.get(handle)
+        self._routes[handle] = now = NetRoute(
             prefix=str(IPv6Network(fields["prefix"])),
             interface=_interface(fields["if"]),
             via=_link_local(fields["via"]),
@@ -228,6 +235,8 @@ class BabelTable:
             origin=_router_id(fields["id"]),
             installed=fields["installed"] == "yes",
         )
+        if before is None or _route_essence(before) != _route_essence(now):
+            self._urgent = True
 
     # -- News
 
@@ -277,6 +286,14 @@ class _News(Generic[K, V]):
         for key in gone:
             del self._told[key]
         return tuple(changed), gone
+
+
+def _neighbour_essence(one: NetNeighbour) -> object:
+    return one.cost >= INFINITY
+
+
+def _route_essence(one: NetRoute) -> object:
+    return (one.installed, one.metric >= INFINITY, one.refmetric == 0, one.origin)
 
 
 def _number(text: str, base: int = 10) -> int:
