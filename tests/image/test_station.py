@@ -83,14 +83,14 @@ def test_memory_in_use(station: Booted, figures: Figures, kind: Kind) -> None:
 
 
 def test_nothing_else_listens(station: Booted) -> None:
-    """Sessions, mDNS and babeld (RFC 8966), and no other socket takes anything from the network."""
+    """Sessions, mDNS, babeld (RFC 8966), the helper's own: no other takes anything from outside."""
     listening = set()
     for line in station.machine.output(
         "ss --no-header --listening --tcp --udp --numeric"
     ).splitlines():
         kind, _, _, _, local, *_ = line.split()
         listening.add((kind, int(local.rpartition(":")[2])))
-    assert listening == {("tcp", 18950), ("udp", 5353), ("udp", 6696)}
+    assert listening == {("tcp", 18950), ("udp", 5353), ("udp", 6696), ("udp", 18951)}
     raw = station.machine.output("ss --no-header --listening --raw --packet --numeric --processes")
     others = [line for line in raw.splitlines() if "systemd-network" not in line]
     assert others == []

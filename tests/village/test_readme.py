@@ -26,7 +26,9 @@ PATIENCE = {
     " send ": f"until {STATIONS} | grep -q here; do sleep 0.1; done",
     " inbox": "until scripts/run village exec b -- fencewire inbox --peek | grep -q road;"
     " do sleep 0.1; done",
-    " --play ": f"NAME=$({STATIONS} | cut -d' ' -f1)",
+    # The one that answers.
+    " --play ": "NAME=$(scripts/run village exec b -- fencewire status | awk '/^name/ {print $2}');"
+    f' until {STATIONS} | grep "^$NAME" | grep -q here; do sleep 0.1; done',
 }
 """What goes before a line with these words."""
 

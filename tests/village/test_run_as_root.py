@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.village, pytest.mark.timeout(120)]
 STATUS = "scripts/run status --json"
 IS_UP = f"until {STATUS} >/dev/null 2>&1; do sleep 0.1; done; {STATUS}"
 START = f"(scripts/run run >/root/run.log 2>&1 &); {IS_UP}"
-FORMER = "/root/.local/state/fencewire"
+FORMER = ".local/state/fencewire"
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_a_station_that_root_ran_goes_on_as_the_same_one(machine: RootMachine) -
     after = json.loads(machine.bash(START))
     assert after["id"] == before["id"]
     assert FORMER in machine.bash("cat /root/run.log")
-    machine.bash(f"test -f {FORMER}.before/station.key && ! test -e {FORMER}")
+    machine.bash(f"cd; test -f {FORMER}.before/station.key && ! test -e {FORMER}")
     kept = machine.bash("find /var/lib/fencewire ! -user fencewire -o -perm /077 -type f")
     assert [line for line in kept.splitlines() if not line.endswith("api.sock")] == []
     machine.bash("scripts/run stop")
@@ -51,7 +51,10 @@ def test_a_station_that_root_ran_goes_on_as_the_same_one(machine: RootMachine) -
 def test_who_may_do_what(machine: RootMachine) -> None:
     """Nobody is root; the helper and what it starts have one capability, and all others none."""
     machine.bash(START)
-    machine.bash("until pgrep -x babeld >/dev/null; do sleep 0.1; done")
+    for port in (6696, 18951):
+        machine.bash(
+            f"until ss --no-header --listening --udp -n | grep -q :{port}; do sleep 0.1; done"
+        )
     station, helper = machine.user("fencewire"), machine.user("fencewire-net")
     seen = {}
     for one in machine.processes():
@@ -67,7 +70,7 @@ def test_who_may_do_what(machine: RootMachine) -> None:
         for part in ("appliance run", "appliance.media", "appliance.net", "babeld"):
             if part in one.command:
                 seen[part] = one.sockets
-    assert seen["appliance.net"] <= {"netlink", "unix", "none"}
+    assert seen["appliance.net"] <= {"netlink", "unix", "udp6", "none"}
     assert seen["babeld"] <= {"netlink", "unix", "udp6", "none"}
     assert seen["appliance run"] <= {*("netlink", "unix", "tcp", "tcp6", "udp", "udp6", "none")}
     assert seen["appliance.media"] <= {"unix"}
@@ -75,6 +78,7 @@ def test_who_may_do_what(machine: RootMachine) -> None:
     assert {line.split()[4].rpartition(":")[2] for line in listening.splitlines()} == {
         *("18950", "5353"),
         "6696",  # babeld (RFC 8966)
+        "18951",  # the helper, to neighbours: how slow a link is
     }
     machine.bash("scripts/run stop")
     machine.bash("flock --timeout 40 /run/fencewire-net.lock true")  # the helper's while it lives
