@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, Final
 
-MAX_BLOB: Final = 32 * 1024 * 1024
+MAX_BLOB: Final = 128 * 1024 * 1024
 """Bytes of one blob."""
 
 MAX_TOTAL: Final = 256 * 1024 * 1024
