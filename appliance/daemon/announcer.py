@@ -43,6 +43,9 @@ NET_GONE: Final = Problem(
     "It should be started again by itself; if this stays, run: fencewire doctor",
 )
 MAX_PROBLEMS: Final = 16
+MAX_FACES: Final = 2_000
+"""Stations of which it is remembered what was told; they can be made up without end."""
+
 TELL_EVERY_S: Final = 0.25
 """Our own status, and that links changed, are told no more often."""
 
@@ -212,6 +215,8 @@ class Announcer:
         face = replace(view, since_s=None, last_seen=None, rtt_ms=None, metric=None)
         if self._faces.get(station) != face:
             self._faces[station] = face
+            if len(self._faces) > MAX_FACES:
+                del self._faces[next(iter(self._faces))]
             self.log.publish("station", view)
 
     def _tell_soon(self) -> None:

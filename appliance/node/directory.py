@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -20,6 +21,9 @@ from appliance.node.effects import AlarmRaised, Effect, StationChanged, Transact
 from appliance.node.ports import ForgetStation, SaveStation, StoredStation
 
 log = logging.getLogger(__name__)
+
+SEEN_EVERY_MS: Final = 60_000
+"""Whoever comes and goes all the time is noted no more often."""
 
 MAX_STATIONS: Final = 2_000
 """Stations that are kept; the new one that was met longest ago makes room."""
@@ -115,8 +119,11 @@ def _is_vowel_sign(character: str) -> bool:
 class Directory:
     """All stations that this one knows of."""
 
-    def __init__(self, own: StationId) -> None:
-        self._own = own
+    def __init__(
+        self, own: StationId, *, forgotten: Callable[[StationId], None] = lambda _: None
+    ) -> None:
+        """`forgotten` is told who has made room for another."""
+        self._own, self._forgotten = own, forgotten
         self._contacts: dict[StationId, Contact] = {}
         """Those met longest ago first."""
         self._verified_names: dict[str, StationId] = {}
@@ -234,9 +241,13 @@ class Directory:
 
     def met(self, station: StationId, *, wall_ms: int, sure: bool) -> list[Effect]:
         """Note that a session with a station stands, or has just ended."""
+        contact = self.get(station)
         if station in self._contacts:
             self._contacts[station] = self._contacts.pop(station)
-        return self._save(replace(self.get(station), seen_ms=wall_ms, seen_sure=sure))
+        before = contact.seen_ms
+        if before is not None and 0 <= wall_ms - before < SEEN_EVERY_MS:
+            return [StationChanged(station)]
+        return self._save(replace(contact, seen_ms=wall_ms, seen_sure=sure))
 
     def contacted(self, station: StationId) -> list[Effect]:
         """Note that our operator wrote to a station or called it."""
@@ -280,6 +291,7 @@ class Directory:
             if oldest is None:
                 return []
             del self._contacts[oldest.id]
+            self._forgotten(oldest.id)
             effects.append(Transact(ForgetStation(oldest.id), then=lambda _: (), lazy=True))
         self._put(contact)
         effects += [

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from appliance.model.identity import StationId
-from appliance.node.directory import Directory
+from appliance.node.call_gate import CallGate
+from appliance.node.directory import Contact, Directory
 from appliance.node.effects import Effect, Send
 from appliance.protocol.frames import Channel
 from appliance.protocol.gossip import (
@@ -31,6 +32,12 @@ SUMMARY_EVERY_S: Final = 60.0
 LIST_EVERY_S: Final = 2.0
 """A peer that asks for our whole list more often is left to wait."""
 
+ASKED_CARDS: Final = MAX_LISTED
+"""Cards that a peer may ask for at once ..."""
+
+ASKED_CARD_S: Final = 0.05
+"""... and seconds until it may have one more.  A question is small, and the answer is not."""
+
 
 class Gossip:
     """What is said about cards, and to whom."""
@@ -49,15 +56,25 @@ class Gossip:
         self._raws: dict[bytes, tuple[int, bytes]] | None = None
         """Sequence number and record by the start of the key; None: to be gathered anew."""
         self._digest: bytes | None = None
-        self._known: frozenset[bytes] | None = None
+        self._known: set[bytes] | None = None
         self._due: dict[StationId, float] = {}
         """When to send the next summary."""
         self._listed: dict[StationId, float] = {}
         """When a list was last sent."""
+        self._asked = CallGate(burst=ASKED_CARDS, refill_s=ASKED_CARD_S)
 
-    def changed(self) -> None:
-        """A card is new."""
-        self._raws = self._digest = self._known = None
+    def changed(self, contact: Contact | None = None) -> None:
+        """A station's card is new; None: ours is, or a station is gone."""
+        self._digest = None
+        if contact is None or contact.card is None or contact.card_raw is None:
+            self._raws = self._known = None
+        elif self._raws is not None:  # not gathered anew: hundreds may come one after another
+            start = contact.id.key[:START_SIZE]
+            before = self._raws.get(start)
+            self._raws[start] = (contact.card.sequence, contact.card_raw)
+            if self._known is not None:
+                self._known.discard(before[1] if before is not None else b"")
+                self._known.add(contact.card_raw)
 
     def _cards(self) -> dict[bytes, tuple[int, bytes]]:
         if self._raws is None:
@@ -71,9 +88,9 @@ class Gossip:
                 self._raws[self._own.key[:START_SIZE]] = own
         return self._raws
 
-    def _known_raws(self) -> frozenset[bytes]:
+    def _known_raws(self) -> set[bytes]:
         if self._known is None:
-            self._known = frozenset(raw for _, raw in self._cards().values())
+            self._known = {raw for _, raw in self._cards().values()}
         return self._known
 
     def _own_digest(self) -> bytes:
@@ -92,7 +109,7 @@ class Gossip:
     # -- Inputs
 
     def session_up(self, peer: StationId, now: float, *, begin: bool) -> list[Effect]:
-        """A session with somebody to gossip with stands; one of the two sides begins."""
+        """A session stands; one of two that gossip begins."""
         self._listed.pop(peer, None)
         if begin:
             return [self._summary(peer, now)]
@@ -114,13 +131,13 @@ class Gossip:
             case Summary(digest):
                 return self._compare(peer, digest, now)
             case Listing(cards):
-                return self._exchange(peer, dict(cards))
+                return self._exchange(peer, dict(cards), now)
             case Want(starts):
                 mine = self._cards()
                 return [
                     Send(peer, Channel.CARD, mine[start][1])
                     for start in dict.fromkeys(starts)
-                    if start in mine
+                    if start in mine and self._asked.allows(peer, now)
                 ]
             case None:
                 return []
@@ -135,12 +152,12 @@ class Gossip:
         cards = tuple((start, sequence) for start, (sequence, _) in ours.items())[:MAX_LISTED]
         return [Send(peer, Channel.GOSSIP, encode_gossip(Listing(cards)))]
 
-    def _exchange(self, peer: StationId, theirs: dict[bytes, int]) -> list[Effect]:
+    def _exchange(self, peer: StationId, theirs: dict[bytes, int], now: float) -> list[Effect]:
         mine = self._cards()
         effects: list[Effect] = [
             Send(peer, Channel.CARD, raw)
             for start, (sequence, raw) in mine.items()
-            if theirs.get(start, -1) < sequence
+            if theirs.get(start, -1) < sequence and self._asked.allows(peer, now)
         ]
         wanted = [
             start

@@ -80,6 +80,10 @@ class Mesh:
         for station in stations:
             self._stations[str(station.address)] = station
 
+    def forget(self, station: StationId) -> None:
+        """Note that a station is of no interest any more."""
+        self._stations.pop(str(station.address), None)
+
     def station_at(self, address: str) -> StationId | None:
         """Return the known station that has an address."""
         return self._stations.get(address)

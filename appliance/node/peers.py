@@ -9,7 +9,7 @@ dial each other at the same time end up with one session, and both keep the same
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from appliance.model.identity import StationId
@@ -20,10 +20,7 @@ from appliance.node.targets import (
     FAILING,
     FIRST_RETRY_S,
     MAX_CANDIDATES,
-    MAX_KNOWN,
     MAX_RETRY_S,
-    MAX_UNMET,
-    SESSION_PORT,
     Heard,
     Host,
     Target,
@@ -38,13 +35,10 @@ YIELD_S: Final = 0.3
 """The station with the higher id leaves the dialling to the other for this long."""
 
 CROWD_S: Final = 1.0
-"""On a link with many the choice is left to settle for up to this long, by chance."""
+"""Where many are, the choice is left to settle for up to this long."""
 
 MAX_ATTEMPTS: Final = 16
 """Dials at a time, beside those of the operator's own."""
-
-UNANSWERED: Final = 2
-"""Dials in vain after which another route is tried."""
 
 MOVE_S: Final = 1.0
 """A route that has stood for so long is one to move a session to."""
@@ -69,15 +63,16 @@ class Peers:
         random: Callable[[], float],
         *,
         in_use: Callable[[StationId], bool] = lambda _: False,
+        busy: Callable[[StationId], bool] = lambda _: False,
     ) -> None:
-        """`random` gives numbers from 0 to 1 for jitter; `in_use`: the session is needed now."""
+        """`random` gives numbers from 0 to 1 for jitter; `in_use` and `busy`: see `Usage`."""
         self._own, self._boot, self._random = own, boot, random
         self._targets = Targets(own)
         self._sessions: dict[StationId, SessionInfo] = {}
         self._routed: dict[StationId, float] = {}
         """Since when there is a route."""
-        self._usage = Usage(in_use)
-        self._away_since: dict[StationId, float] = {}
+        self._usage = Usage(in_use, busy)
+        self._phase_s = CROWD_S * random()
         self._attempts: dict[int, Target] = {}
         self._last_attempt = 0
         self._look_at = math.inf
@@ -102,7 +97,7 @@ class Peers:
 
     def away_since(self, peer: StationId) -> float | None:
         """Say when the last session with a station ended, in monotonic seconds."""
-        return self._away_since.get(peer)
+        return self._usage.away_since.get(peer)
 
     def sighted_on(self, peer: StationId) -> frozenset[str]:
         """Return the links on which somebody says now that it is this station."""
@@ -111,11 +106,12 @@ class Peers:
     def has_way(self, peer: StationId) -> bool:
         """Tell whether a session could probably be had: a route or an announcement that works."""
         target = self._targets.known.get(peer)
-        return (
-            peer in self._sessions
-            or peer in self._routed
-            or (target is not None and bool(target.heard) and target.failures < FAILING)
-        )
+        works = target is not None and bool(target.heard) and target.failures < FAILING
+        return works or peer in self._sessions or peer in self._routed
+
+    def is_around(self, peer: StationId) -> bool:
+        """Tell whether there is a route or an announcement, also one that did not work lately."""
+        return peer in self._routed or self._targets.is_heard(peer) or peer in self._sessions
 
     def is_routed(self, peer: StationId) -> bool:
         """Tell whether we were told of a route to a station."""
@@ -123,15 +119,15 @@ class Peers:
 
     def failing(self) -> list[StationId]:
         """Return the stations that have a route and do not answer."""
-        return [
-            station
-            for station, target in self._targets.known.items()
-            if target.failures >= UNANSWERED and station in self._routed
-        ]
+        return [station for station in self._targets.unanswered() if station in self._routed]
 
     def gossips_with(self, peer: StationId) -> bool:
         """Tell whether we or the peer have chosen each other for gossip."""
-        return peer in self._chosen() or self._usage.gossips(peer)
+        return self.has_chosen(peer) or self._usage.gossips(peer)
+
+    def has_chosen(self, peer: StationId) -> bool:
+        """Tell whether we have chosen a station for gossip."""
+        return peer in self._chosen()
 
     # -- Inputs: where others are
 
@@ -152,11 +148,13 @@ class Peers:
         if self._targets.heard(target, instance, heard):
             target.failures = 0
             due = now if self._own < station else now + YIELD_S
-            if station not in self._sessions and len(self._chosen()) >= MAX_SESSIONS:
-                due += CROWD_S * self._random()
+            if station not in self._sessions and len(self._targets.known) > MAX_SESSIONS:
+                # All of one second are looked at together: choosing costs the more the more are
+                # there, and each sighting may change the choice.
+                due = now + CROWD_S - (now - self._phase_s) % CROWD_S
             # Whoever announces something else all the time gets no more of our dials by it.
             target.retry_at = max(due, target.dialled_at + FIRST_RETRY_S)
-        return self._dial_due(now)
+        return self._dial_soon(target, now)
 
     def gone(self, instance: str, station: StationId) -> None:
         """An announcement was taken back or has run out."""
@@ -182,7 +180,7 @@ class Peers:
         target.failures = 0
         soon = now + MOVE_S + self._random() if moves else now + 0.1 * self._random()
         target.retry_at = max(soon, target.dialled_at + FIRST_RETRY_S)
-        return self._dial_due(now)
+        return self._dial_soon(target, now)
 
     def add_address(self, host: str, port: int, now: float) -> list[Effect]:
         """Dial an address that the operator gave, now and whenever nobody is met there."""
@@ -191,14 +189,9 @@ class Peers:
 
     def meet(self, address: str, now: float) -> list[Effect]:
         """Dial an address in the mesh of whose station nothing is known."""
-        if address not in self._targets.unmet:
-            if len(self._targets.unmet) >= MAX_UNMET:
-                return []
-            # Somebody nearer may tell us of it in the meantime.
-            due = now + 1.0 + 2.0 * self._random()
-            target = Target(wanted=None, fixed=((address, SESSION_PORT),), retry_at=due)
-            self._targets.unmet[address] = target
-        return self._dial_due(now)
+        # Somebody nearer may tell us of it in the meantime.
+        target = self._targets.look_into(address, now + 1.0 + 2.0 * self._random())
+        return self._dial_soon(target, now) if target is not None else []
 
     def met(self, address: str) -> None:
         """Somebody told us of the station at an address, or the address is no longer reached."""
@@ -215,10 +208,7 @@ class Peers:
 
     def links_changed(self, now: float) -> list[Effect]:
         """An interface came or changed: whoever could not be reached may be reached now."""
-        for target in self._targets:
-            target.failures = 0
-            target.retry_at = min(target.retry_at, now + 0.1 * self._random())
-        self._targets.changed()
+        self._targets.may_work(now, self._random)
         return self._dial_due(now)
 
     # -- Inputs: what is wanted
@@ -227,13 +217,15 @@ class Peers:
         """Something is to be said to a station; `lasting`: for as long as there is no session."""
         if station == self._own:
             return []
-        target = self._targets.take(station, self._is_spared)
+        target = self._targets.take(station, self._is_spared if lasting else self._is_waited_for)
         if target is None:
             return []
+        if self._look_at == math.inf:
+            self._look_at, self._next = now + IDLE_S, None
         until = math.inf if lasting and station not in self._sessions else now + IDLE_S
         self._usage.demand(station, until)
         target.retry_at = min(target.retry_at, max(now, target.dialled_at + FIRST_RETRY_S))
-        return self._dial_due(now)
+        return self._dial_soon(target, now)
 
     def said_something(self, peer: StationId, now: float, *, gossip: bool = False) -> None:
         """Somebody with a session said something: it is not idle."""
@@ -261,10 +253,8 @@ class Peers:
             target.retry_at = now + (MAX_RETRY_S if peer == self._own else FIRST_RETRY_S)
             # Another board may have the address by now: it would be dialled for ever.
             target.wanted = peer
-            for address in [a for a, unmet in self._targets.unmet.items() if unmet is target]:
-                del self._targets.unmet[address]
-                if peer != self._own:
-                    self._usage.demand(peer, now + HURRIED_S)
+            if self._targets.forget_unmet(target) and peer != self._own:
+                self._usage.demand(peer, now + HURRIED_S)
         return self._dial_due(now)
 
     def opened(self, info: SessionInfo) -> tuple[bool, list[Effect]]:
@@ -294,22 +284,12 @@ class Peers:
             return False, []
         del self._sessions[peer]
         self._next = None
-        self._usage.closed(peer)
+        self._usage.closed(peer, now)
         unwanted = reason in {IDLE, ENOUGH}
         lasted = unwanted or now - current.opened_at >= LASTING_S
-        self._away_since[peer] = now
-        if len(self._away_since) > MAX_KNOWN:
-            del self._away_since[next(iter(self._away_since))]
-        for target in self._targets:
-            if target.wanted == peer:
-                target.failures = 0 if lasted else target.failures + 1
-                wait = 0.0 if self._own < peer else YIELD_S
-                if not lasted:
-                    wait += target.backoff_s()
-                if reason == ENOUGH:
-                    wait += ENOUGH_S
-                target.retry_at = max(target.retry_at, now + wait + 0.2 * self._random())
-        self._targets.changed()
+        yields_s = 0.0 if self._own < peer else YIELD_S
+        pause_s = yields_s + (ENOUGH_S if reason == ENOUGH else 0.0)
+        self._targets.lost(peer, now + pause_s + 0.2 * self._random(), lasted=lasted)
         return True, [StationChanged(peer)]
 
     # -- Time
@@ -318,8 +298,9 @@ class Peers:
         """Say when to call `wakeup`."""
         if self._next is None:
             times = [self._look_at]
-            if len(self._attempts) < MAX_ATTEMPTS:  # else the next goes when one of them is over
-                times += [target.retry_at for target in self._targets if self._wants_dial(target)]
+            crowded = self._usage.crowded(self._sessions, self._chosen())
+            wanted = (target for target in self._targets if self._wants_dial(target))
+            times += [one.retry_at for one in wanted if self._has_turn(one, crowded=crowded)]
             self._next = min(times)
         return self._next if self._next < math.inf else None
 
@@ -328,7 +309,8 @@ class Peers:
         self._next = None
         effects: list[Effect] = []
         if self._look_at <= now:
-            self._look_at = now + LOOK_EVERY_S if self._sessions else math.inf
+            looks = self._sessions or self._usage.expires()
+            self._look_at = now + LOOK_EVERY_S if looks else math.inf
             ends = self._usage.unneeded(
                 self._sessions,
                 wanted=self._targets.met_for_operator() | self._chosen(),
@@ -343,17 +325,19 @@ class Peers:
     def _chosen(self) -> frozenset[StationId]:
         return self._targets.choice(self._sessions)
 
+    def _is_waited_for(self, peer: StationId) -> bool:
+        return peer in self._sessions or self._usage.waited_for(peer)
+
     def _is_spared(self, peer: StationId) -> bool:
-        return peer in self._sessions or self._usage.demanded(peer)
+        hopeless = self._targets.known[peer].failures >= FAILING
+        return self._is_waited_for(peer) or (self._usage.demanded(peer) and not hopeless)
 
     def _candidates(self, target: Target) -> tuple[Host, ...]:
         station = target.wanted
         if station is None or target.fixed or station not in self._routed:
             return target.announced()
-        mesh = (str(station.address), SESSION_PORT)
         # A session that stands is dialled a second time only to move it.
-        others = () if station in self._sessions else target.announced()
-        return (mesh, *others)[:MAX_CANDIDATES]
+        return target.over_mesh() if station in self._sessions else target.everywhere()
 
     def _wants_dial(self, target: Target) -> bool:
         if target.attempt is not None:
@@ -373,16 +357,24 @@ class Peers:
             return False
         return self._usage.demanded(station) or station in self._chosen()
 
-    def _dial_due(self, now: float) -> list[Effect]:
-        self._next = None
+    def _dial_soon(self, target: Target, now: float) -> list[Effect]:
+        """Dial somebody now or when it is time, without a look at all the others."""
+        if target.retry_at <= now:
+            return self._dial_due(now, (target,))
+        if self._next is not None:
+            self._next = min(self._next, target.retry_at)
+        return []
+
+    def _dial_due(self, now: float, targets: Iterable[Target] | None = None) -> list[Effect]:
+        if targets is None:
+            self._next = None
+            targets = self._targets
+        due = [one for one in targets if one.retry_at <= now and self._wants_dial(one)]
         effects: list[Effect] = []
-        crowded = self._usage.crowded(self._sessions)
-        for target in list(self._targets):
-            if target.retry_at > now or not self._wants_dial(target):
-                continue
-            if not target.given and len(self._attempts) >= MAX_ATTEMPTS:
-                continue
-            if crowded and not target.given and target.wanted not in self._chosen():
+        crowded = bool(due) and self._usage.crowded(self._sessions, self._chosen())
+        # Those that never answer must not stand before the others.
+        for target in sorted(due, key=lambda one: (one.failures, one.retry_at)):
+            if not self._has_turn(target, crowded=crowded):
                 continue
             self._last_attempt += 1
             target.attempt = self._last_attempt
@@ -393,6 +385,15 @@ class Peers:
             effects.append(Dial(target.attempt, wanted, self._candidates(target)))
             effects += self._changed(target)
         return effects
+
+    def _has_turn(self, target: Target, *, crowded: bool) -> bool:
+        """Tell whether it has not to wait for the end of other dials and sessions."""
+        station = target.wanted
+        full = len(self._attempts) >= MAX_ATTEMPTS
+        if not full and (not crowded or station in self._chosen()):
+            return True
+        # Others may have to wait, but not where somebody sits and does.
+        return target.given or (station is not None and self._usage.in_use(station))
 
     def _changed(self, target: Target) -> list[Effect]:
         return [StationChanged(target.wanted)] if target.wanted is not None else []

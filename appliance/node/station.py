@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Final
 
-from appliance.model.card import read_card
 from appliance.model.codec import FormatError
 from appliance.model.identity import CONSOLE, Address, StationId
 from appliance.model.media import MediaEvent
 from appliance.model.net import NetEvent
 from appliance.model.record import Stamp, UnknownRecordError, read_record
 from appliance.node.beginnings import Identity, Memory, Now
-from appliance.node.call_gate import CallGate
 from appliance.node.calls import Calls
+from appliance.node.cards import Cards
 from appliance.node.clock import LamportClock
 from appliance.node.directory import Directory
 from appliance.node.effects import Effect, EndSession, Send, StationChanged, Transact
@@ -35,12 +33,6 @@ from appliance.node.verification import Comparison, Stage, Verifier
 from appliance.protocol.acks import Ack, Outcome, decode_acks, encode_acks
 from appliance.protocol.frames import Channel
 
-NEW_CARDS: Final = 1_000
-"""Cards of unknown stations that one neighbour may bring at once ..."""
-
-NEW_CARD_S: Final = 0.1
-"""... and seconds until it may bring one more."""
-
 
 class Station:
     """One station."""
@@ -56,12 +48,18 @@ class Station:
         """`random` is for jitter; `random_bytes` is for keys and must be the kernel's."""
         key = identity.key
         self.id = key.id
-        self.directory = Directory(key.id)
+        self.directory = Directory(key.id, forgotten=self._forgotten)
         self.directory.load(memory.stations)
         self.mesh = Mesh(key.id)
         self.mesh.learn(contact.id for contact in self.directory.all())
         self.suspects = Suspects(self.mesh, self.directory)
-        self.peers = Peers(key.id, identity.boot, random, in_use=self._in_use)
+        self.peers = Peers(
+            key.id,
+            identity.boot,
+            random,
+            in_use=self._in_use,
+            busy=lambda s: self.mailbox.outbox.busy(s),
+        )
         self.map = MeshMap(self.mesh, self.peers, random)
         self.clock = LamportClock(identity.boot, memory.highest_order)
         self.mailbox = Mailbox(
@@ -78,10 +76,16 @@ class Station:
         self.gossip = Gossip(
             self.directory, key.id, own_card=lambda: self.card.shown, random=random
         )
+        self.cards = Cards(
+            key.id,
+            self.directory,
+            self.gossip,
+            self.peers,
+            came_back=lambda record, now: self.card.came_back(record, lambda: self._stamp(now)),
+            learned=self._learned,
+        )
         self._awake_offset_s = 0.0
         """Monotonic time less that of our being awake; neither jumps."""
-        self._changed_cards = CallGate()
-        self._new_cards = CallGate(burst=NEW_CARDS, refill_s=NEW_CARD_S)
 
     # -- Our card
 
@@ -135,7 +139,7 @@ class Station:
         effects: list[Effect] = []
         for change in self.mesh.feed(event):
             effects += self._reach_changed(change, now)
-        return [*effects, *self.suspects.looked()]
+        return [*effects, *self.suspects.looked(now.monotonic)]
 
     def _reach_changed(self, change: ReachChange, now: Now) -> list[Effect]:
         station = change.station
@@ -166,11 +170,11 @@ class Station:
 
     def _reached(self) -> list[StationId]:
         """Return everybody to whom a session could probably be had."""
-        return [c.id for c in self.directory.all() if self.peers.has_way(c.id)]
+        return [c.id for c in self.directory.all() if self.peers.is_around(c.id)]
 
     def _look_for_mail(self, station: StationId, now: Now) -> list[Effect]:
         """Open a session with somebody who has just come into reach, if something waits for it."""
-        if self.peers.session(station) is not None:
+        if self.peers.session(station) is not None or not self.peers.is_around(station):
             return []
 
         def found(pending: tuple[tuple[bytes, bytes], ...]) -> Sequence[Effect]:
@@ -180,7 +184,7 @@ class Station:
 
     def _wanted_by_mail(self, station: StationId, moment: Moment) -> list[Effect]:
         """Something waits for a station with which there is no session."""
-        if not self.peers.has_way(station):
+        if not self.peers.is_around(station):
             return []  # it is looked for again when there is one
         return self.peers.need(station, moment.awake_s + self._awake_offset_s, lasting=True)
 
@@ -189,7 +193,6 @@ class Station:
         return (
             any(call.peer.station == station for call in self.calls.active)
             or self.verifier.running(station) is not None
-            or self.mailbox.outbox.busy(station)
         )
 
     # -- Sessions
@@ -212,8 +215,8 @@ class Station:
         effects += [*self._learned(info.peer, now), *self.map.session_up(info.peer)]
         if info.over_mesh:
             effects += self.suspects.proved(info.peer)
-        if self.peers.gossips_with(info.peer):
-            effects += self.gossip.session_up(info.peer, now.monotonic, begin=info.outgoing)
+        begin = info.outgoing and self.peers.has_chosen(info.peer)
+        effects += self.gossip.session_up(info.peer, now.monotonic, begin=begin)
         effects += self.mailbox.outbox.session_up(info.peer, now.moment)
         self.calls.session_up(
             info.peer,
@@ -231,6 +234,7 @@ class Station:
         used, effects = self.peers.closed(handle, peer, now.monotonic, reason)
         if not used:
             return effects
+        unanswered = self.mailbox.outbox.busy(peer)
         self.mailbox.outbox.session_down(peer)
         self.gossip.session_down(peer)
         effects += self.verifier.session_down(peer)
@@ -238,7 +242,7 @@ class Station:
         self.calls.session_down(peer, now=now.monotonic)
         if self._in_use(peer):
             effects += self.peers.need(peer, now.monotonic)
-        if reason != IDLE:
+        if reason != IDLE or unanswered:  # what it refuses must not open the next one
             effects += self._look_for_mail(peer, now)
         return effects + self.call_effects()
 
@@ -246,12 +250,16 @@ class Station:
         """A station exists: its address is somebody's now, and may be reached already."""
         self.mesh.learn((station,))
         self.peers.met(str(station.address))
-        if not self.mesh.reachable(station) or self.peers.is_routed(station):
-            return []
+        routed = self.mesh.reachable(station) and not self.peers.is_routed(station)
         return [
-            *self.peers.routed(station, reachable=True, now=now.monotonic),
+            *(self.peers.routed(station, reachable=True, now=now.monotonic) if routed else ()),
             *self._look_for_mail(station, now),
         ]
+
+    def _forgotten(self, station: StationId) -> None:
+        """A stranger has made room for another."""
+        self.mesh.forget(station)
+        self.gossip.changed()
 
     def message_received(
         self, handle: int, peer: StationId, channel: Channel, data: bytes, now: Now
@@ -266,8 +274,8 @@ class Station:
             return [EndSession(handle, "protocol-error")]
 
     def _message(self, peer: StationId, channel: Channel, data: bytes, now: Now) -> list[Effect]:
-        gossip = channel in {Channel.GOSSIP, Channel.CARD}
-        self.peers.said_something(peer, now.monotonic, gossip=gossip)
+        # A card says nothing: everybody's comes at the beginning.
+        self.peers.said_something(peer, now.monotonic, gossip=channel is Channel.GOSSIP)
         match channel:
             case Channel.SIP:
                 self.calls.sip_received(peer, data, now=now.monotonic)
@@ -283,7 +291,7 @@ class Station:
             case Channel.ACK:
                 return self.mailbox.acked(peer, decode_acks(data), now.moment)
             case Channel.CARD:
-                return self._card_received(peer, data, now)
+                return self.cards.received(peer, data, now)
             case Channel.VERIFY:
                 return self.verifier.received(peer, data, now.monotonic)
             case Channel.MAP:
@@ -292,39 +300,6 @@ class Station:
                 return self.gossip.received(peer, data, now.monotonic)
             case _:
                 raise FormatError(f"{channel.name} is not for the station")
-
-    def _card_received(self, peer: StationId, data: bytes, now: Now) -> list[Effect]:
-        if self.gossip.is_known(data):
-            return []
-        try:
-            record = read_record(data)
-        except UnknownRecordError:
-            # A newer station's; its messages may still be of a kind that we know.
-            return []
-        author = record.author
-        if author == self.id:
-            return self.card.came_back(record, lambda: self._stamp(now))
-        known = self.directory.get(author)
-        if known.card is not None and known.card_raw is not None:
-            if read_card(record).sequence <= known.card.sequence:
-                # It may have lost its state, and only knowing how far it had counted can it go on.
-                return [Send(peer, Channel.CARD, known.card_raw)] if author == peer else []
-            if not self._changed_cards.allows(author, now.monotonic):
-                # Each costs a disk write and a line on the screen; its next session brings it.
-                return []
-        elif author != peer and not self._new_cards.allows(peer, now.monotonic):
-            # Keys are free: a neighbour that brings ever new ones is believed slowly.
-            return []
-        effects = self.directory.card_received(record, gossiped=author != peer)
-        if self.directory.get(author).card_raw != data:
-            return effects
-        self.gossip.changed()
-        others = [
-            info.peer
-            for info in self.peers.sessions()
-            if info.peer not in {peer, author} and self.peers.gossips_with(info.peer)
-        ]
-        return [*effects, *self.gossip.spread(data, others), *self._learned(author, now)]
 
     # -- Commands
 
@@ -380,6 +355,7 @@ class Station:
             self.gossip.next_wakeup(),
             self.map.next_wakeup(),
             outbox + offset if outbox is not None else None,
+            self.suspects.next_wakeup(),
             self.verifier.next_wakeup(),
             self.calls.next_wakeup(),
         )
@@ -388,8 +364,8 @@ class Station:
     def wakeup(self, now: Now) -> list[Effect]:
         """Do what is due."""
         effects = self.peers.wakeup(now.monotonic)
-        effects += self.gossip.wakeup(now.monotonic, self.peers.gossips_with)
-        effects += self.map.wakeup(now.monotonic)
+        effects += self.gossip.wakeup(now.monotonic, self.peers.has_chosen)
+        effects += [*self.map.wakeup(now.monotonic), *self.suspects.looked(now.monotonic)]
         effects += self.mailbox.outbox.wakeup(now.moment)
         effects += self.verifier.wakeup(now.monotonic)
         self.calls.wakeup(now=now.monotonic)

@@ -6,10 +6,13 @@ session's proof fails.  Then that way is avoided where there is another, and the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Final
 
 from appliance.model.identity import StationId
+from appliance.model.net import NetRoute
 from appliance.node.directory import Directory
 from appliance.node.effects import AlarmOver, AlarmRaised, AvoidRoute, Effect
 from appliance.node.mesh import Mesh
@@ -19,9 +22,30 @@ IMPOSTOR: Final = "impostor"
 
 ADDRESS_CLAIMED: Final = "address-claimed"
 AGAIN_S: Final = 30.0
-"""How often a way is given up at most."""
+"""How often a way is given up at most, and the operator told of the same again."""
+
+CALM_S: Final = 60.0
+"""An alarm whose reason is gone stays for so long: whoever comes and goes would raise it again."""
+
+KEPT_S: Final = 600.0
+"""Who answers in another's place is only seen when that one is called; after so long it may be
+over."""
 
 MAX_SUSPECTED: Final = 256
+
+
+@dataclass(frozen=True)
+class _Accusation:
+    """Somebody else answers at a station's address."""
+
+    way: tuple[str, str] | None
+    """Interface and neighbour over which that was."""
+
+    told_at: float
+    """When the operator was told."""
+
+    over_at: float
+    """When it is forgotten, unless it happens again."""
 
 
 class Suspects:
@@ -31,29 +55,38 @@ class Suspects:
         self._mesh, self._directory = mesh, directory
         self._avoided: dict[StationId, float] = {}
         """When a way to a station was last given up."""
-        self._accused: set[StationId] = set()
+        self._accused: dict[StationId, _Accusation] = {}
         """Stations whose address somebody else answers at."""
-        self._claimed = False
+        self._claim_over_at: float | None = None
+        """Somebody announces our own address, or did: when that is forgotten."""
 
     def refused(self, host: str, code: str, now: float) -> list[Effect]:
         """A session's proof failed at an address."""
         station = self._mesh.station_at(host)
-        if station is None or code != IMPOSTOR or len(self._accused) >= MAX_SUSPECTED:
+        if station is None or code != IMPOSTOR:
             return []
-        self._accused.add(station)
-        contact = self._directory.get(station)
         way = self._mesh.way_to(station)
+        key = (way.interface, way.via) if way is not None else None
+        before = self._accused.get(station)
+        if before is None and len(self._accused) >= MAX_SUSPECTED:
+            return []
+        told = before is not None and now - before.told_at < AGAIN_S
+        told_at = before.told_at if before is not None and told else now
+        self._accused[station] = _Accusation(key, told_at, now + KEPT_S)
+        return [*(() if told else (self._alarm(station, way),)), *self._avoid(station, now)]
+
+    def _alarm(self, station: StationId, way: NetRoute | None) -> Effect:
+        contact = self._directory.get(station)
         behind = self._mesh.next_hop(station) if way is not None else None
         where = f" ({way.interface})" if way is not None else ""
         if behind is not None and behind != station:
             where = f", over {self._directory.get(behind).name} ·{behind.tag}{where}"
-        alarm = AlarmRaised(
+        return AlarmRaised(
             code=_code(station),
             text=f"Somebody else answers at the address of {contact.name} ·{station.tag}{where}.",
             fix="Nothing was sent to it. Another way is taken where there is one; "
             "until then messages wait.",
         )
-        return [alarm, *self._avoid(station, now)]
 
     def unanswered(self, stations: Iterable[StationId], now: float) -> list[Effect]:
         """Stations that have a route do not answer: another way may lead there."""
@@ -72,27 +105,43 @@ class Suspects:
 
     def proved(self, station: StationId) -> list[Effect]:
         """A station has proved itself at its address."""
-        if station not in self._accused:
-            return []
-        self._accused.remove(station)
-        return [AlarmOver(_code(station))]
+        return [AlarmOver(_code(station))] if self._accused.pop(station, None) else []
 
-    def looked(self) -> list[Effect]:
-        """Tell of somebody who announces our own address; to be called when routes change."""
-        claim = self._mesh.claim
-        if (claim is not None) == self._claimed:
-            return []
-        self._claimed = claim is not None
-        if claim is None:
-            return [AlarmOver(ADDRESS_CLAIMED)]
-        return [
-            AlarmRaised(
-                code=ADDRESS_CLAIMED,
-                text=f"Somebody else announces this station's address (over {claim.interface}).",
-                fix="Others may not reach this station over the mesh. If a board was copied, "
-                "stop one of the two and delete its state directory.",
-            )
-        ]
+    def looked(self, now: float) -> list[Effect]:
+        """Tell who began or ceased to be in another's place; when routes change and in time."""
+        effects: list[Effect] = []
+        for station, one in list(self._accused.items()):
+            if one.way not in {
+                (offer.interface, offer.via) for offer in self._mesh.offers(station)
+            }:
+                one = replace(one, over_at=min(one.over_at, now + CALM_S))
+                self._accused[station] = one
+            if one.over_at <= now:
+                effects += self.proved(station)
+        claim, over_at = self._mesh.claim, self._claim_over_at
+        if claim is not None:
+            self._claim_over_at = math.inf
+            return effects if over_at is not None else [*effects, _claim_alarm(claim)]
+        if over_at is not None:
+            self._claim_over_at = min(over_at, now + CALM_S)
+            if self._claim_over_at <= now:
+                self._claim_over_at = None
+                effects.append(AlarmOver(ADDRESS_CLAIMED))
+        return effects
+
+    def next_wakeup(self) -> float | None:
+        """Say when to call `looked`; infinity: when routes change."""
+        times = [one.over_at for one in self._accused.values()]
+        return min([*times, *([self._claim_over_at] if self._claim_over_at else [])], default=None)
+
+
+def _claim_alarm(claim: NetRoute) -> Effect:
+    return AlarmRaised(
+        code=ADDRESS_CLAIMED,
+        text=f"Somebody else announces this station's address (over {claim.interface}).",
+        fix="Others may not reach this station over the mesh. If a board was copied, "
+        "stop one of the two and delete its state directory.",
+    )
 
 
 def _code(station: StationId) -> str:

@@ -27,6 +27,9 @@ MAX_MANUAL: Final = 64
 MAX_UNMET: Final = 64
 """Addresses of unknown stations that are looked into at a time."""
 
+UNANSWERED: Final = 2
+"""Dials in vain after which another route is tried."""
+
 FAILING: Final = 3
 """Dials in vain after which somebody else takes its place for gossip."""
 
@@ -73,6 +76,14 @@ class Target:
         turns = zip_longest(*(one.candidates for one in self.heard.values()))
         hosts = [host for turn in turns for host in turn if host]
         return (*self.fixed, *dict.fromkeys(hosts))[:MAX_CANDIDATES]
+
+    def over_mesh(self) -> tuple[Host, ...]:
+        """Return where a station is that has a route."""
+        return ((str(self.wanted.address), SESSION_PORT),) if self.wanted is not None else ()
+
+    def everywhere(self) -> tuple[Host, ...]:
+        """Return that and what it announced."""
+        return (*self.over_mesh(), *self.announced())[:MAX_CANDIDATES]
 
     def links(self) -> frozenset[str]:
         """Return the interfaces on which it was heard."""
@@ -133,6 +144,30 @@ class Targets:
             target = self.manual[host] = Target(None, (host,), given=True)
         return target
 
+    def is_heard(self, station: StationId) -> bool:
+        """Tell whether somebody says now that it is this station."""
+        target = self.known.get(station)
+        return target is not None and bool(target.heard)
+
+    def unanswered(self) -> list[StationId]:
+        """Return those that were dialled in vain more than once."""
+        return [one for one, target in self.known.items() if target.failures >= UNANSWERED]
+
+    def look_into(self, address: str, due: float) -> Target | None:
+        """Return the target of a new address in the mesh; None: it is not new, or they are many."""
+        if address in self.unmet or len(self.unmet) >= MAX_UNMET:
+            return None
+        target = Target(wanted=None, fixed=((address, SESSION_PORT),), retry_at=due)
+        self.unmet[address] = target
+        return target
+
+    def forget_unmet(self, target: Target) -> bool:
+        """Somebody was met; tells whether the target was an address in the mesh."""
+        found = [address for address, unmet in self.unmet.items() if unmet is target]
+        for address in found:
+            del self.unmet[address]
+        return bool(found)
+
     def met_for_operator(self) -> frozenset[StationId]:
         """Return who was met at the operator's addresses."""
         met = (target.wanted for target in self.manual.values())
@@ -171,6 +206,22 @@ class Targets:
             # One that was dialled is remembered: it may be back in a moment, and again.
             if not target.heard and target.dialled_at == -math.inf and not wanted:
                 del self.known[station]
+
+    def may_work(self, now: float, random: Callable[[], float]) -> None:
+        """Whoever could not be reached may be reached now."""
+        for target in self:
+            target.failures = 0
+            target.retry_at = min(target.retry_at, now + 0.1 * random())
+        self._chosen = None
+
+    def lost(self, station: StationId, retry_at: float, *, lasted: bool) -> None:
+        """A session ended; unless it `lasted`, that counts as a failure."""
+        for target in self:
+            if target.wanted == station:
+                target.failures = 0 if lasted else target.failures + 1
+                again_at = retry_at if lasted else retry_at + target.backoff_s()
+                target.retry_at = max(target.retry_at, again_at)
+        self._chosen = None
 
     def changed(self) -> None:
         """Somebody began or ceased to answer."""

@@ -13,6 +13,7 @@ from typing import Final
 
 from appliance.model.identity import StationId
 from appliance.node.fanout import MAX_SESSIONS
+from appliance.node.targets import MAX_KNOWN
 
 MAX_DEMANDED: Final = 64
 """Sessions that stand only because something was to be said."""
@@ -91,21 +92,34 @@ class SessionInfo:
 class Usage:
     """What the sessions are good for."""
 
-    def __init__(self, in_use: Callable[[StationId], bool]) -> None:
-        """`in_use` tells whether something is under way with a station, such as a call."""
-        self._in_use = in_use
+    def __init__(
+        self, in_use: Callable[[StationId], bool], busy: Callable[[StationId], bool]
+    ) -> None:
+        """`in_use` tells whether somebody waits for a station, as in a call; `busy`: mail does."""
+        self.in_use, self._busy = in_use, busy
         self._demand: dict[StationId, float] = {}
-        """Until when a session is wanted because something is to be said."""
+        """Until when a session is wanted because something is to be said, and for as long as one
+        stands after that."""
         self._heard_at: dict[StationId, float] = {}
         """When somebody with a session last said something."""
         self._gossiped_at: dict[StationId, float] = {}
         """When it last gossiped, which it does with those that it has chosen."""
         self._route_lost: dict[StationId, float] = {}
         """When the route under a session over the mesh went."""
+        self.away_since: dict[StationId, float] = {}
+        """When sessions ended, the latest of them."""
 
     def demanded(self, peer: StationId) -> bool:
         """Tell whether something is to be said to a station."""
         return peer in self._demand
+
+    def waited_for(self, peer: StationId) -> bool:
+        """Tell whether what is to be said to a station can't wait for long."""
+        return self._demand.get(peer, math.inf) < math.inf
+
+    def expires(self) -> bool:
+        """Tell whether something is to be said that can't wait for ever."""
+        return any(until < math.inf for until in self._demand.values())
 
     def gossips(self, peer: StationId) -> bool:
         """Tell whether a station with a session has chosen us for gossip."""
@@ -138,14 +152,20 @@ class Usage:
         if self._demand.get(info.peer) == math.inf:
             self._demand[info.peer] = info.opened_at + HURRIED_S
 
-    def closed(self, peer: StationId) -> None:
+    def closed(self, peer: StationId, now: float) -> None:
         """A session ended."""
+        self.away_since.pop(peer, None)
+        self.away_since[peer] = now
+        if len(self.away_since) > MAX_KNOWN:
+            del self.away_since[next(iter(self.away_since))]
+        if self._demand.get(peer, math.inf) <= now:
+            del self._demand[peer]
         for table in (self._heard_at, self._gossiped_at, self._route_lost):
             table.pop(peer, None)
 
-    def crowded(self, sessions: Collection[StationId]) -> bool:
+    def crowded(self, sessions: Collection[StationId], wanted: Collection[StationId]) -> bool:
         """Tell whether so many sessions stand for something to be said that others must wait."""
-        return sum(peer in sessions for peer in self._demand) >= MAX_DEMANDED
+        return sum(peer in self._demand and peer not in wanted for peer in sessions) >= MAX_DEMANDED
 
     def unneeded(
         self,
@@ -160,7 +180,10 @@ class Usage:
         `wanted` are the stations that we want one with in any case; `links_of` tells on which links
         a station is.
         """
-        self._demand = {peer: until for peer, until in self._demand.items() if until > now}
+        self._demand = {
+            peer: until for peer, until in self._demand.items() if until > now or peer in sessions
+        }
+        crowded = self.crowded(sessions, wanted)
         ends = {
             peer: NO_ROUTE
             for peer, lost in self._route_lost.items()
@@ -170,13 +193,15 @@ class Usage:
             info
             for peer, info in sessions.items()
             if peer not in wanted
-            and peer not in self._demand
-            and now - max(self._heard_at[peer], info.opened_at) >= HURRIED_S
-            and not self._in_use(peer)
+            and self._demand.get(peer, now) <= now
+            and now - self._heard_at[peer] >= HURRIED_S
+            and not self.in_use(peer)
+            # Whoever never answers must not keep others from their mail.
+            and not (self._busy(peer) and not (crowded and now - self._heard_at[peer] >= IDLE_S))
         ]
-        for peer in self._too_many(sessions, spare, links_of):
+        for peer in self._too_many(sessions, spare, links_of, now):
             ends.setdefault(peer, ENOUGH)
-        quiet = HURRIED_S if self.crowded(sessions) else IDLE_S
+        quiet = HURRIED_S if crowded else IDLE_S
         for info in spare:
             gossips = now - self._gossiped_at.get(info.peer, -math.inf) < GOSSIPS_S
             if not gossips and now - self._heard_at[info.peer] >= quiet:
@@ -188,11 +213,12 @@ class Usage:
         sessions: Mapping[StationId, SessionInfo],
         spare: list[SessionInfo],
         links_of: Callable[[StationId], frozenset[str]],
+        now: float,
     ) -> list[StationId]:
         """Return those of `spare` that are beyond their links' share, the latest first."""
         counts: dict[str, int] = {}
         for peer in sessions:
-            if peer not in self._demand:
+            if self._demand.get(peer, now) <= now:
                 for link in links_of(peer):
                     counts[link] = counts.get(link, 0) + 1
         found = []

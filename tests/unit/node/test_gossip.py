@@ -10,8 +10,8 @@ from core_node import Node, carry, join
 from appliance.model.codec import FormatError, encode
 from appliance.model.identity import StationKey
 from appliance.model.record import RecordKind, Stamp, make_record
+from appliance.node.cards import NEW_CARDS
 from appliance.node.effects import AlarmRaised
-from appliance.node.station import NEW_CARDS
 from appliance.protocol.frames import Channel
 from appliance.protocol.gossip import (
     MAX_LISTED,
@@ -109,7 +109,7 @@ def test_a_neighbour_that_invents_stations_is_believed_slowly() -> None:
     except FormatError:
         pytest.fail("it ends the session instead")
     assert len(a.station.directory.all()) == before
-    gate = a.station._new_cards
+    gate = a.station.cards._new
     allowed = sum(gate.allows(b.id, a.at) for _ in range(NEW_CARDS + 500))
     assert allowed == NEW_CARDS
     key = StationKey.generate()

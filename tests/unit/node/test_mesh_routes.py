@@ -9,7 +9,7 @@ from appliance.model.net import Joined, NetNeighbour, NetNews, NetRoute, NetStat
 from appliance.node.directory import Directory
 from appliance.node.effects import AlarmOver, AlarmRaised, AvoidRoute, Dial, StationChanged
 from appliance.node.mesh import MAX_ROUTES, Mesh, ReachChange, origin_of
-from appliance.node.suspects import Suspects
+from appliance.node.suspects import CALM_S, KEPT_S, Suspects
 from appliance.protocol.frames import Channel
 
 OWN, FRIEND, RELAY = (StationId(bytes([number]) * 32) for number in (1, 2, 3))
@@ -108,12 +108,28 @@ def test_whoever_answers_in_anothers_place_is_named_and_avoided() -> None:
     # With another way it is taken, but not again and again.
     other = route(FRIEND, "fe80::9", metric=512, refmetric=256, installed=False)
     mesh.feed(NetNews(routes=(other,)))
-    assert suspects.refused(host, "impostor", 1.0)[1:] == [AvoidRoute(FRIEND, "eth0", "fe80::1")]
-    assert suspects.refused(host, "impostor", 2.0)[1:] == []
+    assert suspects.refused(host, "impostor", 1.0) == [AvoidRoute(FRIEND, "eth0", "fe80::1")]
+    assert suspects.refused(host, "impostor", 2.0) == []
     assert suspects.refused(host, "timeout", 3.0) == []
     assert suspects.unanswered([FRIEND], 60.0) == [AvoidRoute(FRIEND, "eth0", "fe80::1")]
     assert suspects.proved(FRIEND) == [AlarmOver(alarm.code)]
     assert suspects.proved(FRIEND) == []
+
+
+def test_an_impostor_that_has_gone_is_forgotten() -> None:
+    mesh = mesh_of(FRIEND)
+    suspects = Suspects(mesh, Directory(OWN))
+    mesh.feed(NetNews(routes=(route(FRIEND),)))
+    (alarm,) = suspects.refused(str(FRIEND.address), "impostor", 0.0)
+    assert isinstance(alarm, AlarmRaised)
+    assert suspects.looked(10.0) == []
+    mesh.feed(gone(route(FRIEND)))
+    assert suspects.looked(20.0) == []
+    assert suspects.looked(20.0 + CALM_S) == [AlarmOver(alarm.code)]
+    # One behind a neighbour that stays is forgotten when it was not met again for long.
+    mesh.feed(NetNews(routes=(route(FRIEND),)))
+    assert len(suspects.refused(str(FRIEND.address), "impostor", 100.0)) == 1
+    assert suspects.looked(100.0 + KEPT_S) == [AlarmOver(alarm.code)]
 
 
 def test_somebody_who_announces_our_own_address_is_an_alarm_until_it_stops() -> None:
@@ -121,12 +137,20 @@ def test_somebody_who_announces_our_own_address_is_an_alarm_until_it_stops() -> 
     suspects = Suspects(mesh, Directory(OWN))
     claim = route(OWN, origin="aa" * 8, installed=False)
     mesh.feed(NetNews(routes=(claim,)))
-    (alarm,) = suspects.looked()
+    (alarm,) = suspects.looked(0.0)
     assert isinstance(alarm, AlarmRaised)
-    assert suspects.looked() == []
+    assert suspects.looked(1.0) == []
     assert not mesh.reached()
+    for second in range(10, 20, 2):  # who flaps gets one alarm by it
+        mesh.feed(gone(claim))
+        assert suspects.looked(second) == []
+        mesh.feed(NetNews(routes=(claim,)))
+        assert suspects.looked(second + 1.0) == []
     mesh.feed(gone(claim))
-    assert suspects.looked() == [AlarmOver(alarm.code)]
+    assert suspects.looked(20.0) == []
+    assert suspects.next_wakeup() == 20.0 + CALM_S
+    assert suspects.looked(20.0 + CALM_S) == [AlarmOver(alarm.code)]
+    assert suspects.next_wakeup() is None
 
 
 def test_a_reachable_station_without_a_card_is_looked_into_and_one_with_a_card_is_not() -> None:

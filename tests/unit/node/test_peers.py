@@ -246,7 +246,7 @@ def test_an_address_has_no_wanted_id() -> None:
     peers.opened(info(1, HIGH))
     peers.dial_succeeded(dial.attempt, HIGH, 0.0)
     peers.closed(1, HIGH, 100.0)
-    sighted = dials(peers.sighted("x", HIGH, WHERE, 101.0))
+    sighted = dials([*peers.sighted("x", HIGH, WHERE, 101.0), *peers.wakeup(101.0)])
     assert {(d.wanted, d.candidates) for d in sighted} == {
         (None, (("10.0.0.2", 18950),)),
         (HIGH, WHERE),
