@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -93,18 +94,24 @@ async def crowd(report: Report, up: Village) -> None:
 async def idle_costs(up: Village) -> tuple[float, float, float]:
     """Bytes/s that all stations send; of one station on average, CPU in % and RSS in MB."""
     names = up.topology.stations
-    pids = {name: await asyncio.to_thread(processes, up, name) for name in names}
-    everyone = [pid for of in pids.values() for pid in of]
+    everyone = [pid for name in names for pid in await asyncio.to_thread(processes, up, name)]
     sent, used, began = await asyncio.to_thread(sent_bytes, up), _cpu(everyone), time.perf_counter()
     await asyncio.sleep(IDLE_S)
     took = time.perf_counter() - began
-    used, sent = _cpu(everyone) - used, await asyncio.to_thread(sent_bytes, up) - sent
-    sizes = sum(memory_mb(pid)[0] for pid in everyone)
-    return sent / took, used / took * 100 / len(names), sizes / len(names)
+    after = _cpu(everyone)
+    sent = await asyncio.to_thread(sent_bytes, up) - sent
+    cpu = sum(after[pid] - used[pid] for pid in after)
+    sizes = sum(memory_mb(pid)[0] for pid in after)
+    return sent / took, cpu / took * 100 / len(names), sizes / len(names)
 
 
-def _cpu(pids: list[int]) -> float:
-    return sum(map(cpu_s, pids))
+def _cpu(pids: list[int]) -> dict[int, float]:
+    """Processor time of those that still run; helpers start commands that end soon."""
+    found = {}
+    for pid in pids:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found[pid] = cpu_s(pid)
+    return found
 
 
 def sent_bytes(up: Village) -> int:
