@@ -329,8 +329,8 @@ class Peers:
         return peer in self._sessions or self._usage.waited_for(peer)
 
     def _is_spared(self, peer: StationId) -> bool:
-        hopeless = self._targets.known[peer].failures >= FAILING
-        return self._is_waited_for(peer) or (self._usage.demanded(peer) and not hopeless)
+        works = not self._targets.known[peer].failures
+        return self._is_waited_for(peer) or (self._usage.demanded(peer) and works)
 
     def _candidates(self, target: Target) -> tuple[Host, ...]:
         station = target.wanted
