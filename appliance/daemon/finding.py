@@ -15,7 +15,7 @@ from appliance.adapters.links import LinkSnapshot, LinkWatch
 from appliance.adapters.mdns import Mdns
 from appliance.adapters.net_client import NetClient, find_helper
 from appliance.adapters.sessions import DialError
-from appliance.daemon.dialling import dial_any
+from appliance.daemon.dialling import Pace, dial_any
 from appliance.model.identity import StationId
 from appliance.model.net import Avoid, NetEvent, NetRefused
 from appliance.node.effects import AvoidRoute, Dial
@@ -53,6 +53,7 @@ class Finding:
         self.net = NetClient(find_helper(), runtime.station.id.key, self._net_said)
         """The network helper, where there is one."""
 
+        self._pace = Pace()
         self._mdns: Mdns | None = None
         self._waiters: dict[int, asyncio.Future[DialResult]] = {}
 
@@ -134,7 +135,7 @@ class Finding:
         peer: StationId | None = None
         error: DialError | None = None
         try:
-            session = await dial_any(runtime.sessions, effect.candidates, effect.wanted)
+            session = await dial_any(runtime.sessions, effect.candidates, effect.wanted, self._pace)
             peer = session.proved.peer
         except DialError as failure:
             error = failure

@@ -14,6 +14,16 @@ from typing import Final
 
 from appliance.model.identity import StationId
 from appliance.node.copies import copied_key
+from appliance.node.dial_times import (
+    CROWD_S,
+    ENOUGH_S,
+    LASTING_S,
+    LOOK_EVERY_S,
+    MAX_ATTEMPTS,
+    MEET_S,
+    MOVE_S,
+    YIELD_S,
+)
 from appliance.node.effects import Dial, Effect, EndSession, StationChanged
 from appliance.node.fanout import MAX_SESSIONS
 from appliance.node.targets import (
@@ -27,27 +37,6 @@ from appliance.node.targets import (
     Targets,
 )
 from appliance.node.usage import ENOUGH, HURRIED_S, IDLE, IDLE_S, SessionInfo, Usage
-
-LASTING_S: Final = 5.0
-"""A session that ends sooner counts as a failed dial, so that two stations can't spin."""
-
-YIELD_S: Final = 0.3
-"""The station with the higher id leaves the dialling to the other for this long."""
-
-CROWD_S: Final = 1.0
-"""Where many are, the choice is left to settle for up to this long."""
-
-MAX_ATTEMPTS: Final = 16
-"""Dials at a time, beside those of the operator's own."""
-
-MOVE_S: Final = 1.0
-"""A route that has stood for so long is one to move a session to."""
-
-LOOK_EVERY_S: Final = 2.0
-"""How often to look for sessions that nobody needs."""
-
-ENOUGH_S: Final = 120.0
-"""For how long a station that has enough sessions is left alone."""
 
 DUPLICATE: Final = "duplicate"
 """Reason for ending the session that both sides agree is one too many."""
@@ -151,7 +140,8 @@ class Peers:
             if station not in self._sessions and len(self._targets.known) > MAX_SESSIONS:
                 # All of one second are looked at together: choosing costs the more the more are
                 # there, and each sighting may change the choice.
-                due = now + CROWD_S - (now - self._phase_s) % CROWD_S
+                due += CROWD_S - (now - self._phase_s) % CROWD_S
+                due += 0.0 if self._own < station else CROWD_S
             # Whoever announces something else all the time gets no more of our dials by it.
             target.retry_at = max(due, target.dialled_at + FIRST_RETRY_S)
         return self._dial_soon(target, now)
@@ -189,9 +179,18 @@ class Peers:
 
     def meet(self, address: str, now: float) -> list[Effect]:
         """Dial an address in the mesh of whose station nothing is known."""
-        # Somebody nearer may tell us of it in the meantime.
-        target = self._targets.look_into(address, now + 1.0 + 2.0 * self._random())
+        # Somebody nearer tells us of it in the meantime: else all would dial all.
+        due = now + MEET_S * (1.0 + self._random())
+        target = self._targets.look_into(address, due)
         return self._dial_soon(target, now) if target is not None else []
+
+    def another_way(self, station: StationId, now: float) -> list[Effect]:
+        """A station is about to be reached over another neighbour."""
+        target = self._targets.known.get(station)
+        if target is None:
+            return []
+        target.failures, target.retry_at = 0, now + MOVE_S
+        return self._dial_soon(target, now)
 
     def met(self, address: str) -> None:
         """Somebody told us of the station at an address, or the address is no longer reached."""

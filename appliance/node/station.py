@@ -19,7 +19,7 @@ from appliance.node.calls import Calls
 from appliance.node.cards import Cards
 from appliance.node.clock import LamportClock
 from appliance.node.directory import Directory
-from appliance.node.effects import Effect, EndSession, Send, StationChanged, Transact
+from appliance.node.effects import AvoidRoute, Effect, EndSession, Send, StationChanged, Transact
 from appliance.node.gossip import Gossip
 from appliance.node.mailbox import Draft, Mailbox
 from appliance.node.mesh import Mesh, ReachChange
@@ -139,7 +139,7 @@ class Station:
         effects: list[Effect] = []
         for change in self.mesh.feed(event):
             effects += self._reach_changed(change, now)
-        return [*effects, *self.suspects.looked(now.monotonic)]
+        return [*effects, *self._go_around(self.suspects.looked(now.monotonic), now)]
 
     def _reach_changed(self, change: ReachChange, now: Now) -> list[Effect]:
         station = change.station
@@ -161,12 +161,19 @@ class Station:
 
     def refused(self, host: str, code: str, now: Now) -> list[Effect]:
         """Somebody at an address could not prove to be who we wanted to reach there."""
-        return self.suspects.refused(host, code, now.monotonic)
+        return self._go_around(self.suspects.refused(host, code, now.monotonic), now)
 
     def dial_failed(self, attempt: int, now: Now) -> list[Effect]:
         """A dial was in vain."""
         effects = self.peers.dial_failed(attempt, now.monotonic)
-        return [*effects, *self.suspects.unanswered(self.peers.failing(), now.monotonic)]
+        found = self.suspects.unanswered(self.peers.failing(), now.monotonic)
+        return [*effects, *self._go_around(found, now)]
+
+    def _go_around(self, effects: list[Effect], now: Now) -> list[Effect]:
+        """Dial again those to whom another way is about to be taken."""
+        around = [effect.station for effect in effects if isinstance(effect, AvoidRoute)]
+        redials = [self.peers.another_way(station, now.monotonic) for station in around]
+        return [*effects, *(effect for dials in redials for effect in dials)]
 
     def _reached(self) -> list[StationId]:
         """Return everybody to whom a session could probably be had."""
@@ -365,7 +372,8 @@ class Station:
         """Do what is due."""
         effects = self.peers.wakeup(now.monotonic)
         effects += self.gossip.wakeup(now.monotonic, self.peers.has_chosen)
-        effects += [*self.map.wakeup(now.monotonic), *self.suspects.looked(now.monotonic)]
+        effects += self.map.wakeup(now.monotonic)
+        effects += self._go_around(self.suspects.looked(now.monotonic), now)
         effects += self.mailbox.outbox.wakeup(now.moment)
         effects += self.verifier.wakeup(now.monotonic)
         self.calls.wakeup(now=now.monotonic)

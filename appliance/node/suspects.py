@@ -53,8 +53,8 @@ class Suspects:
 
     def __init__(self, mesh: Mesh, directory: Directory) -> None:
         self._mesh, self._directory = mesh, directory
-        self._avoided: dict[StationId, float] = {}
-        """When a way to a station was last given up."""
+        self._avoided: dict[StationId, tuple[tuple[str, str], float]] = {}
+        """Which way to a station was given up last, and when."""
         self._accused: dict[StationId, _Accusation] = {}
         """Stations whose address somebody else answers at."""
         self._claim_over_at: float | None = None
@@ -96,12 +96,21 @@ class Suspects:
         way = self._mesh.way_to(station)
         if way is None or len(self._mesh.offers(station)) < 2:
             return []
-        if now - self._avoided.get(station, -AGAIN_S) < AGAIN_S:
+        key = (way.interface, way.via)
+        before = self._avoided.get(station)
+        if before is not None and before[0] == key and now - before[1] < AGAIN_S:
             return []
-        self._avoided[station] = now
+        self._avoided[station] = (key, now)
         while len(self._avoided) > MAX_SUSPECTED:
             del self._avoided[next(iter(self._avoided))]
         return [AvoidRoute(station, way.interface, way.via)]
+
+    def _avoid_accused(self, station: StationId, one: _Accusation, now: float) -> list[Effect]:
+        """Give a way up that leads to somebody else, now that there may be another."""
+        way = self._mesh.way_to(station)
+        if way is None or (way.interface, way.via) != one.way or station in self._avoided:
+            return []
+        return self._avoid(station, now)
 
     def proved(self, station: StationId) -> list[Effect]:
         """A station has proved itself at its address."""
@@ -116,6 +125,8 @@ class Suspects:
             }:
                 one = replace(one, over_at=min(one.over_at, now + CALM_S))
                 self._accused[station] = one
+            else:
+                effects += self._avoid_accused(station, one, now)
             if one.over_at <= now:
                 effects += self.proved(station)
         claim, over_at = self._mesh.claim, self._claim_over_at

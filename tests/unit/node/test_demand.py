@@ -16,7 +16,8 @@ from appliance.model.net import NetNews
 from appliance.node import targets
 from appliance.node.effects import Dial, Effect, EndSession
 from appliance.node.mailbox import Draft
-from appliance.node.peers import MAX_ATTEMPTS, Peers
+from appliance.node.dial_times import MAX_ATTEMPTS
+from appliance.node.peers import Peers
 from appliance.node.usage import IDLE, IDLE_S, MAX_DEMANDED
 from appliance.protocol.frames import Channel
 from appliance.protocol.gossip import MAX_LISTED, Listing, encode_gossip

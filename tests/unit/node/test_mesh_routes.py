@@ -6,6 +6,7 @@ from core_node import Node
 
 from appliance.model.identity import StationId, StationKey
 from appliance.model.net import Joined, NetNeighbour, NetNews, NetRoute, NetState
+from appliance.node.dial_times import MEET_S
 from appliance.node.directory import Directory
 from appliance.node.effects import AlarmOver, AlarmRaised, AvoidRoute, Dial, StationChanged
 from appliance.node.mesh import MAX_ROUTES, Mesh, ReachChange, origin_of
@@ -116,6 +117,18 @@ def test_whoever_answers_in_anothers_place_is_named_and_avoided() -> None:
     assert suspects.proved(FRIEND) == []
 
 
+def test_another_way_that_is_offered_later_is_taken_at_once() -> None:
+    mesh = mesh_of(FRIEND, RELAY)
+    suspects = Suspects(mesh, Directory(OWN))
+    mesh.feed(NetNews(routes=(route(FRIEND, metric=256),)))
+    (_,) = suspects.refused(str(FRIEND.address), "impostor", 0.0)
+    assert suspects.looked(0.5) == []
+    other = route(FRIEND, "fe80::9", metric=512, refmetric=256, installed=False)
+    mesh.feed(NetNews(routes=(other,)))
+    assert suspects.looked(1.0) == [AvoidRoute(FRIEND, "eth0", "fe80::1")]
+    assert suspects.looked(1.1) == []
+
+
 def test_an_impostor_that_has_gone_is_forgotten() -> None:
     mesh = mesh_of(FRIEND)
     suspects = Suspects(mesh, Directory(OWN))
@@ -158,7 +171,7 @@ def test_a_reachable_station_without_a_card_is_looked_into_and_one_with_a_card_i
     node.do(node.station.net_said(Joined(1, str(node.id.address)), node.now))
     node.do(node.station.net_said(NetNews(routes=(route(stranger),)), node.now))
     node.do(node.station.net_said(NetState(True, True, ()), node.now))
-    node.at += 5.0
+    node.at += 2 * MEET_S
     node.do(node.station.wakeup(node.now))
     (dial,) = [effect for effect in node.changes if isinstance(effect, Dial)]
     assert dial.wanted is None
@@ -175,7 +188,7 @@ def test_a_reachable_station_without_a_card_is_looked_into_and_one_with_a_card_i
     node.do(node.station.net_said(NetNews(routes=(route(friend.id),)), node.now))
     node.settle()
     assert StationChanged(friend.id) in node.changes
-    node.at += 5.0
+    node.at += 2 * MEET_S
     node.do(node.station.wakeup(node.now))
     assert friend.id not in {e.wanted for e in node.changes if isinstance(e, Dial)}
     assert node.station.peers.has_way(friend.id)

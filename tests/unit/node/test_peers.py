@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from appliance.model.identity import StationId
+from appliance.node.dial_times import MAX_ATTEMPTS
 from appliance.node.effects import AlarmRaised, Dial, Effect, EndSession
-from appliance.node.peers import MAX_ATTEMPTS, Peers
+from appliance.node.peers import Peers
 from appliance.node.targets import FIRST_RETRY_S, MAX_KNOWN, MAX_MANUAL, MAX_RETRY_S
 from appliance.node.usage import SessionInfo
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 
 from appliance.model.identity import StationId
+from appliance.node.dial_times import ENOUGH_S, MAX_ATTEMPTS, MEET_S, MOVE_S
 from appliance.node.effects import Dial, Effect, EndSession
 from appliance.node.fanout import MAX_SESSIONS, choose
-from appliance.node.peers import ENOUGH_S, MAX_ATTEMPTS, MOVE_S, Peers
+from appliance.node.peers import Peers
 from appliance.node.targets import SESSION_PORT
 from appliance.node.usage import (
     ENOUGH,
@@ -143,12 +144,12 @@ def test_an_unknown_station_is_met_once_and_left() -> None:
     peers = new_peers()
     address = str(HIGH.address)
     found = dials(peers.meet(address, 0.0))
-    found += [e for _, e in run(peers, 0.0, 4.0) if isinstance(e, Dial)]
+    found += [e for _, e in run(peers, 0.0, 2 * MEET_S) if isinstance(e, Dial)]
     (dial,) = found
     assert (dial.wanted, dial.candidates) == (None, (OVER_MESH,))
-    peers.opened(session(1, HIGH, 4.0, mesh=True))
-    peers.dial_succeeded(dial.attempt, HIGH, 4.0)
-    ((_, end), *_) = run(peers, 4.0, 60.0)
+    peers.opened(session(1, HIGH, 12.0, mesh=True))
+    peers.dial_succeeded(dial.attempt, HIGH, 12.0)
+    ((_, end), *_) = run(peers, 12.0, 60.0)
     assert end == EndSession(1, IDLE)
     peers.meet(str(THIRD.address), 60.0)
     peers.met(str(THIRD.address))  # a neighbour told us of it
