@@ -14,9 +14,9 @@ from appliance.model.identity import Address, StationId
 from appliance.model.message import DeliveryState
 from appliance.model.net import NetNews
 from appliance.node import targets
+from appliance.node.dial_times import MAX_ATTEMPTS
 from appliance.node.effects import Dial, Effect, EndSession
 from appliance.node.mailbox import Draft
-from appliance.node.dial_times import MAX_ATTEMPTS
 from appliance.node.peers import Peers
 from appliance.node.usage import IDLE, IDLE_S, MAX_DEMANDED
 from appliance.protocol.frames import Channel
