@@ -189,7 +189,7 @@ class Peers:
         target = self._targets.known.get(station)
         if target is None:
             return []
-        target.failures, target.retry_at = 0, now + MOVE_S
+        target.retry_at = now + MOVE_S
         return self._dial_soon(target, now)
 
     def met(self, address: str) -> None:

@@ -53,8 +53,8 @@ class Suspects:
 
     def __init__(self, mesh: Mesh, directory: Directory) -> None:
         self._mesh, self._directory = mesh, directory
-        self._avoided: dict[StationId, tuple[tuple[str, str], float]] = {}
-        """Which way to a station was given up last, and when."""
+        self._avoided: dict[tuple[StationId, str, str], float] = {}
+        """When a way to a station was last given up."""
         self._accused: dict[StationId, _Accusation] = {}
         """Stations whose address somebody else answers at."""
         self._claim_over_at: float | None = None
@@ -96,11 +96,10 @@ class Suspects:
         way = self._mesh.way_to(station)
         if way is None or len(self._mesh.offers(station)) < 2:
             return []
-        key = (way.interface, way.via)
-        before = self._avoided.get(station)
-        if before is not None and before[0] == key and now - before[1] < AGAIN_S:
+        key = (station, way.interface, way.via)
+        if now - self._avoided.get(key, -AGAIN_S) < AGAIN_S:
             return []
-        self._avoided[station] = (key, now)
+        self._avoided[key] = now
         while len(self._avoided) > MAX_SUSPECTED:
             del self._avoided[next(iter(self._avoided))]
         return [AvoidRoute(station, way.interface, way.via)]
@@ -108,7 +107,7 @@ class Suspects:
     def _avoid_accused(self, station: StationId, one: _Accusation, now: float) -> list[Effect]:
         """Give a way up that leads to somebody else, now that there may be another."""
         way = self._mesh.way_to(station)
-        if way is None or (way.interface, way.via) != one.way or station in self._avoided:
+        if way is None or (way.interface, way.via) != one.way:
             return []
         return self._avoid(station, now)
 

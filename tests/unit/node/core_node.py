@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,18 +45,23 @@ class Node:
     ended: list[EndSession] = field(default_factory=list)
     waiting: list[Transact[Any]] = field(default_factory=list)
     changes: list[Effect] = field(default_factory=list)
+    prekey_id: bytes = field(default_factory=lambda: os.urandom(8))
+    prekey_secret: X25519PrivateKey = field(default_factory=X25519PrivateKey.generate)
+    random: Callable[[], float] = lambda: 0.5
 
     def __post_init__(self) -> None:
-        secret = X25519PrivateKey.generate()
-        prekey = Prekey(os.urandom(8), secret.public_key().public_bytes_raw())
+        """Start it, for the first time or with what an earlier one has left."""
+        prekey = Prekey(self.prekey_id, self.prekey_secret.public_key().public_bytes_raw())
+        secret = Secret(self.prekey_secret.private_bytes_raw())
+        self.boot = os.urandom(8)
         self.station = Station(
-            Identity(self.key, os.urandom(8), prekey, Secret(secret.private_bytes_raw())),
+            Identity(self.key, self.boot, prekey, secret),
             Memory(
                 stations=READS[GetStations](self.db, GetStations()),
                 highest_order=0,
                 card=READS[GetValue](self.db, GetValue(CARD_VALUE)),
             ),
-            random=lambda: 0.5,
+            random=self.random,
             random_bytes=os.urandom,
         )
         self.do(self.station.start(self.now))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from core_node import Node, carry, join
@@ -15,7 +16,7 @@ from appliance.model.message import DeliveryState
 from appliance.model.net import NetNews
 from appliance.node import targets
 from appliance.node.dial_times import MAX_ATTEMPTS
-from appliance.node.effects import Dial, Effect, EndSession
+from appliance.node.effects import AvoidRoute, Dial, Effect, EndSession
 from appliance.node.mailbox import Draft
 from appliance.node.peers import Peers
 from appliance.node.usage import IDLE, IDLE_S, MAX_DEMANDED
@@ -225,6 +226,29 @@ def run_failing(peers: Peers, start: float, until: float) -> list[float]:
         began.append(now)
         peers.dial_failed(dial.attempt, now)
     return began
+
+
+def test_a_station_that_answers_over_no_way_is_tried_ever_less() -> None:
+    """Its routes stand, and its daemon does not: each way in turn is in vain."""
+    a, b = acquainted()
+    ways = [route(b.id, via) for via in ("fe80::1", "fe80::2")]
+    write(a, b)
+    taken, dialled = 0, 0
+    while a.at < 1000.0:
+        for change in a.changes:
+            if isinstance(change, AvoidRoute):
+                taken += 1
+        a.changes = [change for change in a.changes if isinstance(change, Dial)]
+        offers = [replace(way, installed=n == taken % 2) for n, way in enumerate(ways)]
+        a.do(a.station.net_said(NetNews(routes=tuple(offers)), a.now))
+        for dial in new_dials(a):
+            dialled += 1
+            a.do(a.station.dial_failed(dial.attempt, a.now))
+        a.settle()
+        a.at += 1.0
+        a.do(a.station.wakeup(a.now))
+    assert 10 < dialled < 100
+    assert taken < 100
 
 
 def test_whoever_asks_for_cards_again_and_again_gets_few() -> None:
