@@ -37,6 +37,7 @@ from appliance.node.effects import (
 )
 from appliance.node.ports import Operation, SetValue, StoreError
 from appliance.node.station import Station
+from appliance.node.suspects import IMPOSTOR
 from appliance.node.usage import SessionInfo
 from appliance.protocol.frames import Channel
 
@@ -298,7 +299,9 @@ class Runtime:
         self._watcher.mesh_changed()
 
     def _refused(self, host: str, code: str, text: str) -> None:
-        self._watcher.station_refused(host, code, text)
+        if code != IMPOSTOR or self.station.mesh.station_at(host) is None:
+            # Of those in the mesh the station tells itself, and also when it is over.
+            self._watcher.station_refused(host, code, text)
         self.carry_out(self.station.refused(host, code, self.time.now()))
 
     # -- Sessions
