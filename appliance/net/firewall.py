@@ -2,9 +2,13 @@
 
 An nftables table of our own, ``inet fencewire``.  Between stations everything passes; where just
 one side is a station nothing does, so no station reaches the operator's networks and none of those
-reach stations.  What is between strangers is dropped as well if the machine did not forward IPv6
-before us; if it did, only where it would use a link that we switched on.  Stations are those in two
+reach stations.  What is between strangers is dropped as well where it would use a link that we
+switched on, and all IPv6 if the machine did not forward it before us.  Stations are those in two
 named sets, full addresses and whole /64s, which need no order among themselves, unlike intervals.
+
+Anybody may announce an address of the operator's as a station's, and the operator's own routes go
+first.  So what passes must also come over a link of the mesh and leave to one of its routers, by
+the route that it really takes.  What is attached to this station, in its /64, is neither.
 
 The host's own traffic is left alone, but for packets from outside that claim our own address.
 
@@ -20,8 +24,6 @@ import asyncio
 import logging
 import os
 import shutil
-import socket
-import struct
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
@@ -54,15 +56,6 @@ _MASK: Final = "ffff:ffff:ffff:ffff::"
 _SEARCH: Final = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
 _MAX_ERROR_CHARS: Final = 300
 
-# linux/netfilter/nfnetlink.h, nf_tables.h
-_NETLINK_NETFILTER: Final = 12
-_NFNLGRP_NFTABLES: Final = 7
-_SOL_NETLINK: Final = 270
-_NETLINK_ADD_MEMBERSHIP: Final = 1
-_NFT_MSG_DELTABLE: Final = 10 << 8 | 2
-_NLMSGHDR: Final = struct.Struct("=IHHII")
-_EVENT_BYTES: Final = 65536
-
 Runner: TypeAlias = Callable[[str], Awaitable[str | None]]
 """Has nft carry out a script, whole or not at all; returns None or what it complained about."""
 
@@ -85,6 +78,12 @@ class Fence:
 
     links: frozenset[str] = frozenset()
     """Interfaces that we switched on, which nobody's packets but stations' use."""
+
+    used: frozenset[str] = frozenset()
+    """Interfaces that the mesh uses."""
+
+    routers: frozenset[tuple[str, str]] = frozenset()
+    """The mesh's routers next to us: our interface, and their link-local address."""
 
     hosts: frozenset[IPv6Address] = frozenset()
     """Stations by their addresses."""
@@ -113,24 +112,28 @@ def sort_prefixes(
 
 def table_script(fence: Fence) -> str:
     """Write the whole table, in place of the one that may be there."""
-    if fence.forwarded_before:
-        strangers = "iifname @links drop\n    oifname @links drop"
-    else:
-        strangers = "meta nfproto ipv6 drop"
+    strangers = "" if fence.forwarded_before else "meta nfproto ipv6 drop"
+    attached = IPv6Network((fence.own, 64), strict=False).network_address
     return f"""{_RESET}
 table {TABLE} {{
   set stations {{ type ipv6_addr; {_elements(_hosts(fence))} }}
   set networks {{ type ipv6_addr; {_elements(_networks(fence))} }}
   set links {{ type ifname; {_elements(_links(fence))} }}
+  set used {{ type ifname; {_elements(_used(fence))} }}
+  set routers {{ type ifname . ipv6_addr; {_elements(_routers(fence))} }}
   chain forward {{
     type filter hook forward priority filter; policy accept;
     ip6 saddr @stations goto station
     ip6 saddr & {_MASK} @networks goto station
     ip6 daddr @stations drop
     ip6 daddr & {_MASK} @networks drop
+    iifname @links drop
+    oifname @links drop
     {strangers}
   }}
   chain station {{
+    ip6 saddr & {_MASK} != {attached} iifname != @used drop
+    ip6 daddr & {_MASK} != {attached} oifname . rt ip6 nexthop != @routers drop
     ip6 daddr @stations accept
     ip6 daddr & {_MASK} @networks accept
     drop
@@ -155,7 +158,7 @@ the first long ones to learn it.  On its own, so that a kernel without it still 
 def change_script(before: Fence, after: Fence) -> str:
     """Write what turns one fence into another that differs in its sets only."""
     lines = []
-    for name, of in (("stations", _hosts), ("networks", _networks), ("links", _links)):
+    for name, of in _SETS.items():
         old, new = of(before), of(after)
         lines += [
             f"{verb} element {TABLE} {name} {{ {', '.join(sorted(elements))} }}"
@@ -175,6 +178,23 @@ def _networks(fence: Fence) -> frozenset[str]:
 
 def _links(fence: Fence) -> frozenset[str]:
     return frozenset(f'"{name}"' for name in fence.links)
+
+
+def _used(fence: Fence) -> frozenset[str]:
+    return frozenset(f'"{name}"' for name in fence.used)
+
+
+def _routers(fence: Fence) -> frozenset[str]:
+    return frozenset(f'"{name}" . {address}' for name, address in fence.routers)
+
+
+_SETS: Final = {
+    "stations": _hosts,
+    "networks": _networks,
+    "links": _links,
+    "used": _used,
+    "routers": _routers,
+}
 
 
 def _elements(elements: frozenset[str]) -> str:
@@ -216,6 +236,7 @@ class Firewall:
         self._wanted: Fence | None = None
         self._made: Fence | None = None
         self._prefixes: tuple[str, ...] = ()
+        self._routers: frozenset[tuple[str, str]] = frozenset()
         self._was_made = False
         self._retry_at = 0.0
         self._next_at = 0.0
@@ -244,26 +265,37 @@ class Firewall:
         """Make the table for a station; afterwards `holds` or `problem`."""
         wanted = self._wanted
         if wanted is None or (wanted.own, wanted.forwarded_before) != (own, forwarded_before):
+            base = wanted or Fence(own, routers=self._routers)
             hosts, networks = sort_prefixes(self._prefixes, own=own)
-            links = wanted.links if wanted else frozenset()
-            self._wanted = Fence(own, forwarded_before, links, hosts, networks)
+            self._wanted = replace(
+                base,
+                own=own,
+                forwarded_before=forwarded_before,
+                hosts=hosts,
+                networks=networks,
+            )
         await self.apply()
 
-    async def set_stations(self, prefixes: Iterable[str]) -> None:
+    async def set_stations(
+        self, prefixes: Iterable[str], routers: Iterable[tuple[str, str]]
+    ) -> None:
         """Say which prefixes are stations', besides our own: `a:b::c/128` and `a:b::/64`.
 
-        Returns when it holds.  While nft runs, later calls gather, and the last one counts.
+        `routers`: those next to us, as in `Fence`.  Returns when it holds.  While nft runs, later
+        calls gather, and the last one counts.
         """
-        self._prefixes = tuple(prefixes)
+        self._prefixes, self._routers = tuple(prefixes), frozenset(routers)
         if self._wanted is not None:
             hosts, networks = sort_prefixes(self._prefixes, own=self._wanted.own)
-            self._wanted = replace(self._wanted, hosts=hosts, networks=networks)
+            self._wanted = replace(
+                self._wanted, hosts=hosts, networks=networks, routers=self._routers
+            )
             await self.apply()
 
-    async def set_links(self, names: frozenset[str]) -> None:
-        """Say which interfaces we switched on."""
-        if self._wanted is not None and names != self._wanted.links:
-            self._wanted = replace(self._wanted, links=names)
+    async def set_links(self, *, switched_on: frozenset[str], used: frozenset[str]) -> None:
+        """Say which interfaces we switched on, and which the mesh uses."""
+        if self._wanted is not None:
+            self._wanted = replace(self._wanted, links=switched_on, used=used)
             await self.apply()
 
     async def apply(self) -> None:
@@ -324,38 +356,3 @@ class Firewall:
         complaint = await self._run(_RESET)
         if complaint is not None:
             raise UndoError(complaint)
-
-
-class TableWatch:
-    """Tells when a table of nftables was removed, by anybody, us too; use as a context manager."""
-
-    def __init__(self, on_removed: Callable[[], None]) -> None:
-        self._on_removed = on_removed
-        self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, _NETLINK_NETFILTER
-        )
-
-    def __enter__(self) -> TableWatch:
-        self._socket.bind((0, 0))
-        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, _NFNLGRP_NFTABLES)
-        asyncio.get_running_loop().add_reader(self._socket, self._read)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.get_running_loop().remove_reader(self._socket)
-        self._socket.close()
-
-    def _read(self) -> None:
-        try:
-            data = self._socket.recv(_EVENT_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:  # some were lost, so it may have been among them
-            self._on_removed()
-            return
-        while len(data) >= _NLMSGHDR.size:
-            length, kind, _, _, _ = _NLMSGHDR.unpack_from(data)
-            if kind == _NFT_MSG_DELTABLE:
-                self._on_removed()
-                return
-            data = data[max(length + 3 & ~3, _NLMSGHDR.size) :]

@@ -6,7 +6,7 @@
         running = create_task(links.run())
         await links.join(address)          # from here on interfaces are touched
         links.links(), links.problems()    # whenever `on_change` was called
-        await links.firewall.set_stations(prefixes)
+        await links.firewall.set_stations(prefixes, routers)
         await links.leave()                # all is as before
 
 Before `join` nothing is changed.  Whatever happens to interfaces, rules, the address or the
@@ -30,11 +30,12 @@ from typing import Final
 from appliance.model.net import NetLink, NetProblem
 from appliance.net.census import Census
 from appliance.net.config import NetConfig
-from appliance.net.firewall import NFTABLE, Firewall, TableWatch
+from appliance.net.firewall import NFTABLE, Firewall
 from appliance.net.kernel_changes import ADDRESS, LINK_UP, RULE, KernelChanges
 from appliance.net.link_policy import Verdict
 from appliance.net.netlink import GEN_MODE_EUI64, RULES, Interface, Kernel, Picture
 from appliance.net.sysctls import FORWARDING, SYSCTL, Sysctls
+from appliance.net.table_watch import TableWatch
 from appliance.net.undo import Undo, UndoError
 
 log = logging.getLogger(__name__)
@@ -201,7 +202,7 @@ class Links:
         if self._address is not None:
             for interface in picture.interfaces:
                 await self._tend(interface, verdicts[interface.index])
-            await self._be_router(picture, self._address)
+            await self._be_router(picture, self._address, verdicts)
         self._show(picture, verdicts)
 
     async def _tend(self, interface: Interface, verdict: Verdict) -> None:
@@ -245,7 +246,9 @@ class Links:
                 self._undo.forget(change)
         self._trouble = {index: why for index, why in self._trouble.items() if index in there}
 
-    async def _be_router(self, picture: Picture, address: IPv6Address) -> None:
+    async def _be_router(
+        self, picture: Picture, address: IPv6Address, verdicts: Mapping[int, Verdict]
+    ) -> None:
         """Have address, rules and fence, and forward behind that fence only."""
         for loopback in picture.interfaces:
             if loopback.loopback:
@@ -257,7 +260,8 @@ class Links:
             if rule.priority not in picture.rules:
                 await self._changes.add_rule(rule)
         await self.firewall.install(address, forwarded_before=self._forwarded_before)
-        await self.firewall.set_links(self._switched_on(picture))
+        used = frozenset(one.name for one in picture.interfaces if verdicts[one.index].used)
+        await self.firewall.set_links(switched_on=self._switched_on(picture), used=used)
         if not self.firewall.holds:
             await self._undo.undo_all(kinds=frozenset({FORWARDING}))
         elif not self._sysctls.forwarding:

@@ -85,7 +85,7 @@ class Service:
         self._trouble = ""
         self._failed = False
         self._radio_links: frozenset[str] = frozenset()
-        self._fenced: frozenset[str] = frozenset()
+        self._fenced: tuple[frozenset[str], frozenset[tuple[str, str]]] | None = None
         self._queued: tuple[NetLink, ...] = ()
         self._shown: dict[str, NetLink] = {}
         self._poked = asyncio.Event()
@@ -213,10 +213,11 @@ class Service:
         links = self._links.links()
         self._routing.set_links(links)
         await self._routing.turn(asyncio.get_running_loop().time())
-        stations = self._routing.stations()
-        if stations != self._fenced:
-            await self._links.firewall.set_stations(stations)
-            self._fenced = stations
+        routers = frozenset((one.interface, one.address) for one in self._routing.neighbours())
+        fenced = (self._routing.stations(), routers)
+        if fenced != self._fenced:
+            await self._links.firewall.set_stations(*fenced)
+            self._fenced = fenced
         self._link_rates.follow(links, self._routing.neighbours())
         if links != self._queued:
             await self._queues.apply(links)

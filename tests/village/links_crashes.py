@@ -63,7 +63,7 @@ async def _live(directory: Path, steps: int) -> None:
             return
         await links.join(STATION)
         await links._turn()
-        await links.firewall.set_stations(["fd00::1/128"])
+        await links.firewall.set_stations(["fd00::1/128"], [("eth1", "fe80::1")])
         await links.leave()
     undo.close()
 

@@ -254,12 +254,16 @@ async def interfaces_come_go_and_change(directory: Path) -> None:
 # -- The fence
 
 
-def passes(source: str, destination: str, *, port: int = 5000) -> bool:
-    """Whether a packet from the machine `a` reaches the machine `b`."""
+ROUTERS = [("eth0", "fe80::2"), ("eth1", "fe80::2")]
+
+
+def passes(source: str, destination: str, *, sent_by: str = "a", port: int = 5000) -> bool:
+    """Whether a packet from the machine `a`, or another, reaches the machine `b`."""
+    family = socket.AF_INET6 if ":" in source else socket.AF_INET
     with inside("b"):
-        receiver = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-    with inside("a"):
-        sender = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        receiver = socket.socket(family, socket.SOCK_DGRAM)
+    with inside(sent_by):
+        sender = socket.socket(family, socket.SOCK_DGRAM)
     with receiver, sender:
         receiver.bind((destination, port))
         receiver.settimeout(0.15)
@@ -304,14 +308,14 @@ async def only_stations_are_forwarded(directory: Path) -> None:
     station, stranger = ("fd0a::1", "fd0b::1"), ("2001:db8:a::1", "2001:db8:b::1")
     async with host(directory) as here:
         assert not passes(*station), "nobody is known as a station"
-        await here.mesh.firewall.set_stations(["fd0a::1/128", "fd0b::/64"])
+        await here.mesh.firewall.set_stations(["fd0a::1/128", "fd0b::/64"], ROUTERS)
         assert passes(*station)
         assert not passes(station[0], stranger[1])
         assert not passes(stranger[0], station[1])
         assert not passes(*stranger)
-        await here.mesh.firewall.set_stations(["fd0a::1/128"])
+        await here.mesh.firewall.set_stations(["fd0a::1/128"], ROUTERS)
         assert not passes(*station)
-        await here.mesh.firewall.set_stations(["fd0a::/64", "fd0b::1/128"])
+        await here.mesh.firewall.set_stations(["fd0a::/64", "fd0b::1/128"], ROUTERS)
         assert passes(*station)
         run("nft flush ruleset")
         await eventually(lambda: "fencewire" in run("nft list tables"), "made again")
@@ -322,7 +326,7 @@ async def only_stations_are_forwarded(directory: Path) -> None:
 
     (CONF / "all/forwarding").write_text("1")
     async with host(directory) as here:
-        await here.mesh.firewall.set_stations(["fd0a::1/128"])
+        await here.mesh.firewall.set_stations(["fd0a::1/128"], ROUTERS)
         assert passes(*stranger), "what the operator forwards is the operator's"
         assert not passes(station[0], stranger[1])
     assert conf("all", "forwarding") == 1
@@ -334,6 +338,44 @@ async def only_stations_are_forwarded(directory: Path) -> None:
         assert [problem.code for problem in here.mesh.problems()] == ["no-nft"]
 
 
+async def the_operators_networks_are_no_stations_whatever_is_announced(directory: Path) -> None:
+    """`a` is a station, `b` one that is the operator's too, `c` is where no mesh is."""
+    run("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0")
+    for name, interface in (("a", "eth0"), ("b", "eth1"), ("c", "eth9")):
+        other_machine(name, interface, up=name != "a")
+    async with host(directory, config=NetConfig(exclude=("eth9",))) as here:
+        await eventually(lambda: here.used("eth0") and here.used("eth1"), "used")
+        run("ip -n a link set far up")
+        for name, interface in (("a", "eth0"), ("b", "eth1"), ("c", "eth9")):
+            run(
+                f"ip addr add fe80::1/64 dev {interface} nodad;"
+                f"ip -n {name} addr add fe80::2/64 dev far nodad;"
+                f"ip -n {name} addr add fd0{name}::1/128 dev lo nodad;"
+                f"ip -n {name} -6 route add default via fe80::1 dev far;"
+                f"ip -6 route add fd0{name}::1 via fe80::2 dev {interface} table {ROUTE_TABLE}"
+            )
+        run(
+            "ip -n b addr add fd66::2/64 dev far nodad; ip addr add fd66::1/64 dev eth1 nodad;"
+            "ip -n b addr add fe80::3/64 dev far nodad; ip -n b addr add fd67::2 dev lo nodad;"
+            "ip -6 route add fd67::/64 via fe80::3 dev eth1;"
+            f"ip -6 route add fd66::/64 via fe80::2 dev eth0 table {ROUTE_TABLE};"
+            f"ip -6 route add fd67::/64 via fe80::2 dev eth0 table {ROUTE_TABLE};"
+            "ip addr add 192.0.2.1/24 dev eth1; ip -n b addr add 192.0.2.2/24 dev far;"
+            "ip -n a addr add 198.51.100.1/32 dev far;"
+            "ip -n a route add default via 192.0.2.1 dev far onlink"
+        )
+        announced = [f"fd{number}::/64" for number in ("0a", "0b", "0c", "66", "67")]
+        await here.mesh.firewall.set_stations(announced, ROUTERS)
+        assert passes("fd0a::1", "fd0b::1")
+        assert not passes("fd0a::1", "fd66::2"), "it is next to us"
+        assert not passes("fd0a::1", "fd67::2"), "it is behind another router"
+        assert not passes("fd0c::1", "fd0b::1", sent_by="c"), "no station is there"
+        assert not passes("198.51.100.1", "192.0.2.2"), "IPv4 over a link that was off"
+        await here.mesh.firewall.set_stations(announced, ROUTERS[:1])
+        assert not passes("fd0a::1", "fd0b::1"), "no router of the mesh is there any more"
+        run(f"ip -6 route flush table {ROUTE_TABLE}")
+
+
 SCENARIOS = (
     a_default_route_by_advertisement_survives,
     an_excluded_interface_is_untouched,
@@ -341,6 +383,7 @@ SCENARIOS = (
     an_unused_interface_is_switched_on_and_off_again,
     interfaces_come_go_and_change,
     only_stations_are_forwarded,
+    the_operators_networks_are_no_stations_whatever_is_announced,
     killed_at_every_step,
 )
 

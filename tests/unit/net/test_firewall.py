@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from ipaddress import IPv6Address
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from appliance.net.firewall import (
 from appliance.net.undo import Undo
 
 OWN = IPv6Address("fd12:3456:789a:bcde:1:2:3:4")
+ROUTERS = [("eth0", "fe80::1")]
 
 
 class Nft:
@@ -58,7 +60,7 @@ def nft(monkeypatch: pytest.MonkeyPatch) -> Nft:
 @pytest.fixture
 async def firewall(undo: Undo, nft: Nft) -> AsyncIterator[Firewall]:
     made = Firewall(undo, run=nft)
-    await made.set_stations(["fd00::1/128"])
+    await made.set_stations(["fd00::1/128"], ROUTERS)
     await made.install(OWN, forwarded_before=False)
     yield made
     await made.remove()
@@ -82,17 +84,25 @@ def test_strangers_are_judged_only_where_nobody_forwarded_before() -> None:
     assert "meta nfproto ipv6 drop" in table_script(Fence(OWN))
     script = table_script(Fence(OWN, forwarded_before=True, links=frozenset({"eth1"})))
     assert "meta nfproto ipv6 drop" not in script
-    assert "iifname @links drop" in script
     assert 'elements = { "eth1" }' in script
+
+
+@pytest.mark.parametrize("forwarded_before", [False, True])
+def test_what_we_switched_on_is_for_stations_only_in_ipv4_too(forwarded_before: bool) -> None:
+    script = table_script(Fence(OWN, forwarded_before=forwarded_before))
+    assert "\n    iifname @links drop\n    oifname @links drop\n" in script
 
 
 def test_a_change_says_only_what_changes() -> None:
     before = Fence(OWN, hosts=frozenset({OWN, IPv6Address("fd00::1")}))
     after = Fence(OWN, hosts=frozenset({OWN, IPv6Address("fd00::2")}), links=frozenset({"e"}))
+    after = replace(after, used=frozenset({"e"}), routers=frozenset({("e", "fe80::1")}))
     assert change_script(before, after).splitlines() == [
         "delete element inet fencewire stations { fd00::1 }",
         "add element inet fencewire stations { fd00::2 }",
         'add element inet fencewire links { "e" }',
+        'add element inet fencewire used { "e" }',
+        'add element inet fencewire routers { "e" . fe80::1 }',
     ]
 
 
@@ -102,9 +112,9 @@ async def test_the_table_is_made_once_and_then_changed(firewall: Firewall, nft: 
     assert made.startswith("table inet fencewire {}\ndelete table inet fencewire\n")
     assert clamp == CLAMP_SCRIPT
     await firewall.install(OWN, forwarded_before=False)
-    await firewall.set_stations(["fd00::1/128"])
+    await firewall.set_stations(["fd00::1/128"], ROUTERS)
     assert nft.told() == []
-    await firewall.set_stations([])
+    await firewall.set_stations([], ROUTERS)
     assert nft.told() == ["delete element inet fencewire stations { fd00::1 }"]
     assert firewall.holds
     assert firewall.problem is None
@@ -116,7 +126,7 @@ async def test_changes_that_come_together_are_made_together(
     monkeypatch.setattr(module, "SPACING_S", 0.01)
     nft.told()
     changes = [[f"fd00::{x}/128" for x in range(1, last)] for last in range(3, 40)]
-    await asyncio.gather(*map(firewall.set_stations, changes))
+    await asyncio.gather(*(firewall.set_stations(change, ROUTERS) for change in changes))
     [script] = nft.told()
     assert script.count("fd00::") == 37
 
@@ -124,7 +134,7 @@ async def test_changes_that_come_together_are_made_together(
 async def test_a_refused_change_makes_the_table_anew(firewall: Firewall, nft: Nft) -> None:
     nft.told()
     nft.complaints = ["No such file or directory"]
-    await firewall.set_stations(["fd00::2/128"])
+    await firewall.set_stations(["fd00::2/128"], ROUTERS)
     assert len(nft.told()) == 3
     assert firewall.holds
 
