@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.net.config import DEFAULT_PATH
+from appliance.net.control import BACKLOG
 from appliance.net.privilege import PrivilegeError, keep_net_admin
 from appliance.net.service import Service
 from appliance.net.undo import UndoError
@@ -79,8 +80,9 @@ def _run(options: argparse.Namespace) -> bool:
         allowed.add(Path(listener.getsockname()).stat().st_uid)
         made = None
     else:
-        made = options.socket or options.run_dir / "net.sock"
-        listener = _make_socket(made, options.owner)
+        path = options.socket or options.run_dir / "net.sock"
+        listener = _make_socket(path, options.owner)
+        made = path, path.stat().st_ino
     with listener:
         keep_net_admin(options.user)
         service = Service(
@@ -98,12 +100,13 @@ def _run(options: argparse.Namespace) -> bool:
             if made is not None:
                 # In another user's folder it stays; the next start removes it.
                 with contextlib.suppress(OSError):
-                    made.unlink()
+                    if made[0].stat().st_ino == made[1]:  # else it is the next one's by now
+                        made[0].unlink()
 
 
 async def _serve(service: Service) -> bool:
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, service.stop)
     return await service.run()
 
@@ -130,6 +133,7 @@ def _make_socket(path: Path, owner: int | None) -> socket.socket:
                 raise StartError(f"A network helper runs at {path} already.")
         path.unlink(missing_ok=True)
         listener.bind(os.fspath(path))
+        listener.listen(BACKLOG)  # So that another helper sees at once that there is one.
         if owner is not None and owner != os.geteuid():
             try:
                 os.chown(path, owner, -1, follow_symlinks=False)

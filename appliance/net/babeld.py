@@ -132,7 +132,10 @@ class Babeld:
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
-            why = await self._run_once()
+            try:
+                why = await self._run_once()
+            except OSError as error:  # No process, or no room for its files.
+                why = str(error)
             self.running = False
             failures = 0 if loop.time() - began > LASTING_S else failures + 1
             log.warning("babeld ended: %s", why)

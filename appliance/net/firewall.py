@@ -31,6 +31,7 @@ from typing import Final, TypeAlias
 
 from appliance.model.net import NetProblem
 from appliance.net.numbers import MESH_NETWORK
+from appliance.net.sysctls import FORWARDING
 from appliance.net.undo import Facts, Undo, UndoError
 
 log = logging.getLogger(__name__)
@@ -353,6 +354,8 @@ class Firewall:
             log.info("segments are not clamped to the MTU: %s", refused)
 
     async def _undo_table(self, _: Facts) -> None:
+        if any(change.kind == FORWARDING for change in self._undo.changes):
+            raise UndoError("packets are still forwarded")
         complaint = await self._run(_RESET)
         if complaint is not None:
             raise UndoError(complaint)

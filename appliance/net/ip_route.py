@@ -24,8 +24,8 @@ async def ip_route(*words: str) -> str | None:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-    except FileNotFoundError:
-        log.warning("ip is not installed")
+    except OSError as error:
+        log.warning("ip does not start: %s", error.strerror)
         return None
     try:
         async with asyncio.timeout(WITHIN_S):

@@ -40,6 +40,9 @@ NEIGHBOURS: Final = 4
 UNANSWERED: Final = 64
 """Questions to a neighbour whose answers are waited for; older ones are forgotten."""
 
+PACKETS: Final = 64
+"""Read at a time; a flood of them must not keep us from everything else."""
+
 ANSWERS_PER_S: Final = 400
 """More questions are a flood, and are not answered."""
 
@@ -74,6 +77,7 @@ class LinkRates:
         self._queues, self._on_change = queues, on_change
         self._told = frozenset(config.rate_kbit)
         self._watched: dict[str, _Watched] = {}
+        self._answer_on: frozenset[int] = frozenset()
         self._held: dict[str, int] = {}
         self._answers_left = ANSWERS_PER_S
         self._answers_since = 0.0
@@ -85,8 +89,10 @@ class LinkRates:
         for neighbour in neighbours:
             near.setdefault(neighbour.interface, []).append(neighbour.address)
         before, self._watched = self._watched, {}
-        for link in links:
-            if link.used and link.kind in WATCHED and link.name not in self._told:
+        used = [link for link in links if link.used]
+        self._answer_on = frozenset(link.index for link in used)
+        for link in used:
+            if link.kind in WATCHED and link.name not in self._told:
                 known = before.get(link.name)
                 if known is None or known.index != link.index:
                     known = _Watched(link.index)
@@ -140,7 +146,7 @@ class LinkRates:
     def _receive(self, sock: socket.socket) -> None:
         """Answer questions, and note how long ours took."""
         with contextlib.suppress(OSError):  # Nothing more, or a neighbour that has no such port.
-            while True:
+            for _ in range(PACKETS):
                 data, (host, port, _, index) = sock.recvfrom(_PACKET.size + 1)
                 came_ns = time.monotonic_ns()
                 if port == PORT and host.startswith("fe80:") and len(data) == _PACKET.size:
@@ -149,8 +155,9 @@ class LinkRates:
     def _take(self, sock: socket.socket, data: bytes, came_ns: int, host: str, index: int) -> None:
         kind, question, at_ns = _PACKET.unpack(data)
         link = next((each for each in self._watched.values() if each.index == index), None)
-        if kind == _ASK and self._may_answer(came_ns / 1e9):
-            _send(sock, _PACKET.pack(_ANSWER, question, came_ns), host, index)
+        if kind == _ASK and index in self._answer_on:
+            if self._may_answer(came_ns / 1e9):
+                _send(sock, _PACKET.pack(_ANSWER, question, came_ns), host, index)
         elif kind == _ANSWER and link is not None:
             left_ns = link.asked.get(host, {}).pop(question, None)
             if left_ns is not None:

@@ -160,6 +160,7 @@ class Links:
 
     async def run(self) -> None:
         """Follow what changes, for ever."""
+        trouble = ""
         while True:
             started = time.monotonic()
             self._wake.clear()
@@ -170,8 +171,11 @@ class Links:
                         await self.firewall.check()
                     await self._turn()
                     look_s = UDEV_EACH_S if self._census.waiting else SAFETY_LOOK_S
+                    trouble = ""
                 except (OSError, UndoError) as error:
-                    log.warning("could not keep the links: %s", error)
+                    if str(error) != trouble:
+                        log.warning("could not keep the links: %s", error)
+                    trouble = str(error)
                     look_s = RETRY_S
             took_s = time.monotonic() - started
             await asyncio.sleep(min(max(MIN_GAP_S, GAP_LOOKS * took_s), MAX_GAP_S))

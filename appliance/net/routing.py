@@ -6,7 +6,6 @@ What is known of routes goes to the fence and to the daemon; that they hear of i
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Callable, Iterable
 from ipaddress import IPv6Address
@@ -85,8 +84,7 @@ class Routing:
             self._again.cancel()
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait({self._task})  # How it ended, `_failed` has heard.
         self._task = self._babeld = None
         self._hello_ms.clear()
         await self._undo.undo_all(kinds=frozenset({TABLES}))

@@ -7,6 +7,7 @@ kernel shows and the operator has set.  What stays out: the parts themselves, an
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from dataclasses import replace
@@ -42,7 +43,9 @@ RETRY_S: Final = 5.0
 """Until what failed is tried again."""
 
 TURN_S: Final = 0.05
-"""Least time from one turn to the next; the first change of several is acted on at once."""
+IDLE_TURNS: Final = 2
+"""Least time between two turns, and the same in multiples of what one took, so that nobody's flood
+of routes keeps a small machine busy; the first change of several is acted on at once."""
 
 WATCH_S: Final = 1.0
 """How often we look whether there is a daemon."""
@@ -152,11 +155,13 @@ class Service:
                 part.cancel()
 
     async def _put_back(self) -> None:
-        await self._routing.stop()
-        await self._queues.stop()
-        await self._undo.undo_all(kinds=RADIO_KINDS)
-        await self._links.leave()
-        await self._undo.undo_all()
+        """Each part, the last one first; one that fails keeps nobody from the others."""
+        async with contextlib.AsyncExitStack() as steps:
+            steps.push_async_callback(self._undo.undo_all)
+            steps.push_async_callback(self._links.leave)
+            steps.push_async_callback(self._undo.undo_all, kinds=RADIO_KINDS)
+            steps.push_async_callback(self._queues.stop)
+            steps.push_async_callback(self._routing.stop)
 
     async def _watch(self) -> None:
         """Tell the service manager that the loop turns, and end where nobody needs us."""
@@ -192,11 +197,12 @@ class Service:
                 await self._turn()
                 self._trouble = ""
             except (OSError, UndoError) as error:
-                log.warning("The mesh could not be set up: %s", error)
+                if str(error) != self._trouble:
+                    log.warning("The mesh could not be set up: %s", error)
                 self._trouble = str(error)
                 loop.call_later(RETRY_S, self._poke)
             self._show(loop.time())
-            await asyncio.sleep(max(0.0, began + TURN_S - loop.time()))
+            await asyncio.sleep(max(TURN_S, IDLE_TURNS * (loop.time() - began)))
 
     async def _turn(self) -> None:
         address = self._admission.address

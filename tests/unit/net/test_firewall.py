@@ -18,6 +18,7 @@ from appliance.net.firewall import (
     sort_prefixes,
     table_script,
 )
+from appliance.net.sysctls import FORWARDING
 from appliance.net.undo import Undo
 
 OWN = IPv6Address("fd12:3456:789a:bcde:1:2:3:4")
@@ -147,6 +148,19 @@ async def test_a_removed_table_is_made_again(firewall: Firewall, nft: Nft) -> No
     await firewall.check()
     assert len(nft.told()) == 3
     assert firewall.holds
+
+
+async def test_the_fence_stays_while_packets_are_forwarded(
+    firewall: Firewall, undo: Undo, nft: Nft
+) -> None:
+    """Of whom the kernel does not let switch that off."""
+    forwarding = undo.note(FORWARDING, settled=1, was_on="")
+    nft.told()
+    await firewall.remove()
+    assert nft.told() == []
+    undo.forget(forwarding)
+    await firewall.remove()
+    assert nft.told() == ["table inet fencewire {}\ndelete table inet fencewire\n"]
 
 
 async def test_a_kernel_without_the_clamp_still_has_the_fence(undo: Undo, nft: Nft) -> None:

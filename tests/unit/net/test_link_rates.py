@@ -13,7 +13,14 @@ import pytest
 from appliance.model.net import LinkKind, NetLink, NetNeighbour
 from appliance.net import link_rates
 from appliance.net.config import NetConfig
-from appliance.net.link_rates import ANSWERS_PER_S, NEIGHBOURS, PORT, UNANSWERED, LinkRates
+from appliance.net.link_rates import (
+    ANSWERS_PER_S,
+    NEIGHBOURS,
+    PACKETS,
+    PORT,
+    UNANSWERED,
+    LinkRates,
+)
 from appliance.protocol.link_rate import LEAST_KBIT
 
 ETH0 = NetLink("eth0", 2, LinkKind.ETHERNET, True, "", True, 1500, 4000, None, "")
@@ -92,6 +99,7 @@ async def test_who_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_question_is_answered_with_as_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     station = Station(monkeypatch)
+    station.follow([ETH0])
     question = PACKET.pack(1, b"question", 0)
     station.receive(question, f"{NEAR}%eth0")
     (answer, address), *rest = station.socket.sent
@@ -121,8 +129,32 @@ async def test_what_gets_no_answer(
     assert not station.socket.sent
 
 
+async def test_where_the_mesh_is_not_nobody_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    station = Station(monkeypatch)
+    told = NetConfig(rate_kbit={"eth0": 2000})
+    question = PACKET.pack(1, b"question", 0)
+    station.receive(question)
+    station.follow([replace(ETH0, used=False)])
+    station.receive(question)
+    station.follow([ETH0])
+    station.receive(question, index=3)
+    assert not station.socket.sent
+    station = Station(monkeypatch, told)
+    station.follow([ETH0])
+    station.receive(question)
+    assert station.socket.sent, "that is not measured, but the neighbour may want to"
+
+
+async def test_a_flood_leaves_time_for_all_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    station = Station(monkeypatch)
+    station.socket.came = [(b"", (NEAR, PORT, 0, 2))] * (PACKETS + 10)
+    station.receive(b"")
+    assert len(station.socket.came) == 11
+
+
 async def test_a_flood_of_questions_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     station = Station(monkeypatch)
+    station.follow([ETH0])
     monkeypatch.setattr(time, "monotonic_ns", lambda: 5_000_000_000)
     for _ in range(2 * ANSWERS_PER_S):
         station.receive(PACKET.pack(1, b"question", 0))
