@@ -17,6 +17,8 @@ from appliance.node.ports import SetValue
 log = logging.getLogger(__name__)
 
 MAX_RETURNED: Final = 16
+MAX_ANSWERS: Final = 2
+"""Cards of one other start that are answered with a newer one."""
 
 CARD_VALUE = "card"
 """Name of the store's value that holds our card's record."""
@@ -39,8 +41,8 @@ class OwnCard:
         self.raw = stored if self._card is not None else None
         """The card's record."""
 
-        self._returned: tuple[bytes, ...] = ()
-        """The starts that wrote cards of ours which came back to us."""
+        self._returned: dict[bytes, int] = {}
+        """How often a card of ours that another start has written came back, by its boot id."""
 
         self.publishing = False
         """A card is on its way to the disk."""
@@ -76,9 +78,11 @@ class OwnCard:
         return card
 
     def start(self, stamp: Callable[[], Stamp]) -> list[Effect]:
-        """Make sure that there is a card, and that it names the prekey that we have."""
-        if self._card is not None and self._card.prekey == self.prekey:
-            return []
+        """Write a card for this start.
+
+        One that only repeats the last would hide a copy of this board somewhere in the mesh, which
+        has the same: what each of the two writes comes back to the other.
+        """
         return self._publish(self.name, stamp())
 
     def set_name(
@@ -97,14 +101,19 @@ class OwnCard:
         card = read_card(record)
         if card.sequence < self.sequence or record.raw == self.raw:
             return []
-        if record.stamp.boot in self._returned:
-            # Who lost its state finds one such card.  Another one from the same start is being
-            # written now, and the two of us would count up for ever.
-            return [copied_key("somewhere in the mesh")]
-        self._returned = (*self._returned, record.stamp.boot)[-MAX_RETURNED:]
+        boot = record.stamp.boot
+        times = self._returned.pop(boot, 0) + 1
+        self._returned[boot] = times
+        while len(self._returned) > MAX_RETURNED:
+            del self._returned[next(iter(self._returned))]
+        # Who lost its state finds one such card.  Another one from the same start is being written
+        # now.  The other board has to notice too, but then the two would count up for ever.
+        copied = [copied_key("somewhere in the mesh")] if times > 1 else []
+        if times > MAX_ANSWERS:
+            return [*copied]
         self.sequence = card.sequence
         name = card.name if self.name == self._key.id.default_name else self.name
-        return self._publish(name, stamp())
+        return [*copied, *self._publish(name, stamp())]
 
     def _publish(
         self,
