@@ -47,8 +47,8 @@ SETTLE_S: Final = 5.0
 
 SOCKET_WITHIN_S: Final = 5.0
 SMOOTHING_S: Final = 1
-"""Half-life of what babeld remembers of a route's former cost.  One that is new has to be better for
-five of these before it is taken; babeld's own 4 s left a shorter way unused for 20."""
+"""Half-life of what babeld remembers of a route's former cost.  One that is new has to be better
+for five of these before it is taken; babeld's own 4 s left a shorter way unused for 20."""
 
 MINOR_S: Final = 1.0
 """How long changes of mere costs are gathered."""

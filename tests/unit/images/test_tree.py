@@ -108,7 +108,7 @@ def test_units_and_program_mean_the_same_places() -> None:
     waiting = (TREE / "usr/libexec/fencewire/wait-for-data").read_text()
     assert f"trouble={trouble_path(SERVICE_SOCKET)}\n" in waiting
     made = (TREE / "usr/lib/tmpfiles.d/fencewire.conf").read_text()
-    for path in (SERVICE_SOCKET.parent, environment["FENCEWIRE_STATE"]):
+    for place in (str(SERVICE_SOCKET.parent), environment["FENCEWIRE_STATE"]):
         assert re.search(rf"^d {path} 07[05]0 fencewire fencewire", made, re.MULTILINE)
 
 
