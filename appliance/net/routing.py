@@ -13,7 +13,7 @@ from pathlib import Path
 
 from appliance.model.address import address_of
 from appliance.model.net import Avoid, LinkKind, NetLink, NetNeighbour, NetNews, NetProblem
-from appliance.net.babel_link import BabelLink
+from appliance.net.babel_link import MEASURED, BabelLink
 from appliance.net.babeld import Babeld
 from appliance.net.detour_routes import DetourRoutes
 from appliance.net.ip_route import flush_routes
@@ -99,7 +99,9 @@ class Routing:
             return
         used = {link.name: LinkKind(link.kind) for link in links if link.used}
         counts = {name: self._babeld.table.neighbour_count(name) for name in used}
-        self._hello_ms = self._intervals.choose(counts, asyncio.get_running_loop().time())
+        radios = {name for name, kind in used.items() if kind in MEASURED}
+        now = asyncio.get_running_loop().time()
+        self._hello_ms = self._intervals.choose(counts, now, radios=radios)
         self._babeld.set_links(
             {
                 name: BabelLink(kind, self._hello_ms[name], self._babeld.table.lossy(name))
