@@ -109,7 +109,7 @@ def test_units_and_program_mean_the_same_places() -> None:
     assert f"trouble={trouble_path(SERVICE_SOCKET)}\n" in waiting
     made = (TREE / "usr/lib/tmpfiles.d/fencewire.conf").read_text()
     for place in (str(SERVICE_SOCKET.parent), environment["FENCEWIRE_STATE"]):
-        assert re.search(rf"^d {path} 07[05]0 fencewire fencewire", made, re.MULTILINE)
+        assert re.search(rf"^d {place} 07[05]0 fencewire fencewire", made, re.MULTILINE)
 
 
 def test_users_have_fixed_numbers() -> None:
