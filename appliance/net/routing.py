@@ -48,8 +48,21 @@ class Routing:
 
     def problems(self) -> list[NetProblem]:
         """Return what is wrong."""
-        problem = self._babeld.problem if self._babeld is not None else None
-        return [problem] if problem is not None else []
+        if self._babeld is None:
+            return []
+        problem = self._babeld.problem
+        claims = self._babeld.table.claims(f"{self._address}/128")
+        found = [problem] if problem is not None else []
+        if claims:
+            links = ", ".join(sorted({claim.interface for claim in claims}))
+            found.append(
+                NetProblem(
+                    "address-claimed",
+                    f"Somebody else announces this station's address (heard on {links}).",
+                    "Others may not reach this station. Find whoever it is and unplug it.",
+                )
+            )
+        return found
 
     def stations(self) -> frozenset[str]:
         """Return the prefixes to which packets can go."""

@@ -84,6 +84,17 @@ class BabelTable:
         """Return all neighbours."""
         return self._all_neighbours().values()
 
+    def claims(self, prefix: str) -> tuple[NetRoute, ...]:
+        """Return who offers a way to a prefix, such as our own: there is none but through liars.
+
+        Whoever copies our router id as well is not seen: babeld takes that for its own echo.
+        """
+        return tuple(
+            route
+            for route in self._routes.values()
+            if route.prefix == prefix and route.metric < INFINITY
+        )
+
     def lossy(self, interface: str) -> bool:
         """Tell whether a link has lost hellos now and then, as radios do, since it is there.
 

@@ -170,6 +170,13 @@ def test_installed_routes_are_where_packets_go() -> None:
     assert made.installed() == {"fd12::1/128"}
 
 
+def test_who_else_announces_an_address() -> None:
+    made = table(route("add", host=1, installed=False), route("add", handle="901", host=2))
+    assert [claim.via for claim in made.claims("fd12::1/128")] == ["fe80::2"]
+    made.read(route(host=1, installed=False, metric=INFINITY))
+    assert made.claims("fd12::1/128") == ()
+
+
 def test_a_new_babeld_takes_over_without_a_gap() -> None:
     made = table(neighbour("add"), route("add", host=1), route("add", handle="901", host=2))
     made.news(0.0)
