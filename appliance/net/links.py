@@ -256,6 +256,8 @@ class Links:
         """Have address, rules and fence, and forward behind that fence only."""
         for loopback in picture.interfaces:
             if loopback.loopback:
+                if not loopback.ipv6:
+                    raise OSError("IPv6 is switched off (net.ipv6.conf.lo.disable_ipv6)")
                 if not loopback.up:
                     await self._changes.switch_on(loopback)
                 if all(one.host != str(address) for one in loopback.addresses):

@@ -322,9 +322,11 @@ def _interface(link: Any, addresses: tuple[Address, ...]) -> Interface:
     families = link.get("IFLA_AF_SPEC")
     ipv6 = families.get("AF_INET6") if families else None
     settings = (ipv6.get("IFLA_INET6_CONF") if ipv6 else None) or {}
+    name = link.get("IFLA_IFNAME")
     mac = bytes.fromhex((link.get("IFLA_ADDRESS") or "").replace(":", ""))
     return Interface(
-        name=link.get("IFLA_IFNAME"),
+        # The kernel takes any bytes; what is no text is no name that a link of the mesh may have.
+        name=name if isinstance(name, str) else name.decode(errors="replace"),
         index=link["index"],
         up=bool(flags & IFF_UP),
         carrier=bool(flags & IFF_UP and flags & IFF_LOWER_UP),

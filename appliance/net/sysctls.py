@@ -72,6 +72,8 @@ class Sysctls:
 
         `leave_alone` tells interfaces, by name, on which not even `accept_ra` may stay changed.
         """
+        with (self._conf / ALL / FORWARDING).open("r+"):
+            pass  # Where we may not write nothing is begun.
         was_on = [where for where in self._each() if self.get(where, FORWARDING)]
         names = " ".join(was_on)  # no name has a space
         change = self._undo.note(FORWARDING, settled=0, was_on=names)

@@ -61,6 +61,8 @@ class BabelTable:
         self._neighbours: dict[str, NetNeighbour] = {}
         """By babeld's handle.  One that had its link taken away may stay beside its successor."""
         self._routes: dict[str, NetRoute] = {}
+        self._lines: dict[str, str] = {}
+        """What was said last of each route."""
         self._old_neighbours: dict[tuple[str, str], NetNeighbour] = {}
         self._old_routes: dict[tuple[str, str, str], NetRoute] = {}
         self._hellos: dict[str, int] = {}
@@ -134,6 +136,8 @@ class BabelTable:
     def read(self, line: str) -> None:
         """Take in a line."""
         words = line.split(" ")
+        if len(words) > 2 and self._lines.get(words[2]) == line:
+            return  # With each hello babeld says all routes again, so nearly all lines are this.
         if len(line) > MAX_LINE or not all(_WORD.fullmatch(word) for word in words):
             self.skipped += 1
             return
@@ -148,6 +152,10 @@ class BabelTable:
                 self._neighbour(verb, handle, fields)
             else:
                 self._route(verb, handle, fields)
+                if handle in self._routes:
+                    self._lines[handle] = line
+                else:
+                    self._lines.pop(handle, None)
         except (KeyError, ValueError):
             self.skipped += 1
 
@@ -166,6 +174,7 @@ class BabelTable:
         self._old_neighbours, self._old_routes = self._all_neighbours(), self._all_routes()
         self._neighbours.clear()
         self._routes.clear()
+        self._lines.clear()
         self._hellos.clear()
 
     def settle(self) -> None:

@@ -114,3 +114,13 @@ async def test_a_value_goes_back_once(kernel: Kernel, undo: Undo, sysctls: Sysct
     sysctls.set("eth0", "accept_ra", 2)
     await undo.undo_all()
     assert kernel.values() == BEFORE
+
+
+def test_where_forwarding_may_not_be_changed_nothing_is_begun(kernel: Kernel, undo: Undo) -> None:
+    switch = kernel.conf / "all" / "forwarding"
+    switch.unlink()
+    switch.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        Sysctls(undo, conf=kernel.conf).forwarding_on(leave_alone=lambda _: False)
+    assert undo.changes == ()
+    assert (kernel.conf / "eth0" / "accept_ra").read_text() == "1\n"

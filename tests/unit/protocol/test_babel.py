@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appliance.model.net import NetNews
+from appliance.protocol import babel
 from appliance.protocol.babel import INFINITY, MAX_NEIGHBOURS, MAX_ROUTES, SETTLE_S, BabelTable
 
 NEIGHBOUR = (
@@ -243,3 +244,35 @@ def test_there_is_an_end_to_what_is_remembered() -> None:
     made.read(route("flush", handle="first"))
     made.read(route("add", handle="again", host=2))
     assert "fd12::2/128" in made.installed()
+
+
+def test_what_is_said_again_is_taken_again_only_where_it_was_lost() -> None:
+    made = table(route("add"), route(), route())
+    [one] = made.routes()
+    made.read(route(metric=512))
+    made.read(route())
+    assert list(made.routes()) == [one]
+    made.read(route("flush"))
+    assert not list(made.routes())
+    made.read(route())
+    assert list(made.routes()) == [one]
+    made.clear()
+    made.read(route())
+    assert list(made.routes()) == [one]
+
+
+def test_what_is_said_again_of_routes_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said with each hello, so thousands of routes would keep a small machine busy."""
+    made = table(route())
+
+    def fails(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(made, "_route", fails)
+    made.read(route())
+
+
+def test_of_routes_that_are_too_many_no_lines_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(babel, "MAX_ROUTES", 9)
+    made = table(*(route(handle=f"{number:x}") for number in range(20)))
+    assert len(made._lines) == 9
