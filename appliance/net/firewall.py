@@ -8,7 +8,7 @@ named sets, full addresses and whole /64s, which need no order among themselves,
 
 Anybody may announce an address of the operator's as a station's, and the operator's own routes go
 first.  So what passes must also come over a link of the mesh and leave to one of its routers, by
-the route that it really takes.  What is attached to this station, in its /64, is neither.
+the route that it really takes.  What is attached to this station, in its /64, is next to us.
 
 The host's own traffic is left alone, but for packets from outside that claim our own address.
 
@@ -78,7 +78,7 @@ class Fence:
     """The machine forwarded IPv6 before us, so strangers' packets are not ours to judge."""
 
     links: frozenset[str] = frozenset()
-    """Interfaces that we switched on, which nobody's packets but stations' use."""
+    """Interfaces that we switched on and nobody else uses; stations' packets are all that may."""
 
     used: frozenset[str] = frozenset()
     """Interfaces that the mesh uses."""
@@ -135,6 +135,7 @@ table {TABLE} {{
   chain station {{
     ip6 saddr & {_MASK} != {attached} iifname != @used drop
     ip6 daddr & {_MASK} != {attached} oifname . rt ip6 nexthop != @routers drop
+    ip6 daddr & {_MASK} == {attached} rt ip6 nexthop & {_MASK} != {attached} drop
     ip6 daddr @stations accept
     ip6 daddr & {_MASK} @networks accept
     drop
@@ -294,7 +295,7 @@ class Firewall:
             await self.apply()
 
     async def set_links(self, *, switched_on: frozenset[str], used: frozenset[str]) -> None:
-        """Say which interfaces we switched on, and which the mesh uses."""
+        """Say which interfaces nobody uses but us, and which the mesh uses."""
         if self._wanted is not None:
             self._wanted = replace(self._wanted, links=switched_on, used=used)
             await self.apply()

@@ -274,9 +274,14 @@ class Links:
             self._sysctls.forwarding_on(leave_alone=self._census.leaves_alone)
 
     def _switched_on(self, picture: Picture) -> frozenset[str]:
+        """Name the interfaces that are on by us, as long as nobody gives them an address."""
         ours = {change.facts["index"] for change in self._undo.changes if change.kind == LINK_UP}
         return frozenset(
-            one.name for one in picture.interfaces if one.index in ours and not one.loopback
+            one.name
+            for one in picture.interfaces
+            if one.index in ours
+            and not one.loopback
+            and all(address.is_link_local for address in one.addresses)
         )
 
     def _show(self, picture: Picture, verdicts: Mapping[int, Verdict]) -> None:

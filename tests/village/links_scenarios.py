@@ -371,6 +371,16 @@ async def the_operators_networks_are_no_stations_whatever_is_announced(directory
         assert not passes("fd0a::1", "fd67::2"), "it is behind another router"
         assert not passes("fd0c::1", "fd0b::1", sent_by="c"), "no station is there"
         assert not passes("198.51.100.1", "192.0.2.2"), "IPv4 over a link that was off"
+        run("ip addr add 203.0.113.1/24 dev eth0")
+        await eventually(
+            lambda: '"eth0"' not in run("nft list set inet fencewire links"), "the operator's"
+        )
+        assert passes("198.51.100.1", "192.0.2.2"), "the operator uses the link by now"
+        attached = f"{STATION.exploded[:19]}::9"
+        run(f"ip -n b addr add {attached}/64 dev far nodad; ip -6 route add default via fd66::2")
+        assert not passes("fd0a::1", attached), "there is no way to it but out of the mesh"
+        run(f"ip -6 route add {attached}/128 dev eth1")
+        assert passes("fd0a::1", attached), "it is attached to us"
         await here.mesh.firewall.set_stations(announced, ROUTERS[:1])
         assert not passes("fd0a::1", "fd0b::1"), "no router of the mesh is there any more"
         run(f"ip -6 route flush table {ROUTE_TABLE}")
