@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
+import struct
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -89,6 +91,21 @@ def other_machine(name: str, interface: str, *, up: bool = True) -> None:
     )
     if up:
         run(f"ip -n {name} link set far up; ip link set {interface} up")
+
+
+def advertise(machine: str, prefix: str, *, lifetime_s: int = 1800) -> None:
+    """Send one router advertisement (RFC 4861 section 4.2) with a prefix (4.6.2)."""
+    with (
+        inside(machine),
+        socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sock,
+    ):
+        index = socket.if_nametoindex("far")
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+        head = struct.pack(">BBHBBHII", 134, 0, 0, 64, 0, lifetime_s, 0, 0)
+        network = socket.inet_pton(socket.AF_INET6, prefix)
+        option = struct.pack(">BBBBIII", 3, 4, 64, 0xC0, 7200, 3600, 0) + network
+        sock.sendto(head + option, ("ff02::1", 0, 0, index))
 
 
 class Host:

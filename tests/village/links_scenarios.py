@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import socket
-import struct
 import sys
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from links_host import (
     CONF,
     STATION,
     WITHIN_S,
+    advertise,
     conf,
     eventually,
     host,
@@ -35,21 +35,6 @@ from appliance.net.config import NetConfig
 from appliance.net.numbers import ROUTE_TABLE
 
 # -- A router that advertises itself
-
-
-def advertise(machine: str, prefix: str, *, lifetime_s: int = 1800) -> None:
-    """Send one router advertisement (RFC 4861 section 4.2) with a prefix (4.6.2)."""
-    with (
-        inside(machine),
-        socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sock,
-    ):
-        index = socket.if_nametoindex("far")
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
-        head = struct.pack(">BBHBBHII", 134, 0, 0, 64, 0, lifetime_s, 0, 0)
-        network = socket.inet_pton(socket.AF_INET6, prefix)
-        option = struct.pack(">BBBBIII", 3, 4, 64, 0xC0, 7200, 3600, 0) + network
-        sock.sendto(head + option, ("ff02::1", 0, 0, index))
 
 
 def has_default_route() -> bool:
