@@ -252,4 +252,4 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 TestStore = StoreMachine.TestCase
-TestStore.settings = settings(max_examples=30, stateful_step_count=30)
+TestStore.settings = settings(max_examples=16, stateful_step_count=30)
