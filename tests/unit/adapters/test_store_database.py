@@ -12,6 +12,10 @@ from appliance.adapters.store import Store, database, schema
 from appliance.node.ports import GetMessage, StoreError
 
 
+PAGE = 4096
+"""Bytes of a page, SQLite's default."""
+
+
 def refusal(path: Path) -> str:
     """Why a store is not opened; nothing of it may have changed."""
     ours = [file for file in path.parent.iterdir() if file.suffix in {".db", ".db-wal"}]
@@ -63,12 +67,12 @@ async def test_a_damaged_store_is_refused(
     sound = path.read_bytes()
     with closing(sqlite3.connect(path)) as db:
         (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'records'").fetchone()
-    start = (page - 1) * 4096
+    start = (page - 1) * PAGE
     damaged = {
         "emptied": b"",
         "cut": sound[: len(sound) // 2],
         "no header": b"\xff" * 100 + sound[100:],
-        "a page of garbage": sound[:start] + b"\xa5" * 4096 + sound[start + 4096 :],
+        "a page of garbage": sound[:start] + b"\xa5" * PAGE + sound[start + PAGE :],
     }
     for what, content in damaged.items():
         path.write_bytes(content)
@@ -86,9 +90,15 @@ async def test_a_damaged_store_with_a_log_is_left_as_it_is(tmp_path: Path) -> No
     main, log = live.read_bytes(), live.with_name("live.db-wal").read_bytes()
     await store.close()
 
+    # A page that the log holds is mended by it: at times that is the first, with the size in it.
+    mended = {int.from_bytes(log[at : at + 4], "big") for at in range(32, len(log), 24 + PAGE)}
+    lost = next(page for page in range(len(main) // PAGE) if page + 1 not in mended) * PAGE
     (tmp_path / "crashed").mkdir()
     path = tmp_path / "crashed" / "store.db"
-    for content in (b"\xff" * 100 + main[100:], main[: len(main) // 2]):
+    for content in (
+        main[:lost] + b"\xff" * 100 + main[lost + 100 :],
+        main[: len(main) // 2],
+    ):
         path.write_bytes(content)
         path.with_name("store.db-wal").write_bytes(log)
         assert refusal(path) == "store-corrupt"
