@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+from api_samples import CALL, OUR_NODE
+
 from appliance.api.backend import ApiError, Backend
 from appliance.api.event_log import EventLog
 from appliance.api.schema import (
@@ -16,7 +18,6 @@ from appliance.api.schema import (
     MediaStatus,
     Mesh,
     MeshEdge,
-    MeshNode,
     MeshPath,
     Message,
     MessagePage,
@@ -211,26 +212,13 @@ class MemoryBackend(Backend):
 
     def new_call(self, station: str, *, outgoing: bool) -> CallInfo:
         """Begin one, in either direction."""
-        call = CallInfo(
+        call = replace(
+            CALL,
             id=f"c{len(self.call_list) + 1}",
             station=station,
-            line="console",
             name=self.all[station].name,
             outgoing=outgoing,
             state="dialling" if outgoing else "ringing-here",
-            end_reason=None,
-            detail="",
-            started_at=NOW,
-            talking_s=None,
-            muted=False,
-            volume_pct=100,
-            problems=(),
-            quality="none",
-            loss_pct=0.0,
-            level_in_db=-60.0,
-            level_out_db=-60.0,
-            digits=None,
-            verification=None,
         )
         self.call_list[call.id] = call
         self.log.publish("call", call)
@@ -327,20 +315,7 @@ class MemoryBackend(Backend):
         return MeshPath(found.id, tuple(hops), complete=True, metric=352, link="eth0")
 
     def mesh(self) -> Mesh:
-        us = MeshNode(
-            address="fd00::1",
-            station=US,
-            name=self.name,
-            tag="0000",
-            trust="",
-            us=True,
-            reachable=True,
-            hops=0,
-            metric=0,
-            via=None,
-            asked="answered",
-            strangers=0,
-        )
+        us = replace(OUR_NODE, address="fd00::1", station=US, name=self.name, tag="0000")
         clinic = replace(
             us,
             address="fd00::c",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import types
-from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typed_samples import any_of
 
 from appliance.model.media import (
     DeviceList,
@@ -27,35 +26,12 @@ from appliance.protocol.media_wire import (
     encode,
 )
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
-SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
-    str: TEXT,
-    int: st.integers(-(1 << 53), 1 << 53),
-    float: st.floats(allow_nan=False, allow_infinity=False, min_value=-1e15, max_value=1e15),
-    bool: st.booleans(),
+OWN = {
     Secret: st.binary(min_size=1, max_size=64).map(Secret),
     SoundProblem: st.sampled_from(SoundProblem),
 }
-
-
-def values(hint: Any) -> st.SearchStrategy[Any]:
-    if hint in SIMPLE:
-        return SIMPLE[hint]
-    if get_origin(hint) in (Union, types.UnionType):
-        inner = next(arg for arg in get_args(hint) if arg is not type(None))
-        return st.none() | values(inner)
-    if get_origin(hint) is tuple:
-        return st.lists(values(get_args(hint)[0]), max_size=5).map(tuple)
-    return messages(hint)
-
-
-def messages(kind: type[Any]) -> st.SearchStrategy[Any]:
-    hints = get_type_hints(kind)
-    return st.builds(kind, **{name: values(hint) for name, hint in hints.items()})
-
-
-COMMANDS = st.one_of([messages(kind) for kind in get_args(MediaCommand)])
-EVENTS = st.one_of([messages(kind) for kind in get_args(MediaEvent)])
+COMMANDS = any_of(MediaCommand, OWN)
+EVENTS = any_of(MediaEvent, OWN)
 
 
 @given(COMMANDS)

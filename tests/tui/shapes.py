@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from api_samples import CALL, OUR_NODE
+
 from appliance.api.schema import (
     EVERYONE,
     CallInfo,
@@ -114,46 +116,22 @@ def message(
 
 def call(other: Station, state: str, *, outgoing: bool = False, **changes: object) -> CallInfo:
     """Return a call."""
-    base = CallInfo(
-        id="c1",
+    base = replace(
+        CALL,
         station=other.id,
-        line="console",
         name=other.name,
         outgoing=outgoing,
         state=state,
-        end_reason=None,
-        detail="",
         started_at=at(),
-        talking_s=None,
-        muted=False,
-        volume_pct=100,
-        problems=(),
-        quality="none",
-        loss_pct=0.0,
         level_in_db=-20.0,
         level_out_db=-40.0,
-        digits=None,
-        verification=None,
     )
     return replace(base, **changes)  # type: ignore[arg-type]  # tests name real fields
 
 
 def node(of: Station | None) -> MeshNode:
     """Return a station, or ourselves, in the picture of the mesh; its address is its id."""
-    base = MeshNode(
-        address=ME,
-        station=ME,
-        name="amber-otter",
-        tag=ME[:4],
-        trust="",
-        us=True,
-        reachable=True,
-        hops=0,
-        metric=0,
-        via=None,
-        asked="answered",
-        strangers=0,
-    )
+    base = replace(OUR_NODE, address=ME, station=ME, name="amber-otter", tag=ME[:4])
     if of is None:
         return base
     return replace(

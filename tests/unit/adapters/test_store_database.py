@@ -11,7 +11,6 @@ from store_samples import ANN, incoming
 from appliance.adapters.store import Store, database, schema
 from appliance.node.ports import GetMessage, StoreError
 
-
 PAGE = 4096
 """Bytes of a page, SQLite's default."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 import pytest
+from link_samples import ETH0
 
 from appliance.net import radios as radios_module
 from appliance.net.config import NetConfig
@@ -24,21 +25,14 @@ from appliance.protocol.wifi.tables import CELL, NETWORK, Mode
 
 WITHIN_S = 5.0
 MODES = {Mode.MESH: "mesh point", Mode.IBSS: "IBSS", None: "managed"}
-WLAN = Interface(
+WLAN = replace(
+    ETH0,
     name="wlan1",
     index=7,
     up=False,
     carrier=False,
-    loopback=False,
-    ethernet=True,
-    kind="",
-    master=0,
-    mtu=1500,
     mac=bytes.fromhex("020000000107"),
-    ipv6=True,
-    gen_mode=0,
     carrier_ups=0,
-    addresses=(),
 )
 
 
