@@ -19,8 +19,6 @@ from appliance.protocol.net_wire import MAX_FRAME_BYTES, NetWireError, decode_ev
 
 log = logging.getLogger(__name__)
 
-DEFAULT_PATH: Final = Path("/run/fencewire-net/net.sock")
-
 JOIN_S: Final = 10.0
 """Longest wait for the answer to `Join`."""
 
@@ -102,13 +100,14 @@ class NetClient:
                 self._on_event(None)
 
     def _connect(self) -> socket.socket | None:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        sock.setblocking(False)
+        sock: socket.socket | None = None
         try:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
             sock.connect(os.fspath(self._path))
             sock.send(encode(Join(NET_VERSION, self._station)))
         except OSError as error:
-            sock.close()
+            if sock is not None:
+                sock.close()
             if not isinstance(error, FileNotFoundError):
                 self._say_once(f"The network helper can't be reached: {error.strerror}")
             return None
@@ -159,12 +158,6 @@ class NetClient:
         if failure != self._failure:
             self._failure = failure
             log.warning("%s", failure)
-
-
-def find_helper() -> Path:
-    """Return where the helper's socket is, or would be."""
-    named = os.environ.get("FENCEWIRE_NET")
-    return Path(named) if named else DEFAULT_PATH
 
 
 def _end(over: asyncio.Future[str], why: str) -> None:

@@ -46,7 +46,7 @@ _TIME_EXCEEDED: Final = 3
 
 
 class TraceError(Exception):
-    """Nothing can be sent from our address."""
+    """Nothing can be sent, or not from our address."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,12 @@ async def probe(
     """Send a datagram for each hop limit at once and return the answers, nearest first.
 
     Ends when the destination has answered and so has everybody before it, or after `within_s`.
-    Raises TraceError when `source` is no address of this machine.
+    Raises TraceError when `source` is no address of this machine, or there is no socket to have.
     """
-    sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    except OSError as error:
+        raise TraceError(f"Nothing can be sent: {error.strerror}") from None
     try:
         sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)

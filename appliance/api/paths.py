@@ -17,6 +17,9 @@ SERVICE_SOCKET: Final = Path("/run/fencewire") / SOCKET_NAME
 MEDIA_SERVICE_SOCKET: Final = Path("/run/fencewire-media/media.sock")
 """Where the voice process listens that is a systemd service."""
 
+NET_SERVICE_SOCKET: Final = Path("/run/fencewire-net/net.sock")
+"""Where the network helper listens, which is always a service."""
+
 
 def default_state_dir() -> Path:
     """Return where keys, messages and settings are kept.
@@ -58,6 +61,12 @@ def media_path() -> Path | None:
     if chosen:
         return Path(chosen).absolute()
     return MEDIA_SERVICE_SOCKET if os.access(MEDIA_SERVICE_SOCKET, os.W_OK) else None
+
+
+def net_path() -> Path:
+    """Return where the network helper's socket is, or would be: ``$FENCEWIRE_NET`` or its own."""
+    chosen = os.environ.get("FENCEWIRE_NET")
+    return Path(chosen).absolute() if chosen else NET_SERVICE_SOCKET
 
 
 def trouble_path(api: Path) -> Path:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from appliance.adapters.session import Session
-from appliance.adapters.sessions import DialError, Sessions
+from appliance.adapters.sessions import DialError
 from appliance.model.identity import StationId
 
 STAGGER_S: Final = 0.25
@@ -38,24 +39,24 @@ class Pace:
 
 
 async def dial_any(
-    sessions: Sessions,
+    dial: Callable[[str, int, StationId | None], Coroutine[Any, Any, Session]],
     candidates: tuple[tuple[str, int], ...],
     wanted: StationId | None,
     pace: Pace,
 ) -> Session:
     """Return the first session that stands; raises the last DialError when none does."""
     waiting = list(candidates)
-    tasks: list[asyncio.Task[Session]] = []
+    began: dict[asyncio.Task[Session], float] = {}
     running: set[asyncio.Task[Session]] = set()
     error = DialError("unreachable", "no address of it is known")
     clock = asyncio.get_running_loop().time
-    began = clock()
     try:
         while waiting or running:
             if waiting:
                 host, port = waiting.pop(0)
-                tasks.append(asyncio.create_task(sessions.dial(host, port, wanted)))
-                running.add(tasks[-1])
+                task = asyncio.create_task(dial(host, port, wanted))
+                began[task] = clock()
+                running.add(task)
             done, running = await asyncio.wait(
                 running,
                 timeout=pace.stagger_s if waiting else None,
@@ -64,13 +65,13 @@ async def dial_any(
             for task in done:
                 failure = task.exception()
                 if failure is None:
-                    pace.took(clock() - began)
+                    pace.took(clock() - began[task])
                     return task.result()
                 if not isinstance(failure, DialError):
                     raise failure
                 error = failure
         raise error
     finally:
-        for task in tasks:
+        for task in began:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*began, return_exceptions=True)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from appliance.adapters.links import LinkSnapshot, LinkWatch
 from appliance.adapters.mdns import Mdns
-from appliance.adapters.net_client import NetClient, find_helper
+from appliance.adapters.net_client import NetClient
 from appliance.adapters.sessions import DialError
+from appliance.api.paths import net_path
 from appliance.daemon.dialling import Pace, dial_any
 from appliance.model.identity import StationId
 from appliance.model.net import Avoid, NetEvent, NetRefused
@@ -50,7 +51,7 @@ class Finding:
         self.discovering = False
         """Whether announcements are sent and heard."""
 
-        self.net = NetClient(find_helper(), runtime.station.id.key, self._net_said)
+        self.net = NetClient(net_path(), runtime.station.id.key, self._net_said)
         """The network helper, where there is one."""
 
         self._pace = Pace()
@@ -135,7 +136,9 @@ class Finding:
         peer: StationId | None = None
         error: DialError | None = None
         try:
-            session = await dial_any(runtime.sessions, effect.candidates, effect.wanted, self._pace)
+            session = await dial_any(
+                runtime.sessions.dial, effect.candidates, effect.wanted, self._pace
+            )
             peer = session.proved.peer
         except DialError as failure:
             error = failure

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from appliance.adapters import net_client
-from appliance.adapters.net_client import DEFAULT_PATH, NetClient, find_helper
+from appliance.adapters.net_client import NetClient
+from appliance.api.paths import NET_SERVICE_SOCKET, net_path
 from appliance.model.net import (
     NET_VERSION,
     Avoid,
@@ -128,6 +129,6 @@ async def test_what_the_helper_should_not_say_ends_the_connection(
 
 def test_where_the_helper_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FENCEWIRE_NET", raising=False)
-    assert find_helper() == DEFAULT_PATH
+    assert net_path() == NET_SERVICE_SOCKET
     monkeypatch.setenv("FENCEWIRE_NET", "/somewhere/net.sock")
-    assert find_helper() == Path("/somewhere/net.sock")
+    assert net_path() == Path("/somewhere/net.sock")

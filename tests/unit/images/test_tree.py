@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from appliance.adapters.net_client import DEFAULT_PATH as NET_SERVICE_SOCKET
 from appliance.adapters.realtime import PRIORITY
-from appliance.api.paths import MEDIA_SERVICE_SOCKET, SERVICE_SOCKET, trouble_path
+from appliance.api.paths import (
+    MEDIA_SERVICE_SOCKET,
+    NET_SERVICE_SOCKET,
+    SERVICE_SOCKET,
+    trouble_path,
+)
 
 IMAGES = Path(__file__).resolve().parents[3] / "images"
 TREE = IMAGES / "common" / "tree"
