@@ -48,6 +48,14 @@ class JsonShapeError(ValueError):
         return f"{self.where}: {self.text}" if self.where else self.text
 
 
+def as_text(told: str) -> str:
+    """Return what can be sent of `told`: bytes of a kernel's name that are no text go missing.
+
+    They are surrogates, which UTF-8 has no form for, and become question marks.
+    """
+    return told if told.isascii() else told.encode(errors="replace").decode()
+
+
 def to_json(value: object) -> object:
     """Return `value` as dicts, lists and plain values.
 

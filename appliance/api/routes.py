@@ -310,7 +310,7 @@ ROUTES: Final = (
     Route(
         "GET",
         "/v1/stations/{station}/path",
-        "Find over whom packets to a station go now; takes up to 3 s: MeshPath.",
+        "Find over whom packets to a station go now; takes up to 4 s: MeshPath.",
         _path,
     ),
     Route(

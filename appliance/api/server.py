@@ -26,7 +26,7 @@ from aiohttp import web
 
 from appliance.api import requests as ask
 from appliance.api.backend import ApiError, Backend
-from appliance.api.jsonable import to_json
+from appliance.api.jsonable import as_text, to_json
 from appliance.api.peercred import may_use
 from appliance.api.routes import EVENTS, ROUTES, Action
 from appliance.api.schema import ErrorBody, Event
@@ -342,7 +342,7 @@ class _Gate(asyncio.Protocol):
 def _answer(status: int, value: object) -> web.Response:
     response = web.Response(
         status=status,
-        body=json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n",
+        text=as_text(json.dumps(value, ensure_ascii=False, allow_nan=False)) + "\n",
         content_type="application/json",
     )
     response.force_close()

@@ -16,7 +16,7 @@ from typing import Final, Protocol, cast
 from aiohttp import WSCloseCode, web
 
 from appliance.api.backend import ApiError
-from appliance.api.jsonable import to_json
+from appliance.api.jsonable import as_text, to_json
 from appliance.api.schema import Event
 
 log = logging.getLogger(__name__)
@@ -164,9 +164,8 @@ class EventStreams:
                 upcoming = upcoming or asyncio.ensure_future(anext(events))
                 await asyncio.wait({upcoming}, timeout=self._keep_alive_s if alive else None)
                 if upcoming.done():
-                    line = json.dumps(
-                        to_json(self._complete(upcoming.result())), ensure_ascii=False
-                    )
+                    event = to_json(self._complete(upcoming.result()))
+                    line = as_text(json.dumps(event, ensure_ascii=False))
                     upcoming = None
                     async with asyncio.timeout(self._write_s):
                         await send(line)

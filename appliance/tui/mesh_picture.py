@@ -64,7 +64,7 @@ def edge_word(edge: MeshEdge | None, hops: int | None = None) -> str:
     """Return what stands on a line: our interface or the kind, loss, and a mark of doubt."""
     if edge is None:
         return f"..{hops} hops.." if hops and hops > 1 else "...."
-    word = edge.interface or kind_word(edge.kind)
+    word = plain_name(edge.interface) if edge.interface else kind_word(edge.kind)
     loss = worst_loss(edge)
     words = f"{word} {loss}%" if loss else word
     return f"{words}?" if edge.seen_by == "one" else words
@@ -150,11 +150,11 @@ def _place(sheet: _Sheet, branch: Branch, *, row: int, column: int) -> int | Non
         return None
     sheet.put(row, column, box)
     words = [edge_word(child.edge, child.node.hops) for child in branch.children]
-    longest = max((len(word) for word in words), default=0)
+    longest = max((cells(word) for word in words), default=0)
     stem = column + 2
     hung_at = row
     for place, (child, word) in enumerate(zip(branch.children, words, strict=True)):
-        line = "─" * (longest - len(word) + 2) + word + "──"
+        line = "─" * (longest - cells(word) + 2) + word + "──"
         if place == 0:
             sheet.put(row, after, (line, Ink.LINE))
             at = row
@@ -218,13 +218,13 @@ def _listed(tree: Tree, chosen: str | None, width: int) -> list[PictureRow]:
     for hops, _, branch, above in found[:MAX_LISTED]:
         far = "1 hop" if hops == 1 else f"{hops} hops"
         text, ink = _box(branch, chosen, DOWNWARDS_NAME_CELLS)
-        way = edge_word(branch.edge, None) if branch.edge else "over"
-        behind = "" if above.node.us else f" {'from' if branch.edge else ''} {above.label}"
+        way = edge_word(branch.edge) if branch.edge else ""
+        behind = "" if above.node.us else f"{'from' if branch.edge else 'over'} {above.label}"
         rows.append(
             [
                 (f" {far:<8}", Ink.TEXT),
                 (pad(text, DOWNWARDS_NAME_CELLS + 4), ink),
-                (fit(f" {way}{behind.replace('  ', ' ')}", width - 38), Ink.TEXT),
+                (fit(" ".join(("", *filter(None, (way, behind)))), width - 38), Ink.TEXT),
             ]
         )
     if len(found) > MAX_LISTED:

@@ -127,9 +127,9 @@ def _groups(
     groups = []
     for branch in branches.values():
         family = [one.node.address for one in branch.children]
-        pairs = [frozenset(pair) for pair in combinations(family, 2)]
-        if len(family) > 2 and all(pair in left for pair in pairs):
+        # One after another: of the pairs among thousands most are not there.
+        if len(family) > 2 and all(frozenset(pair) in left for pair in combinations(family, 2)):
             groups.append(tuple(family))
-            for pair in pairs:
-                del left[pair]
+            for pair in combinations(family, 2):
+                del left[frozenset(pair)]
     return tuple(groups), list(left.values())

@@ -111,10 +111,11 @@ class NetworkPage(PageDialog):
 
     async def _find_path(self) -> None:
         station = views.chosen(self.station_app.state)
-        self._path = None
+        path = None
         if station is not None and station.reach in IN_REACH:
             with suppress(RequestError):  # it has just gone away, which the list shows
-                self._path = await self.station_app.client.path_to(station.id)
+                path = await self.station_app.client.path_to(station.id)
+        self._path = path
 
     def _picture(self, mesh: Mesh, chosen: str, width: int) -> list[Row]:
         """Draw it; hundreds of stations are not laid out anew for every key."""

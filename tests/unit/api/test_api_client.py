@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,14 @@ async def test_stations_and_name(client: Client, backend: MemoryBackend) -> None
         await client.station("k7qd")
     assert [check.result for check in await client.doctor()] == ["ok", "warn"]
     assert (await client.links())[0].neighbours[0].station == CLINIC
+
+
+async def test_a_link_whose_name_is_no_text_is_told(
+    client: Client, backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = backend.links()[0]
+    monkeypatch.setattr(backend, "links", lambda: (replace(link, name="eth\udcff"),))
+    assert [one.name for one in await client.links()] == ["eth?"]
 
 
 async def test_messages_and_drafts(client: Client, backend: MemoryBackend) -> None:
