@@ -158,7 +158,7 @@ class Session:
         self._on_message = on_message
         self._loop = asyncio.get_running_loop()
         self.since = self._loop.time()
-        over_mesh = path.remote_host == str(proved.peer.address)
+        over_mesh = path.remote_host == proved.peer.host
         every_s = MESH_PING_EVERY_S if over_mesh else PING_EVERY_S
         self._keepalive = KeepAlive(self.since, every_s=every_s)
         self._sender = Sender()

@@ -121,8 +121,8 @@ class Announcer:
 
     def links_changed(self) -> None:
         """See `Watcher`."""
-        links = self._views.mesh.links()
-        if any(link.up and link.addresses for link in links if link.name != "lo"):
+        links = self._runtime.snapshot.interfaces
+        if any(one.up and one.carrier and one.addresses for one in links if not one.loopback):
             self.clear_problem(NO_LINK)
         else:
             self.raise_problem(

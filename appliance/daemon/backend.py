@@ -100,7 +100,7 @@ class DaemonBackend:
             name=self._station.name,
             name_is_default=self._station.name == sid.default_name,
             number=sid.number(),
-            address=str(sid.address),
+            address=sid.host,
             boot=self._settings.boot.hex(),
             uptime_s=now.uptime_s,
             port=runtime.sessions.port,
@@ -154,8 +154,9 @@ class DaemonBackend:
     def mesh(self) -> Mesh:
         """See `Backend`."""
         now = self._runtime.time.now().monotonic
-        self._runtime.carry_out(self._station.map.ask(self._mesh.askable(), now))
-        return self._mesh.mesh()
+        askable = self._mesh.askable()
+        self._runtime.carry_out(self._station.map.ask(askable, now))
+        return self._mesh.mesh(askable)
 
     async def doctor(self) -> tuple[Check, ...]:
         """See `Backend`."""

@@ -52,7 +52,7 @@ class Hops:
     def __init__(self, runtime: Runtime, on_change: Callable[[StationId], None]) -> None:
         """`on_change` is told whose distance is another."""
         self._runtime, self._on_change = runtime, on_change
-        self._source = str(runtime.station.id.address)
+        self._source = runtime.station.id.host
         self._traced: dict[StationId, _Traced] = {}
         self._wake = asyncio.Event()
         self.counts = HopCounts()
@@ -96,9 +96,7 @@ class Hops:
 
     async def _count(self, station: StationId) -> None:
         try:
-            replies = await probe(
-                self._source, str(station.address), (FAR,), within_s=ANSWER_WITHIN_S
-            )
+            replies = await probe(self._source, station.host, (FAR,), within_s=ANSWER_WITHIN_S)
         except TraceError:
             replies = ()  # our address has just gone, and with it the routes
         arrived = [one.links_back for one in replies if one.arrived]
@@ -154,7 +152,7 @@ class Hops:
             self._on_change(station)
 
     async def _ask(self, station: StationId, traced: _Traced, distances: list[int]) -> None:
-        target = str(station.address)
+        target = station.host
         try:
             replies = await probe(self._source, target, distances, within_s=ANSWER_WITHIN_S)
         except TraceError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
 from appliance.adapters.links import Interface, LinkSnapshot
 from appliance.api.schema import (
@@ -24,8 +23,6 @@ from appliance.model.identity import StationId
 from appliance.model.net import NetLink
 from appliance.node.mesh import UNREACHABLE
 from appliance.node.mesh_map import MAX_ASKED, Asked, MapLink, SeenBy, join
-
-LOOPBACK: Final = "lo"
 
 
 @dataclass(frozen=True)
@@ -51,9 +48,9 @@ class MeshViews:
     def reach(self) -> int:
         """Return how many stations can be reached, also unknown ones that have a route."""
         own = self.runtime.station
-        found = {
-            str(one.id.address) for one in own.directory.all() if own.peers.has_way(one.id)
-        } | {str(info.peer.address) for info in own.peers.sessions()}
+        found = {one.id.host for one in own.directory.all() if own.peers.has_way(one.id)} | {
+            info.peer.host for info in own.peers.sessions()
+        }
         return len(found.union(own.mesh.reached()))
 
     def link_to(self, station: StationId) -> str | None:
@@ -73,8 +70,9 @@ class MeshViews:
         """Describe the network interfaces and who is met there."""
         met = self._met()
         mesh = self.runtime.station.mesh
+        at = mesh.neighbour_addresses()
         return tuple(
-            self._link(one, mesh.link(one.name), met.get(one.name, []))
+            self._link(one, mesh.link(one.name), met.get(one.name, []), at)
             for one in self.runtime.snapshot.interfaces
             if not one.loopback or met.get(one.name)
         )
@@ -95,7 +93,13 @@ class MeshViews:
         rtt_s = session.rtt_s if session is not None else None
         return rtt_s * 1000 if rtt_s is not None else None
 
-    def _link(self, one: Interface, net: NetLink | None, met: list[Neighbour]) -> Link:
+    def _link(
+        self,
+        one: Interface,
+        net: NetLink | None,
+        met: list[Neighbour],
+        at: dict[tuple[str, str], str],
+    ) -> Link:
         helper = self.runtime.station.mesh.joined
         return Link(
             name=one.name,
@@ -109,12 +113,11 @@ class MeshViews:
             hello_s=net.hello_ms / 1000 if net is not None and net.hello_ms else None,
             rate_kbit=net.rate_kbit if net is not None else None,
             radio=net.radio if net is not None else "",
-            routers=tuple(self._routers(one.name)),
+            routers=tuple(self._routers(one.name, at)),
         )
 
-    def _routers(self, interface: str) -> Iterable[Router]:
+    def _routers(self, interface: str, at: dict[tuple[str, str], str]) -> Iterable[Router]:
         mesh = self.runtime.station.mesh
-        at = mesh.neighbour_addresses()
         for one in mesh.neighbours():
             if one.interface == interface:
                 station = mesh.station_at(at.get((interface, one.address), ""))
@@ -139,14 +142,13 @@ class MeshViews:
                 near.append((way.metric if way is not None else 0, contact.id.key, contact.id))
         return [station for _, _, station in sorted(near)]
 
-    def mesh(self) -> Mesh:
-        """Describe the mesh as far as it is known."""
+    def mesh(self, askable: list[StationId]) -> Mesh:
+        """Describe the mesh as far as it is known; `askable`: the stations that can be asked."""
         own = self.runtime.station
-        askable = self.askable()
         links = self.edges()
-        known = {str(one.id.address): one.id for one in own.directory.all()}
-        us = str(own.id.address)
-        there = {us, *own.mesh.reached(), *(str(one.address) for one in askable)}
+        known = {one.id.host: one.id for one in own.directory.all()}
+        us = own.id.host
+        there = {us, *own.mesh.reached(), *(one.host for one in askable)}
         there |= {end for link in links for end in (link.a, link.b) if end in known}
         strangers: dict[str, int] = {}
         edges = []
@@ -169,8 +171,8 @@ class MeshViews:
         """Return all links that anybody has told of, ours among them."""
         own = self.runtime.station
         answers = own.map.answers(self.runtime.time.now().monotonic)
-        said = {str(station.address): one.neighbours for station, one in answers.items()}
-        return join(str(own.id.address), own.map.ours(), said)
+        said = {station.host: one.neighbours for station, one in answers.items()}
+        return join(own.id.host, own.map.ours(), said)
 
     def _node(
         self,
@@ -180,7 +182,7 @@ class MeshViews:
         strangers: int,
     ) -> MeshNode:
         own = self.runtime.station
-        if address == str(own.id.address):
+        if address == own.id.host:
             return MeshNode(
                 address=address,
                 station=own.id.text,
@@ -249,7 +251,7 @@ class MeshViews:
         own = self.runtime.station
         edges = {frozenset((one.a, one.b)): one for one in self.edges()}
         way = own.mesh.way_to(station)
-        before = str(own.id.address)
+        before = own.id.host
         hops = []
         for address, rtt_ms in relays:
             edge = edges.get(frozenset((before, address))) if before and address else None

@@ -30,7 +30,7 @@ async def find_path(views: MeshViews, station: StationId) -> MeshPath:
         )
     way = own.mesh.way_to(station)
     if way is None or way.refmetric == 0:
-        return views.path(station, [(str(station.address), None)], complete=True)
+        return views.path(station, [(station.host, None)], complete=True)
     relays, complete = await views.hops.relays(station)
     # What is known already of the last one too: it tells of the last link from its end.
     asked = [one for address, _ in relays if (one := own.mesh.station_at(address)) is not None]

@@ -315,6 +315,8 @@ class Runtime:
         """Open a session with a station if none stands; tells whether one does then."""
         if self.session_with(peer) is not None:
             return True
+        if not self.station.peers.is_around(peer):
+            return False
         self.carry_out(self.station.peers.need(peer, self.time.now().monotonic))
         waiting = self._awaited.setdefault(peer, asyncio.Event())
         with contextlib.suppress(TimeoutError):

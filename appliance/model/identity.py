@@ -81,6 +81,11 @@ class StationId:
         """The station's IPv6 address: fd, 56 bits and 64 bits of the key's hash (RFC 4193)."""
         return IPv6Address(b"\xfd" + hash_for("address", self.key)[:15])
 
+    @cached_property
+    def host(self) -> str:
+        """The address as text, as the kernel and routes write it."""
+        return str(self.address)
+
     def number(self, line: str = CONSOLE) -> str:
         """Return the seven digits that ring `line` here, as they are dialled: ``4820193``.
 

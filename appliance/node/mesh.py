@@ -53,7 +53,7 @@ class Mesh:
     """The routing table and the links under it."""
 
     def __init__(self, own: StationId) -> None:
-        self._own = str(own.address)
+        self._own = own.host
         self.joined = False
         """A helper carries our address, so that sessions may come over the mesh."""
 
@@ -78,11 +78,11 @@ class Mesh:
     def learn(self, stations: Iterable[StationId]) -> None:
         """Note that stations exist; their addresses follow from their keys."""
         for station in stations:
-            self._stations[str(station.address)] = station
+            self._stations[station.host] = station
 
     def forget(self, station: StationId) -> None:
         """Note that a station is of no interest any more."""
-        self._stations.pop(str(station.address), None)
+        self._stations.pop(station.host, None)
 
     def station_at(self, address: str) -> StationId | None:
         """Return the known station that has an address."""
@@ -108,15 +108,18 @@ class Mesh:
 
     def way_to(self, station: StationId) -> NetRoute | None:
         """Return the way that packets to a station take."""
-        return self._way(str(station.address))
+        return self.way_at(station.host)
 
     def way_at(self, address: str) -> NetRoute | None:
         """Return the way that packets to an address take."""
-        return self._way(address)
+        for route in self._routes.get(address, {}).values():
+            if route.installed and route.metric < UNREACHABLE:
+                return route
+        return None
 
     def offers(self, station: StationId) -> tuple[NetRoute, ...]:
         """Return all ways to a station that neighbours offer, the best first."""
-        offers = self._routes.get(str(station.address), {}).values()
+        offers = self._routes.get(station.host, {}).values()
         return tuple(
             sorted(
                 (route for route in offers if route.metric < UNREACHABLE),
@@ -126,22 +129,14 @@ class Mesh:
 
     def reached(self) -> tuple[str, ...]:
         """Return the addresses of all stations that are reachable, also unknown ones."""
-        return tuple(address for address in self._routes if self._way(address) is not None)
+        return tuple(address for address in self._routes if self.way_at(address) is not None)
 
     def neighbour(self, interface: str, via: str) -> StationId | None:
         """Return the station that a neighbour seems to be: the one that it says is there itself.
 
         A claim.  A neighbour that says so of several is none of them for sure.
         """
-        there = [
-            self._stations.get(address)
-            for address, offers in self._routes.items()
-            if (offer := offers.get((interface, via))) is not None
-            and offer.refmetric == 0
-            and offer.metric < UNREACHABLE
-            and offer.origin == origin_of(address)
-        ]
-        return there[0] if len(there) == 1 else None
+        return self.station_at(self.neighbour_addresses().get((interface, via), ""))
 
     def neighbour_addresses(self) -> dict[tuple[str, str], str]:
         """Return what `neighbour` says of each, as an address of the mesh; by interface and via."""
@@ -159,12 +154,6 @@ class Mesh:
         if way is None:
             return None
         return station if way.refmetric == 0 else self.neighbour(way.interface, way.via)
-
-    def _way(self, address: str) -> NetRoute | None:
-        for route in self._routes.get(address, {}).values():
-            if route.installed and route.metric < UNREACHABLE:
-                return route
-        return None
 
     # -- Inputs
 
@@ -217,19 +206,19 @@ class Mesh:
             if address == self._own:
                 self.claim = route if route.metric < UNREACHABLE else None
             elif address is not None:
-                before.setdefault(address, self._way(address))
+                before.setdefault(address, self.way_at(address))
                 self._put(address, route)
         for prefix, interface, via in news.routes_gone:
             address = station_address(prefix)
             if address == self._own:
                 self.claim = None
             elif address is not None and address in self._routes:
-                before.setdefault(address, self._way(address))
+                before.setdefault(address, self.way_at(address))
                 self._drop(address, (interface, via))
         return [change for address, way in before.items() for change in self._change(address, way)]
 
     def _change(self, address: str, before: NetRoute | None) -> list[ReachChange]:
-        now = self._way(address)
+        now = self.way_at(address)
         if now == before:
             return []
         station = self._stations.get(address)

@@ -308,6 +308,11 @@ def join(
     """Return the links of all, each once; `said` holds what each station said, by address."""
     links = [_link(own, one, SeenBy.US) for one in ours]
     done = {frozenset((one.a, one.b)) for one in links}
+    heard: dict[str, dict[str, MapNeighbour]] = {}
+    for teller, neighbours in said.items():
+        told = heard.setdefault(teller, {})
+        for one in neighbours:
+            told.setdefault(_text(one), one)
     for teller, neighbours in said.items():
         for one in neighbours:
             link = _link(teller, one, SeenBy.ONE)
@@ -316,10 +321,9 @@ def join(
             if ends in done or len(ends) == 1 or own in ends:
                 continue
             done.add(ends)
-            back = said.get(link.b)
+            back = heard.get(link.b)
             if back is not None:
-                echo = next((two for two in back if _text(two) == teller), None)
-                link = _both(link, echo)
+                link = _both(link, back.get(teller))
             links.append(link)
     return links
 

@@ -256,7 +256,7 @@ class Station:
     def _learned(self, station: StationId, now: Now) -> list[Effect]:
         """A station exists: its address is somebody's now, and may be reached already."""
         self.mesh.learn((station,))
-        self.peers.met(str(station.address))
+        self.peers.met(station.host)
         routed = self.mesh.reachable(station) and not self.peers.is_routed(station)
         return [
             *(self.peers.routed(station, reachable=True, now=now.monotonic) if routed else ()),

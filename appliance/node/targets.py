@@ -79,7 +79,7 @@ class Target:
 
     def over_mesh(self) -> tuple[Host, ...]:
         """Return where a station is that has a route."""
-        return ((str(self.wanted.address), SESSION_PORT),) if self.wanted is not None else ()
+        return ((self.wanted.host, SESSION_PORT),) if self.wanted is not None else ()
 
     def everywhere(self) -> tuple[Host, ...]:
         """Return that and what it announced."""

@@ -71,7 +71,7 @@ class SessionInfo:
     @property
     def over_mesh(self) -> bool:
         """Whether it survives a change of route: it runs between the addresses of the keys."""
-        return self.remote_host == str(self.peer.address)
+        return self.remote_host == self.peer.host
 
     def replaces(self, current: SessionInfo, own: StationId) -> bool:
         """Tell whether this one takes the place of an earlier one with the same peer.
