@@ -150,6 +150,8 @@ start_helper() {
         say "The network helper may not read the checkout, so only neighbours are reached."
         return
     fi
+    # It is in memory; a helper that is there already goes on at the new beginning.
+    if (($(stat -c %s "$net_dir.log" 2>/dev/null || echo 0) > 1 << 20)); then : >"$net_dir.log"; fi
     # The lock is held by the helper itself for as long as it lives.
     env -i PATH="$PATH" setsid --fork flock --nonblock --no-fork "$net_dir.lock" \
         "${program[@]}" appliance.net --socket "$net_dir/net.sock" --run-dir "$net_dir" \
