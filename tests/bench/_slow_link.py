@@ -11,6 +11,7 @@ import contextlib
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,23 @@ SOME_S = 1.0
 """Of a call, before the speech that is measured: the jitter buffer has found its size."""
 
 Sound = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What was found in one call."""
+
+    there: list[float]
+    """PESQ of each piece of speech, in the direction of the transfer."""
+
+    back: list[float]
+    """The same against it."""
+
+    sent_kbit_s: float
+    """What the first station sent, of any kind, while they talked."""
+
+    bulk_kbit_s: float
+    """Content of blobs that arrived in the same time."""
 
 
 @dataclass
@@ -114,8 +132,12 @@ class SlowLink:
         counter = "/sys/class/net/eth0/statistics/tx_bytes"
         return int(self._up.exec(self._first, ["cat", counter], check=True).stdout)
 
-    async def call(self) -> tuple[list[float], list[float], float]:
-        """PESQ from first to last and back, and what the first station sent, in kbit/s."""
+    def _counted(self) -> tuple[float, int, int]:
+        """Now, what the first station has sent by now, and what has come of blobs."""
+        return time.perf_counter(), self._sent(), self.received()
+
+    async def call(self) -> Call:
+        """Talk for a while; what is on the link is counted only while they do."""
         self._number += 1
         at_first, at_last = (
             self._scratch / f"{self._number} {name}.wav" for name in (self._first, self._last)
@@ -130,15 +152,14 @@ class SlowLink:
             _, call = await incoming
             await b.answer(call, play=str(self._speech), record=str(at_last))
             await talking
-            before, began = self._sent(), asyncio.get_running_loop().time()
+            before = self._counted()
             await asyncio.sleep(self._seconds)
-            took = asyncio.get_running_loop().time() - began
-            kbit_s = (self._sent() - before) * 8 / 1000 / took
+            took, sent, came = (x - y for x, y in zip(self._counted(), before, strict=True))
             await b.hang_up(call)
             await ended
         there = await asyncio.to_thread(qualities, at_last, self._clips + 1)
         back = await asyncio.to_thread(qualities, at_first, self._clips + 1)
-        return there, back, kbit_s
+        return Call(there, back, sent * 8 / 1000 / took, came * 8 / 1000 / took)
 
     @contextlib.asynccontextmanager
     async def transfer(self) -> AsyncIterator[None]:
@@ -165,17 +186,15 @@ class SlowLink:
         """Calls alone and beside a transfer, in turn."""
         measured = Measured()
         for _ in range(rounds):
-            there, back, kbit_s = await self.call()
-            measured.alone += there
-            measured.back_alone += back
-            measured.call_kbit_s.append(kbit_s)
+            alone = await self.call()
+            measured.alone += alone.there
+            measured.back_alone += alone.back
+            measured.call_kbit_s.append(alone.sent_kbit_s)
             async with self.transfer():
-                before, began = self.received(), asyncio.get_running_loop().time()
-                there, back, _ = await self.call()
-                took = asyncio.get_running_loop().time() - began
-                measured.bulk_kbit_s.append((self.received() - before) * 8 / 1000 / took)
-            measured.beside += there
-            measured.back_beside += back
+                beside = await self.call()
+            measured.beside += beside.there
+            measured.back_beside += beside.back
+            measured.bulk_kbit_s.append(beside.bulk_kbit_s)
         return measured
 
 
