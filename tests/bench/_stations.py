@@ -7,7 +7,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
@@ -164,6 +164,15 @@ def memory_mb(pid: int) -> tuple[float, float]:
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     sizes = {line.split(":")[0]: line.split()[1] for line in rollup.splitlines() if ":" in line}
     return int(sizes["Rss"]) / 1024, int(sizes["Pss"]) / 1024
+
+
+def sizes_mb(running: Iterable[int]) -> list[tuple[float, float]]:
+    """The same of each that still runs; helpers start commands that end soon."""
+    found = []
+    for pid in running:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found.append(memory_mb(pid))
+    return found
 
 
 def cpu_s(pid: int) -> float:

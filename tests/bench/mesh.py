@@ -18,13 +18,13 @@ from _stations import (
     cpu_s,
     cut_power,
     listed,
-    memory_mb,
     processes,
     restore_power,
+    sizes_mb,
     village,
 )
 from _systems import Ours, path
-from _tone import longest_silence_s, tone_file
+from _tone import heard_to_the_end, longest_silence_s, tone_file
 from discovery import cable_plugged
 from harness import Report, arguments
 
@@ -95,14 +95,17 @@ async def idle_costs(up: Village) -> tuple[float, float, float]:
     """Bytes/s that all stations send; of one station on average, CPU in % and RSS in MB."""
     names = up.topology.stations
     everyone = [pid for name in names for pid in await asyncio.to_thread(processes, up, name)]
-    sent, used, began = await asyncio.to_thread(sent_bytes, up), _cpu(everyone), time.perf_counter()
+    sent, used, began = await asyncio.to_thread(sent_by, up), _cpu(everyone), time.perf_counter()
     await asyncio.sleep(IDLE_S)
     took = time.perf_counter() - began
     after = _cpu(everyone)
-    sent = await asyncio.to_thread(sent_bytes, up) - sent
+    later = await asyncio.to_thread(sent_by, up)
+    bytes_per_s = sum(
+        (count - sent[name][1]) / (at - sent[name][0]) for name, (at, count) in later.items()
+    )
     cpu = sum(after[pid] - used[pid] for pid in after)
-    sizes = sum(memory_mb(pid)[0] for pid in after)
-    return sent / took, cpu / took * 100 / len(names), sizes / len(names)
+    size = sum(rss for rss, _ in sizes_mb(after))
+    return bytes_per_s, cpu / took * 100 / len(names), size / len(names)
 
 
 def _cpu(pids: list[int]) -> dict[int, float]:
@@ -114,15 +117,19 @@ def _cpu(pids: list[int]) -> dict[int, float]:
     return found
 
 
-def sent_bytes(up: Village) -> int:
-    """What all stations have sent on all cables."""
-    total = 0
+def sent_by(up: Village) -> dict[str, tuple[float, int]]:
+    """Of each station: when it was asked, and the bytes that it had sent on all its cables.
+
+    Asking many takes seconds, in which they go on sending.
+    """
+    found = {}
     for name in up.topology.stations:
         files = [
             f"/sys/class/net/{p.interface}/statistics/tx_bytes" for p in up.topology.plugs(name)
         ]
-        total += sum(map(int, up.exec(name, ["cat", *files], check=True).stdout.split()))
-    return total
+        counts = up.exec(name, ["cat", *files], check=True).stdout.split()
+        found[name] = time.perf_counter(), sum(map(int, counts))
+    return found
 
 
 async def idle(report: Report) -> None:
@@ -202,7 +209,8 @@ async def heal_once(up: Village, ours: Ours, kind: str, scratch: Path) -> tuple[
     await state(a, "talking")
     flow = Flow(lambda text: ours.send("a", "e", text), ours.arrived("e"))
     try:
-        await flow.flowing(time.perf_counter(), within_s=HEALED_WITHIN_S)
+        if not await flow.flowing(time.perf_counter(), within_s=HEALED_WITHIN_S):
+            raise RuntimeError(f"{kind}: nothing flowed before the break")
         await asyncio.sleep(STEADY_S)
         way = await asyncio.to_thread(path, up, "a", "e")
         broken = Broken(up, kind, way)
@@ -214,10 +222,15 @@ async def heal_once(up: Village, ours: Ours, kind: str, scratch: Path) -> tuple[
         gap = flow.gap_s(began)
     finally:
         await flow.stop()
+    states = [(await client.calls())[0].state for client in (a, e)]
+    if states != ["talking"] * 2:
+        raise RuntimeError(f"{kind}: the call did not outlive the break, it is {states}")
     await a.hang_up(call.id)
     await state(e, "ended")
     await asyncio.to_thread(broken.mend)
     silence = await asyncio.to_thread(longest_silence_s, recorded)
+    if not await asyncio.to_thread(heard_to_the_end, recorded):
+        raise RuntimeError(f"{kind}: nobody was heard any more in the end of the call")
     words = f"messages {gap:.2f} s, sound {silence:.2f} s"
     print(f"{kind} on {'-'.join(way)}: {words}", file=sys.stderr)
     return gap, silence

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from _flow import Flow
-from _stations import addressable, cut_power, memory_mb, processes, restore_power, village
+from _stations import addressable, cut_power, processes, restore_power, sizes_mb, village
 from _systems import (
     RETICULUM,
     Ours,
@@ -62,8 +62,10 @@ async def relay_kill(system: System, up: Village, _: int) -> float:
     await system.met(*names)
     await system.delivered("a", "c", "warm up")
     flow = Flow(lambda text: system.send("a", "c", text), system.arrived("c"))
+    relay = ""
     try:
-        await flow.flowing(time.perf_counter(), within_s=LOST_S)
+        if not await flow.flowing(time.perf_counter(), within_s=LOST_S):
+            raise RuntimeError(f"{system.name}: nothing flowed before the break")
         await asyncio.sleep(STEADY_S)
         relay = await system.relay("a", "c")
         killed = time.perf_counter()
@@ -72,8 +74,9 @@ async def relay_kill(system: System, up: Village, _: int) -> float:
         return flow.gap_s(killed) if came else LOST_S
     finally:
         await flow.stop()
-        await asyncio.to_thread(restore_power, up, relay)
-        await asyncio.to_thread(addressable, up)
+        if relay:
+            await asyncio.to_thread(restore_power, up, relay)
+            await asyncio.to_thread(addressable, up)
 
 
 async def bad_clock(system: System, up: Village, _: int) -> float:
@@ -114,7 +117,7 @@ async def memory(system: System, up: Village, _: int) -> float:
     await system.met("a", "b")
     await system.delivered("a", "b", "warm up")
     await asyncio.sleep(SETTLE_S)
-    return sum(memory_mb(pid)[1] for pid in await asyncio.to_thread(processes, up, "a"))
+    return sum(pss for _, pss in sizes_mb(await asyncio.to_thread(processes, up, "a")))
 
 
 Scenario = Callable[[System, Village, int], Awaitable[float | list[float]]]
