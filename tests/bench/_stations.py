@@ -159,6 +159,15 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def child_named(pid: int, name: str) -> int | None:
+    """Process id of a process's child that runs a program; commands may come and go beside it."""
+    for child in children(pid):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if Path(f"/proc/{child}/comm").read_text().strip() == name:
+                return child
+    return None
+
+
 def memory_mb(pid: int) -> tuple[float, float]:
     """Resident and proportional set size in MB."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()

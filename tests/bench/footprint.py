@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from _stations import children, clients, cpu_s, memory_mb, others, pids, village
+from _stations import child_named, children, clients, cpu_s, memory_mb, others, pids, village
 from harness import Report, arguments
 
 from appliance.village.village import Village
@@ -84,7 +84,9 @@ async def measure(report: Report) -> None:
         daemon = pids(up)["a"]
         (media,) = children(daemon)
         net = helper(up, "a")
-        (babeld,) = children(net)
+        babeld = child_named(net, "babeld")
+        if babeld is None:
+            raise RuntimeError("the helper runs no babeld")
         both, mesh = (daemon, media), (net, babeld)
         await asyncio.sleep(SETTLE_S)
         before, began = used_s(both), time.perf_counter()

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from _stations import children
+from _stations import child_named
 from _tone import tone_file
 from seats import Seat, delivered, eventually, talk
 
@@ -99,9 +99,7 @@ async def hops_become(seat: Seat, other: Seat, wanted: int) -> None:
 def babeld_of(seat: Seat) -> int | None:
     """Process id of a station's babeld, as this machine counts them."""
     helper = next(s["net"] for s in seat.village.status()["stations"] if s["name"] == seat.name)
-    found = children(helper["host_pid"]) if helper["host_pid"] else []
-    names = {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in found}
-    return next((pid for pid, name in names.items() if name == "babeld"), None)
+    return child_named(helper["host_pid"], "babeld") if helper["host_pid"] else None
 
 
 async def kill_babeld(seat: Seat) -> None:
