@@ -8,6 +8,7 @@ the text stays out (`protocol.wifi.iw_text`), and so does deciding (`radios`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from typing import Final
 
@@ -137,9 +138,11 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     """Leave nothing behind, also when we are cancelled."""
     if process.returncode is None:
         process.kill()
-        # A process that hangs in a driver dies later; the loop's child watcher reaps it then.
-        async with asyncio.timeout(_END_S):
-            await process.wait()
+        # A process that hangs in a driver dies later; the loop's child watcher reaps it then.  That
+        # it takes long must not hide why we are here: a cancellation, or what iw did not do.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_S):
+                await process.wait()
 
 
 def _reason(text: str) -> str:

@@ -167,10 +167,11 @@ class Radios:
                 self._joining.done(clock(), action)
         except NoIwError:
             raise
-        except (IwError, KernelError) as error:
+        except (IwError, KernelError, TimeoutError) as error:
             what = "look around" if isinstance(action, Scan) else "join"
-            log.info("%s could not %s: %s", action.name, what, error)
-            why = f"It could not {what}: {error}. It is tried again."
+            said = str(error) or "the kernel does not answer"
+            log.info("%s could not %s: %s", action.name, what, said)
+            why = f"It could not {what}: {said}. It is tried again."
             self._joining.done(clock(), action, error=why)
 
     async def _join(self, kernel: Kernel, join: Join, seen: Seen) -> str:

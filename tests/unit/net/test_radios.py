@@ -51,6 +51,8 @@ class Played:
     sleeps: bool = True
     refuses: str = ""
     """What joining fails with."""
+    silent: bool = False
+    """The kernel does not answer who switches an interface."""
     installed: bool = True
     did: list[str] = field(default_factory=list)
     """What was changed, in order."""
@@ -158,6 +160,8 @@ class PlayedKernel:
 
     async def set_up(self, index: int, *, up: bool) -> None:
         assert self.world.interface is not None
+        if self.world.silent:
+            raise TimeoutError
         self.world.change("up" if up else "down")
         self.world.interface = replace(self.world.interface, up=up)
 
@@ -352,3 +356,13 @@ async def test_a_dongle_that_is_pulled_needs_no_putting_back(world: Played, tmp_
         assert world.undo is not None
         assert world.undo.changes == ()
     assert world.did == []
+
+
+async def test_a_kernel_that_does_not_answer_is_a_try_in_vain(
+    world: Played, tmp_path: Path
+) -> None:
+    world.silent = True
+    async with running(world, tmp_path) as radios:
+        why = "It could not join: the kernel does not answer. It is tried again."
+        assert radios.why_not == {"wlan1": why}
+        world.silent = False
