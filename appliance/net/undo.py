@@ -91,6 +91,8 @@ class Undo:
             os.close(self._lock)
             raise UndoError(f"Another network helper uses {path.parent}.") from None
         except OSError as error:
+            if self._file >= 0:
+                os.close(self._file)
             os.close(self._lock)
             raise UndoError(f"The journal can't be kept in {path.parent}: {error}") from error
 
@@ -158,7 +160,7 @@ class Undo:
         os.close(self._lock)
 
     def _read(self) -> None:
-        """Take over what an earlier process left, up to the first line that is not whole."""
+        """Take over what an earlier process left; lines that are damaged cost only themselves."""
         try:
             lines = self._path.read_bytes().split(b"\n")
         except FileNotFoundError:
@@ -192,9 +194,11 @@ class Undo:
     def _append(self, entry: dict[str, object]) -> None:
         line = _line(entry)
         size = os.fstat(self._file).st_size
-        if os.write(self._file, line) != len(line):
+        try:
+            _write_all(self._file, line)
+        except OSError:
             os.ftruncate(self._file, size)  # else the next line would be glued to half of this
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise
         os.fsync(self._file)
         self._lines += 1
 
@@ -209,20 +213,28 @@ class Undo:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         file = os.open(fresh, flags, 0o600)
         try:
-            os.write(file, b"".join(_line(entry) for entry in entries))
+            _write_all(file, b"".join(_line(entry) for entry in entries))
             os.fsync(file)
             fresh.replace(self._path)
-            _sync_directory(self._path.parent)
         except OSError:
             os.close(file)
             raise
+        # From here on it is the journal, whatever follows: lines that went to the one before would
+        # go nowhere.
         if self._file >= 0:
             os.close(self._file)
         self._file, self._lines = file, len(entries)
+        _sync_directory(self._path.parent)
 
 
 def _line(entry: dict[str, object]) -> bytes:
     return json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+
+
+def _write_all(file: int, data: bytes) -> None:
+    """Write it at once, as files take it until the disk is full; part of it counts as nothing."""
+    if os.write(file, data) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _sync_directory(path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -172,6 +173,41 @@ async def test_a_full_disk_leaves_no_half_line(
     assert [change.facts["x"] for change in undo.changes] == [1, 3]
     lines = world.path.read_bytes().splitlines()
     assert [json.loads(line)["n"] for line in lines[1:]] == [1, 2]
+    undo.close()
+
+
+async def test_a_full_disk_leaves_the_journal_that_was(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undo = world.start()
+    undo.note("thing", x=1)
+    before = world.path.read_bytes()
+    write = os.write
+    with monkeypatch.context() as full:
+        full.setattr("os.write", lambda file, data: write(file, data[: len(data) // 2]))
+        with pytest.raises(OSError, match="No space left"):
+            undo._rewrite()
+    assert world.path.read_bytes() == before
+    undo.note("thing", x=2)
+    assert world.path.read_bytes().startswith(before)
+    undo.close()
+
+
+async def test_a_new_journal_counts_though_its_directory_cannot_be_synced(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: Path) -> NoReturn:
+        raise OSError("a disk that is dying")
+
+    undo = world.start()
+    undo.note("thing", x=1)
+    with monkeypatch.context() as dying:
+        dying.setattr(module, "_sync_directory", fails)
+        with pytest.raises(OSError, match="dying"):
+            undo._rewrite()
+    undo.note("thing", x=2)
+    facts = [json.loads(line).get("facts") for line in world.path.read_bytes().splitlines()]
+    assert facts == [None, {"x": 1}, {"x": 2}]
     undo.close()
 
 
