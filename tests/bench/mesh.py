@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from _flow import Flow
+from _neighbours import room_for
 from _stations import (
     addressable,
     clients,
@@ -30,6 +31,7 @@ from harness import Report, arguments
 
 from appliance.api.client import Client
 from appliance.village.station import NET
+from appliance.village.topology import parse_topology
 from appliance.village.village import Village
 
 LISTED_WITHIN_S = 120.0
@@ -67,12 +69,15 @@ async def shape(report: Report, name: str, runs: int | None) -> None:
     """From the last daemon's readiness; a fresh village each time."""
     topology, goal, times = SHAPES[name]
     took = []
-    for run in range(runs or times):
-        async with village(topology, net=True) as up:
-            took.append(await all_listed(up, time.perf_counter()))
-            print(f"{name}: {took[-1]:.2f} s", file=sys.stderr)
-            if name == "lan50" and run == 0:
-                await crowd(report, up)
+    with room_for(parse_topology(topology)) as said:
+        for run in range(runs or times):
+            async with village(topology, net=True) as up:
+                took.append(await all_listed(up, time.perf_counter()))
+                print(f"{name}: {took[-1]:.2f} s", file=sys.stderr)
+                if name == "lan50" and run == 0:
+                    await crowd(report, up)
+    if said:
+        report.note(f"{name}_kernel", said)
     report.add(f"{name}_all_listed_s", took, goal=goal, what="last daemon ready to all cards")
 
 
