@@ -40,7 +40,8 @@ LASTING_S: Final = 10.0
 """One that ran so long is started again at once."""
 
 GIVEN_UP: Final = 4
-"""Starts in vain after which its routes are removed and the operator is told; it goes on."""
+"""Starts in vain after which its routes are removed and the operator is told, until it answers; it
+goes on."""
 
 SETTLE_S: Final = 5.0
 """What the one before has left goes when the next one has listened for so long."""
@@ -139,8 +140,9 @@ class Babeld:
             self.running = False
             failures = 0 if loop.time() - began > LASTING_S else failures + 1
             log.warning("babeld ended: %s", why)
-            if failures == GIVEN_UP:
-                # Until now packets went on over the routes that it left in the kernel.
+            if failures >= GIVEN_UP and self.problem is None:
+                # Until now packets went on over the routes that it left in the kernel.  One that
+                # answers for a moment each time leaves new ones each time.
                 await flush_routes()
                 self.table.clear()
                 self.problem = NetProblem(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
 
 from appliance.model.net import LinkKind
+from appliance.net import babeld as module
 from appliance.net.babel_link import BabelLink
-from appliance.net.babeld import SEQNO_STEP, Babeld
+from appliance.net.babeld import GIVEN_UP, SEQNO_STEP, Babeld
 from appliance.net.numbers import ROUTE_TABLE
 from appliance.protocol.hello_interval import FASTEST_MS, UPDATES
 
@@ -87,3 +89,34 @@ def test_quality_is_measured_where_something_is_lost() -> None:
     assert "link-quality true split-horizon false" in lossy
     assert "link-quality false" in BabelLink(LinkKind.CABLE, FASTEST_MS, lossy=True).statement("u")
     assert "link-quality true" in BabelLink(LinkKind.RADIO, FASTEST_MS).statement("wlan0")
+
+
+async def test_one_that_dies_again_and_again_is_a_problem_though_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bool] = []
+    flushes: list[int] = []
+    enough = asyncio.Event()
+
+    async def answers_and_dies(one: Babeld) -> str:
+        one.running, one.problem = True, None
+        return "exit status 1"
+
+    async def flush(*, but: int | None = None) -> None:
+        flushes.append(len(told))
+
+    def heard() -> None:
+        told.append(one.problem is not None)
+        if len(told) == GIVEN_UP + 2:
+            enough.set()
+
+    monkeypatch.setattr(Babeld, "_run_once", answers_and_dies)
+    monkeypatch.setattr(module, "flush_routes", flush)
+    monkeypatch.setattr(module, "FIRST_RETRY_S", 0.0)
+    one = Babeld(tmp_path, ADDRESS, heard)
+    running = asyncio.create_task(one.run())
+    await enough.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert told[: GIVEN_UP + 2] == [False] * (GIVEN_UP - 1) + [True] * 3
+    assert flushes[:3] == [GIVEN_UP - 1, GIVEN_UP, GIVEN_UP + 1]
