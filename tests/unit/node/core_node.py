@@ -48,12 +48,13 @@ class Node:
     prekey_id: bytes = field(default_factory=lambda: os.urandom(8))
     prekey_secret: X25519PrivateKey = field(default_factory=X25519PrivateKey.generate)
     random: Callable[[], float] = lambda: 0.5
+    random_bytes: Callable[[int], bytes] = os.urandom
 
     def __post_init__(self) -> None:
         """Start it, for the first time or with what an earlier one has left."""
         prekey = Prekey(self.prekey_id, self.prekey_secret.public_key().public_bytes_raw())
         secret = Secret(self.prekey_secret.private_bytes_raw())
-        self.boot = os.urandom(8)
+        self.boot = self.random_bytes(8)
         self.station = Station(
             Identity(self.key, self.boot, prekey, secret),
             Memory(
@@ -62,7 +63,7 @@ class Node:
                 card=READS[GetValue](self.db, GetValue(CARD_VALUE)),
             ),
             random=self.random,
-            random_bytes=os.urandom,
+            random_bytes=self.random_bytes,
         )
         self.do(self.station.start(self.now))
         self.settle()

@@ -17,9 +17,10 @@ from functools import partial
 
 import pytest
 from core_node import Node
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from test_mesh_routes import route
 
-from appliance.model.identity import Address, StationId
+from appliance.model.identity import Address, StationId, StationKey
 from appliance.model.net import Joined, NetNews
 from appliance.model.record import MAX_LIFETIME_S
 from appliance.node.effects import Dial, EndSession, Send
@@ -52,7 +53,7 @@ class World:
         self.rng = random.Random(seed)
         self.helpers = helpers
         self.now = 100.0
-        self.nodes = [Node(random=self.rng.random) for _ in range(number)]
+        self.nodes = [self._new_node() for _ in range(number)]
         self.cables: set[Cable] = set()
         self.lines: list[Line] = []
         self.routes: list[set[int]] = [set() for _ in self.nodes]
@@ -63,6 +64,16 @@ class World:
         self._numbers = itertools.count()
         for index in range(number):
             self._begin(index)
+
+    def _new_node(self) -> Node:
+        """A station whose keys come from the seed, as all that it does."""
+        return Node(
+            key=StationKey.from_bytes(self.rng.randbytes(32)),
+            prekey_id=self.rng.randbytes(8),
+            prekey_secret=X25519PrivateKey.from_private_bytes(self.rng.randbytes(32)),
+            random=self.rng.random,
+            random_bytes=self.rng.randbytes,
+        )
 
     # -- Time
 
@@ -150,6 +161,7 @@ class World:
             prekey_id=old.prekey_id,
             prekey_secret=old.prekey_secret,
             random=self.rng.random,
+            random_bytes=self.rng.randbytes,
         )
         self.routes[index] = set()
         self._begin(index)
