@@ -189,9 +189,12 @@ class Service:
     async def _tend(self) -> None:
         """Let each part know what changed in the others, for ever."""
         loop = asyncio.get_running_loop()
+        retry: asyncio.TimerHandle | None = None
         while True:
             await self._poked.wait()
             self._poked.clear()
+            if retry is not None:  # else one would be added with each turn that fails
+                retry.cancel()
             began = loop.time()
             try:
                 await self._turn()
@@ -200,7 +203,7 @@ class Service:
                 if str(error) != self._trouble:
                     log.warning("The mesh could not be set up: %s", error)
                 self._trouble = str(error)
-                loop.call_later(RETRY_S, self._poke)
+                retry = loop.call_later(RETRY_S, self._poke)
             self._show(loop.time())
             await asyncio.sleep(max(TURN_S, IDLE_TURNS * (loop.time() - began)))
 

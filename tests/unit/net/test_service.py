@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import NoReturn
@@ -12,6 +12,7 @@ from typing import NoReturn
 import pytest
 
 from appliance.net import babeld as babeld_module
+from appliance.net import service as service_module
 from appliance.net.babeld import Babeld
 from appliance.net.service import Service
 
@@ -90,3 +91,34 @@ async def test_babeld_that_cannot_be_started_is_tried_again(
         await tries.acquire()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_what_fails_again_and_again_is_tried_again_once(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    failed = asyncio.Event()
+    retries: list[asyncio.TimerHandle] = []
+
+    def call_later(delay: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+        retries.append(loop.call_at(loop.time() + delay, call))
+        return retries[-1]
+
+    async def fails() -> NoReturn:
+        failed.set()
+        raise OSError("no room")
+
+    monkeypatch.setattr(loop, "call_later", call_later)
+    monkeypatch.setattr(service, "_turn", fails)
+    monkeypatch.setattr(service_module, "TURN_S", 0.0)
+    monkeypatch.setattr(service_module, "IDLE_TURNS", 0)
+    tending = asyncio.create_task(service._tend())
+    for _ in range(3):
+        failed.clear()
+        service._poke()
+        await failed.wait()
+        await asyncio.sleep(0)
+    tending.cancel()
+    await asyncio.gather(tending, return_exceptions=True)
+    assert [retry.cancelled() for retry in retries] == [True, True, False]
+    retries[-1].cancel()
