@@ -113,7 +113,8 @@ class Queues:
             found = await self._look(used)
         except (TcError, ValueError) as error:
             log.warning("queues can't be read: %s", error)
-            self._problems = {name: _problem(name) for name in used}
+            # Where ours stand, they do so whether or not we can look.
+            self._problems = {name: _problem(name) for name in used if name not in self._standing}
             return
         for name, link in used.items():
             # One that went away meanwhile is not among the links of the next call.
@@ -122,17 +123,24 @@ class Queues:
 
     async def _look(self, used: Mapping[str, NetLink]) -> Mapping[str, Root]:
         """What is there; queues of ours that nobody remembers are removed first."""
-        found = roots(await _tc("-json", "qdisc", "show"))
-        for name, standing in list(self._standing.items()):
-            if used[name].index != standing.index or found.get(name) is not Root.OURS:
-                # Another interface has the name, or somebody's queue is in the place of ours.
-                self._undo.forget(self._standing.pop(name).change)
+        found = await _roots()
+        lost = [
+            name
+            for name, standing in self._standing.items()
+            if used[name].index != standing.index or found.get(name) is not Root.OURS
+        ]
+        for name in lost:
+            # Somebody's queue is in the place of ours, which stays, or another interface has the
+            # name: then ours may stand on the former one, under the name that it has now.
+            await self._drop(name)
+        if lost:
+            found = await _roots()
         strays = [
             name for name in used if found.get(name) is Root.OURS and name not in self._standing
         ]
         for name in strays:
             await _tc("qdisc", "del", "dev", name, "root")
-        return roots(await _tc("-json", "qdisc", "show")) if strays else found
+        return await _roots() if strays else found
 
     async def _apply(self, link: NetLink, root: Root) -> None:
         standing = self._standing.get(link.name)
@@ -216,6 +224,11 @@ def _speed_kbit(interface: str) -> int:
     return speed_mbit * 1000 if 0 < speed_mbit * 1000 <= MOST_KBIT else ASSUMED_KBIT
 
 
+async def _roots() -> Mapping[str, Root]:
+    """What each interface has; raises TcError or ValueError."""
+    return roots(await _tc("-json", "qdisc", "show"))
+
+
 async def _remove_ours(facts: Facts) -> None:
     """Undo a change: remove our queues from an interface, if they are still there."""
     index = facts["index"]
@@ -224,7 +237,7 @@ async def _remove_ours(facts: Facts) -> None:
     except OSError:
         return  # The interface took its queues along.
     try:
-        if roots(await _tc("-json", "qdisc", "show")).get(name) is Root.OURS:
+        if (await _roots()).get(name) is Root.OURS:
             await _tc("qdisc", "del", "dev", name, "root")
     except (TcError, ValueError) as error:
         if _index(name) == index:

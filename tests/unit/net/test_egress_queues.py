@@ -228,6 +228,42 @@ async def test_a_link_that_goes_meanwhile_is_no_problem(
     undo.close()
 
 
+@pytest.mark.parametrize("used", [True, False])
+async def test_an_interface_that_took_another_name_does_not_keep_them(
+    kernel: Kernel, tmp_path: Path, used: bool
+) -> None:
+    undo = journal(tmp_path)
+    ours = Queues(undo, NetConfig(rate_kbit={"eth0": 1900}))
+    await ours.apply([ETH0])
+    kernel.root["old"], kernel.default["old"] = kernel.root["eth0"], kernel.default["eth0"]
+    kernel.root["eth0"] = kernel.default["eth0"]
+    kernel.indices |= {"old": 2, "eth0": 9}
+    await ours.apply([replace(ETH0, index=9), replace(ETH0, name="old", used=used)])
+    assert kernel.root["old"] == kernel.default["old"]
+    assert kernel.root["eth0"] == ("tbf", "4a06:")
+    assert [change.facts["index"] for change in undo.changes] == [9]
+    assert not codes(ours)
+    undo.close()
+
+
+async def test_queues_that_stand_are_no_problem_where_they_cannot_be_looked_at(
+    kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hangs(*_: str, **__: object) -> str:
+        raise TcError("tc does not end")
+
+    undo = journal(tmp_path)
+    ours = Queues(undo, NetConfig(rate_kbit={"eth0": 1900}))
+    await ours.apply([ETH0])
+    with monkeypatch.context() as busy:
+        busy.setattr(queues, "_tc", hangs)
+        await ours.apply([ETH0, ETH1])
+    assert [problem.text.split()[1] for problem in ours.problems] == ["eth1"]
+    await ours.apply([ETH0, ETH1])
+    assert not codes(ours)
+    undo.close()
+
+
 async def test_without_tc_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     undo = journal(tmp_path)
