@@ -20,14 +20,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from appliance.protocol.queue_plan import LEAST_KBIT, MOST_KBIT
+
 DEFAULT_PATH: Final = Path("/etc/fencewire/net.toml")
 MAX_BYTES: Final = 64 * 1024
 MAX_ITEMS: Final = 256
 MAX_PATTERN_CHARS: Final = 64
-MIN_RATE_KBIT: Final = 8
-"""One kilobyte a second; below that not even the routing protocol gets through."""
-
-MAX_RATE_KBIT: Final = 100_000_000
 _COUNTRY: Final = re.compile(r"[A-Z]{2}|00")
 _NAME: Final = re.compile(r"[^\s/:]{1,15}")
 """What the kernel takes as the name of an interface."""
@@ -116,8 +114,8 @@ def _rates(value: object) -> Mapping[str, int]:
         if not _NAME.fullmatch(name):
             raise ConfigError(f"rate_kbit: {name!r} is no name of an interface.")
         # A bool is an int in Python.
-        if type(rate_kbit) is not int or not MIN_RATE_KBIT <= rate_kbit <= MAX_RATE_KBIT:
+        if type(rate_kbit) is not int or not LEAST_KBIT <= rate_kbit <= MOST_KBIT:
             raise ConfigError(
-                f"rate_kbit: {name} takes a whole number from {MIN_RATE_KBIT} to {MAX_RATE_KBIT}."
+                f"rate_kbit: {name} takes a whole number from {LEAST_KBIT} to {MOST_KBIT}."
             )
     return dict(value)

@@ -13,6 +13,7 @@ import os
 from typing import Final
 
 from appliance.protocol.wifi.choice import Choice
+from appliance.protocol.wifi.iw_text import MAX_CHARS
 from appliance.protocol.wifi.tables import (
     BASIC_RATES_MBPS,
     CELL,
@@ -23,9 +24,6 @@ from appliance.protocol.wifi.tables import (
 
 TIMEOUT_S: Final = 10.0
 """A look around takes a tenth of a second; a driver that hangs must not hold up the others."""
-
-MAX_BYTES: Final = 1_000_000
-"""Of an answer; the rest is thrown away."""
 
 _READ_BYTES: Final = 65536
 _END_S: Final = 2.0
@@ -126,11 +124,11 @@ class Iw:
 
 
 async def _read(process: asyncio.subprocess.Process) -> str:
-    """Read all, and keep the beginning."""
+    """Read all, and keep the beginning, as much as is looked at."""
     assert process.stdout is not None
     kept = bytearray()
     while data := await process.stdout.read(_READ_BYTES):
-        kept += data[: MAX_BYTES - len(kept)]
+        kept += data[: MAX_CHARS - len(kept)]
     return kept.decode(errors="replace")
 
 

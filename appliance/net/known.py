@@ -16,14 +16,12 @@ from appliance.model.net import (
     NetRoute,
     NetState,
 )
+from appliance.protocol.net_wire import MAX_ITEMS
 
 MAX_LINKS: Final = 256
 MAX_NEIGHBOURS: Final = 1024
 MAX_ROUTES: Final = 8192
 """What is remembered, as in the daemon; more is not told."""
-
-MAX_ITEMS: Final = 64
-"""In one message."""
 
 MAX_LINKS_TOLD: Final = 16
 """In one message; links are long, and a message has room for so many."""

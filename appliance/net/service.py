@@ -36,6 +36,7 @@ from appliance.net.radios import KINDS as RADIO_KINDS
 from appliance.net.radios import Radios
 from appliance.net.routing import Routing
 from appliance.net.undo import Undo, UndoError, this_kernel
+from appliance.protocol.net_wire import MAX_TEXT
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +50,6 @@ of routes keeps a small machine busy; the first change of several is acted on at
 
 WATCH_S: Final = 1.0
 """How often we look whether there is a daemon."""
-
-MAX_TEXT: Final = 300
-"""Characters of a sentence that the daemon takes."""
 
 
 class Service:

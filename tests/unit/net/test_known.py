@@ -17,14 +17,13 @@ from appliance.model.net import (
 )
 from appliance.net.budget import Budget
 from appliance.net.known import (
-    MAX_ITEMS,
     MAX_LINKS_TOLD,
     MAX_PROBLEMS,
     MAX_ROUTES,
     MAX_UNTOLD,
     Known,
 )
-from appliance.protocol.net_wire import MAX_TEXT, decode_event, encode
+from appliance.protocol.net_wire import MAX_ITEMS, MAX_TEXT, decode_event, encode
 
 LINK = NetLink("eth0", 2, LinkKind.ETHERNET, True, "", True, 1500, 1000, None, "")
 NEIGHBOUR = NetNeighbour("eth0", "fe80::1", 0xFFFF, 96, 0, 0, None)
