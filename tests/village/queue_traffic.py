@@ -7,7 +7,7 @@
                                           TCP transfer
 
 The listener says "ready", and after each of the others prints a list of class and delay in ms, as
-the packets arrived.
+the packets arrived.  The others end when it has answered that it does.
 """
 
 from __future__ import annotations
@@ -29,14 +29,20 @@ QUIET_PACKETS = 75
 
 MAX_SEEN = 100_000
 
+ASK_AGAIN_S = 1.0
+"""A question waits behind bulk traffic, or is dropped there."""
+
+ASKS = 15
+
 FEW_BYTES = 4_608
 """Fewer than a queue holds, so that whoever sends waits for the queue, which then drops nothing."""
 
 
 def listen() -> None:
-    """Note what arrives; answer "hello" and print at "report"."""
+    """Note what arrives; answer "hello" and "report", and print at each new one of the latter."""
     threading.Thread(target=swallow, daemon=True).start()
     seen: list[tuple[str, float]] = []
+    reported_ns = 0
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as here:
         here.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_000_000)
         here.bind(("::", PORT))
@@ -47,8 +53,11 @@ def listen() -> None:
             if name == b"hello":
                 here.sendto(data, peer)
             elif name == b"report":
-                print(json.dumps(seen), flush=True)
-                seen.clear()
+                here.sendto(data, peer)  # first: who reads what we print waits for it
+                if int(sent_ns) > reported_ns:
+                    print(json.dumps(seen), flush=True)
+                    seen.clear()
+                    reported_ns = int(sent_ns)
             elif len(seen) < MAX_SEEN:
                 seen.append((name.decode(), (time.monotonic_ns() - int(sent_ns)) / 1e6))
 
@@ -89,6 +98,18 @@ def meet(host: str) -> None:
         here.recv(2_000)
 
 
+def report(here: socket.socket) -> None:
+    """Have the listener print; ask the same again until it is answered."""
+    question = packet("report", 100)
+    here.settimeout(ASK_AGAIN_S)
+    for _ in range(ASKS):
+        here.send(question)
+        with contextlib.suppress(TimeoutError):
+            if here.recv(2_000) == question:
+                return
+    raise TimeoutError("the listener does not answer")
+
+
 def order(host: str) -> None:
     with contextlib.ExitStack() as stack:
         sockets = {name: stack.enter_context(marked(host, name)) for name in DSCP}
@@ -96,7 +117,7 @@ def order(host: str) -> None:
             sockets["bulk"].send(packet("bulk", BULK_BYTES))
         for name in ("rest", "sessions", "control", "voice"):
             sockets[name].send(packet(name, VOICE_BYTES))
-        sockets["bulk"].send(packet("report", 100))
+        report(sockets["bulk"])
 
 
 def flood(host: str, seconds: float, names: list[str]) -> None:
@@ -114,7 +135,7 @@ def flood(host: str, seconds: float, names: list[str]) -> None:
     for thread in threads:
         thread.join()
     with marked(host, "bulk") as here:
-        here.send(packet("report", 100))
+        report(here)
 
 
 def talk(host: str, seconds: float) -> None:
@@ -126,7 +147,7 @@ def talk(host: str, seconds: float) -> None:
             here.send(packet("voice", VOICE_BYTES))
             if number == QUIET_PACKETS:
                 threading.Thread(target=pour_stream, args=(transfer,), daemon=True).start()
-        here.send(packet("report", 100))
+        report(here)
 
 
 def pour_stream(transfer: socket.socket) -> None:

@@ -17,15 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from queue_traffic import QUIET_PACKETS
 
 from appliance.village.village import Village
 
 pytestmark = [pytest.mark.village, pytest.mark.usefixtures("may_make_namespaces")]
 
 HERE = Path(__file__).parent
-QUIET = 75
-"""Packets of voice before the transfer begins."""
-
 SHARES_PCT = {"voice": 50, "control": 15, "sessions": 15, "rest": 10, "bulk": 10}
 
 
@@ -167,12 +165,14 @@ def test_whoever_claims_to_be_voice_starves_nobody_and_may_have_what_is_left(ben
 def test_voice_beside_a_transfer_over_a_slow_link(bench: Bench) -> None:
     bench.village.link("a", "b", rate_kbit=2000)
     try:
-        without = statistics.median(delay for _, delay in bench.traffic("talk", "4")[QUIET:])
+        without = statistics.median(
+            delay for _, delay in bench.traffic("talk", "4")[QUIET_PACKETS:]
+        )
         with bench.rate(1900):
-            delays = [delay for _, delay in bench.traffic("talk", "4")[QUIET:]]
+            delays = [delay for _, delay in bench.traffic("talk", "4")[QUIET_PACKETS:]]
     finally:
         bench.village.link("a", "b", rate_kbit=0)
-    assert len(delays) == 200 - QUIET
+    assert len(delays) == 200 - QUIET_PACKETS
     # A packet of 1,514 bytes takes 6 ms on this link.
     assert statistics.median(delays) < 15
     assert statistics.median(delays) < without / 3
