@@ -6,7 +6,7 @@ What stays out: when to make them (`links`).
 from __future__ import annotations
 
 import errno
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from ipaddress import IPv6Address
 from typing import Final
 
@@ -36,16 +36,9 @@ _ALWAYS_OURS: Final = -1
 class KernelChanges:
     """Makes changes by netlink, and undoes them."""
 
-    def __init__(
-        self,
-        undo: Undo,
-        kernel: Kernel,
-        *,
-        sessions: Callable[[], frozenset[str]] = session_addresses,
-    ) -> None:
+    def __init__(self, undo: Undo, kernel: Kernel) -> None:
         self._undo = undo
         self._kernel = kernel
-        self._sessions = sessions
         undo.knows(LINK_UP, self._undo_link_up)
         undo.knows(ADDRESS, self._undo_address)
         undo.knows(RULE, self._undo_rule)
@@ -109,7 +102,7 @@ class KernelChanges:
     async def _undo_link_up(self, facts: Facts) -> None:
         index = _number(facts, "index")
         for interface in (await self._kernel.look()).interfaces:
-            if interface.index == index and may_switch_off(interface, self._sessions()):
+            if interface.index == index and may_switch_off(interface, session_addresses()):
                 await self._kernel.set_up(index, up=False)
 
     async def _undo_address(self, facts: Facts) -> None:

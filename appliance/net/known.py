@@ -6,6 +6,7 @@ hears the latest, and what waits has a bound.  When something is sent stays out 
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
 from appliance.model.net import (
@@ -67,7 +68,7 @@ class _Table(Generic[_Key, _Item]):
 
     def take(self, limit: int) -> tuple[tuple[_Item, ...], tuple[_Key, ...]]:
         """Return what is there and what is gone, `limit` changes at most; they count as told."""
-        keys = list(self.untold)[:limit]
+        keys = list(islice(self.untold, limit))
         for key in keys:
             del self.untold[key]
         there = tuple(self._items[key] for key in keys if key in self._items)

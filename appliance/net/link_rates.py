@@ -81,7 +81,6 @@ class LinkRates:
         self._held: dict[str, int] = {}
         self._answers_left = ANSWERS_PER_S
         self._answers_since = 0.0
-        self._socket: socket.socket | None = None
 
     def follow(self, links: Iterable[NetLink], neighbours: Iterable[NetNeighbour]) -> None:
         """Take over what there is now; to be called whenever it changes."""
@@ -102,20 +101,20 @@ class LinkRates:
     async def run(self) -> None:
         """Measure until cancelled."""
         loop = asyncio.get_running_loop()
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as self._socket:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
             try:
-                self._open(self._socket)
+                self._open(sock)
             except OSError as error:
                 log.warning("links are not measured: %s", error)
                 await asyncio.Event().wait()
-            loop.add_reader(self._socket, self._receive, self._socket)
+            loop.add_reader(sock, self._receive, sock)
             try:
                 while True:
-                    await self._turn(loop.time(), self._socket)
+                    await self._turn(loop.time(), sock)
                     busy = any(each.rate.busy(loop.time()) for each in self._watched.values())
                     await asyncio.sleep(TICK_S if busy else IDLE_TICK_S)
             finally:
-                loop.remove_reader(self._socket)
+                loop.remove_reader(sock)
 
     def _open(self, sock: socket.socket) -> None:
         sock.setblocking(False)

@@ -78,18 +78,10 @@ MAX_LINKS: Final = 256
 class Links:
     """See the module."""
 
-    def __init__(
-        self,
-        config: NetConfig,
-        undo: Undo,
-        on_change: Callable[[], None],
-        *,
-        firewall: Firewall | None = None,
-    ) -> None:
+    def __init__(self, config: NetConfig, undo: Undo, on_change: Callable[[], None]) -> None:
         """`on_change` is called when what `links` or `problems` return has changed."""
-        self.firewall = firewall or Firewall(undo)
+        self.firewall = Firewall(undo)
         """Also to be told who is a station."""
-        self._config = config
         self._undo = undo
         self._on_change = on_change
         self._wake = asyncio.Event()
@@ -120,7 +112,7 @@ class Links:
         await self._stack.aclose()
 
     def links(self) -> tuple[NetLink, ...]:
-        """Return all interfaces of interest; others fill in hello intervals and radios."""
+        """Return all interfaces of interest; others fill in hello intervals, rates, radios."""
         return self._shown[0]
 
     def problems(self) -> tuple[NetProblem, ...]:
@@ -307,7 +299,7 @@ class Links:
             carrier=interface.carrier,
             mtu=interface.mtu,
             hello_ms=0,
-            rate_kbit=self._config.rate_kbit.get(interface.name),
+            rate_kbit=None,
             radio="",
         )
 

@@ -88,7 +88,7 @@ class Service:
         self._radio_links: frozenset[str] = frozenset()
         self._fenced: tuple[frozenset[str], frozenset[tuple[str, str]]] | None = None
         self._queued: tuple[NetLink, ...] = ()
-        self._shown: dict[str, NetLink] = {}
+        self._shown: frozenset[str] = frozenset()
         self._poked = asyncio.Event()
         self._in_mesh = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -241,10 +241,9 @@ class Service:
 
     def _show(self, now: float) -> None:
         """Tell the daemon what is different."""
-        links = {link.name: self._complete(link) for link in self._links.links()}
-        gone = tuple(name for name in self._shown if name not in links)
-        self._shown = links
-        self._known.learn(NetNews(links=tuple(links.values()), links_gone=gone))
+        links = tuple(map(self._complete, self._links.links()))
+        before, self._shown = self._shown, frozenset(link.name for link in links)
+        self._known.learn(NetNews(links=links, links_gone=tuple(before - self._shown)))
         self._known.learn(self._routing.news(now))
         problems = tuple(map(_fitting, self._problems()))
         self._known.be(routing=self._routing.running, problems=problems)
