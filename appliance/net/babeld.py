@@ -13,18 +13,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import logging
+import os
 import random
 import re
 import shutil
 import signal
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Final
 
+from appliance.adapters.realtime import die_with_parent
 from appliance.model.net import NetProblem
 from appliance.net.babel_link import COSTS, BabelLink
 from appliance.net.ip_route import flush_routes, flush_unreachable
@@ -83,9 +85,6 @@ PRIORITIES: Final = 500
 
 NOTHING: Final = "fencewire-none"
 """An interface that is not there: without any it does not start."""
-
-_PR_SET_PDEATHSIG: Final = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Babeld:
@@ -175,7 +174,7 @@ class Babeld:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             limit=MAX_LINE,
-            preexec_fn=_die_with_parent,
+            preexec_fn=partial(die_with_parent, os.getpid()),  # without us nobody would stop it
         )
         parts = [
             asyncio.create_task(self._follow(socket_path), name="babeld-monitor"),
@@ -353,8 +352,3 @@ async def _end(child: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
                 await child.wait()
-
-
-def _die_with_parent() -> None:
-    """Called in the child: without us nobody would stop it."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import os
+import signal
+from collections.abc import Callable
 from ipaddress import IPv6Address
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NoReturn
 
 import pytest
 
@@ -120,3 +126,31 @@ async def test_one_that_dies_again_and_again_is_a_problem_though_it_answers(
     await asyncio.gather(running, return_exceptions=True)
     assert told[: GIVEN_UP + 2] == [False] * (GIVEN_UP - 1) + [True] * 3
     assert flushes[:3] == [GIVEN_UP - 1, GIVEN_UP, GIVEN_UP + 1]
+
+
+async def test_one_whose_helper_died_before_it_began_ends_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_child: list[Callable[[], None]] = []
+    killed: list[tuple[int, int]] = []
+
+    async def start(*_: object, preexec_fn: Callable[[], None], **__: object) -> NoReturn:
+        in_child.append(preexec_fn)
+        raise OSError("that is enough")
+
+    async def nothing() -> None:
+        pass
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    monkeypatch.setattr(module, "flush_unreachable", nothing)
+    with pytest.raises(OSError, match="enough"):
+        await Babeld(tmp_path, ADDRESS, lambda: None, program="true")._run_once()
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace(prctl=lambda *_: 0))
+    monkeypatch.setattr(os, "kill", lambda *words: killed.append(words))
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    in_child[0]()
+    assert killed == [(os.getpid(), signal.SIGTERM)]
+    killed.clear()
+    monkeypatch.setattr(os, "getppid", os.getpid)
+    in_child[0]()
+    assert not killed
