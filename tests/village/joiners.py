@@ -7,21 +7,27 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from seats import WITHIN_S
+
 from appliance.adapters.net_client import NetClient
 from appliance.model.identity import StationId, StationKey
 from appliance.model.net import NetEvent, NetState
 from appliance.node.mesh import Mesh
 from appliance.village.village import Village
 
-WITHIN_S = 20.0
-"""For anything that has no bound of its own; a busy machine included."""
-
 KERNEL = r"""
-ip -6 addr | grep -v valid_lft | sed 's/ tentative//'; ip -o link; ip -6 rule
-ip -6 route show table all | grep -v 'table local\|proto kernel'
-nft list ruleset; tc qdisc
+set -e
+addresses=$(ip -6 addr)
+routes=$(ip -6 route show table all)
+echo "$addresses" | grep -v valid_lft | sed 's/ tentative//'
+echo "$routes" | sed '/table local/d;/proto kernel/d'
+ip -o link
+ip -6 rule
+nft list ruleset
+tc qdisc
 cd /proc/sys/net/ipv6/conf
-grep -s . */forwarding */accept_ra */accept_redirects */optimistic_dad */use_optimistic
+grep . */forwarding */accept_ra */accept_redirects
+grep -s . */optimistic_dad */use_optimistic || true  # not in every kernel
 """
 """Prints all that the helper may change."""
 
@@ -100,4 +106,4 @@ class Joiner:
 
 def kernel_of(village: Village, station: str) -> str:
     """What the kernel of a station has that the helper may change."""
-    return village.exec(station, ["sh", "-c", KERNEL]).stdout
+    return village.exec(station, ["sh", "-c", KERNEL], check=True).stdout

@@ -13,8 +13,8 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
-from joiners import WITHIN_S, Joiner, kernel_of
-from seats import eventually
+from joiners import Joiner, kernel_of
+from seats import WITHIN_S, eventually
 
 from appliance.model.codec import encode as cbor
 from appliance.model.identity import StationId, StationKey

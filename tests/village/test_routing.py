@@ -97,14 +97,17 @@ class Router:
             self._process.wait()
 
     def says(self) -> dict[str, Any]:
-        lines = self._output.read_text().splitlines() if self._output.exists() else []
+        """The last that it said, as far as it is written to its end."""
+        said = self._output.read_text() if self._output.exists() else ""
+        lines = said[: said.rfind("\n") + 1].splitlines()
         return dict(json.loads(lines[-1])) if lines else {}
 
     def reaches(self, *addresses: str) -> bool:
         return {f"{address}/128" for address in addresses} <= set(self.says().get("installed", ()))
 
     def run(self, *argv: str) -> str:
-        return self.village.exec(self.name, argv).stdout
+        """What a command prints, which must succeed."""
+        return self.village.exec(self.name, argv, check=True).stdout
 
     def table(self) -> str:
         return self.run("ip", "-6", "route", "show", "table", str(ROUTE_TABLE))
@@ -172,7 +175,7 @@ def test_the_own_network_is_announced_once_it_is_used(line: dict[str, Router]) -
     assert f"{network}/64" not in c.says()["installed"]
     a.run(
         "sh",
-        "-c",
+        "-ec",
         f"ip link add br9 type bridge; ip link set br9 up; "
         f"ip addr add {network + 99}/64 dev br9 nodad; ip addr add fd88::1/64 dev br9 nodad",
     )
@@ -208,7 +211,7 @@ def test_an_interface_may_change_its_name(line: dict[str, Router]) -> None:
     for old, new in (("eth1", "wire7"), ("wire7", "eth1")):
         b.run(
             "sh",
-            "-c",
+            "-ec",
             f"ip link set {old} down; ip link set {old} name {new}; ip link set {new} up",
         )
         until(lambda: not line["a"].reaches(C))
