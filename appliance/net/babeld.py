@@ -261,9 +261,12 @@ class Babeld:
 
     def _mention(self) -> None:
         """Tell of what was read: at once, or with mere costs, of which there are many, soon."""
-        if self.table.take_urgent():
+        differs, urgent = self.table.take_change()
+        if urgent:
             self._on_change()
-        elif self._soon is None or self._soon.when() <= asyncio.get_running_loop().time():
+        elif differs and (
+            self._soon is None or self._soon.when() <= asyncio.get_running_loop().time()
+        ):
             self._soon = asyncio.get_running_loop().call_later(MINOR_S, self._on_change)
 
     async def _listen(self, socket_path: Path, *, again: bool) -> None:

@@ -74,7 +74,7 @@ class BabelTable:
         self.skipped = 0
         """Lines that made no sense."""
 
-        self._urgent = False
+        self._differs = self._urgent = False
 
     # -- What there is
 
@@ -159,10 +159,14 @@ class BabelTable:
         except (KeyError, ValueError):
             self.skipped += 1
 
-    def take_urgent(self) -> bool:
-        """Tell whether what was read since the last time is more than other costs and losses."""
-        urgent, self._urgent = self._urgent, False
-        return urgent
+    def take_change(self) -> tuple[bool, bool]:
+        """Tell whether anything is different since the last time, and more than costs and losses.
+
+        babeld says all of it again with each hello, so mostly nothing is.
+        """
+        change = (self._differs or self._urgent, self._urgent)
+        self._differs = self._urgent = False
+        return change
 
     def set_perfect(self, costs: Mapping[str, int]) -> None:
         """Say what links there are, and what each costs when it loses nothing."""
@@ -179,6 +183,7 @@ class BabelTable:
 
     def settle(self) -> None:
         """What has not been told since `begin` is no more."""
+        self._differs |= bool(self._old_neighbours or self._old_routes)
         self._old_neighbours.clear()
         self._old_routes.clear()
 
@@ -214,9 +219,11 @@ class BabelTable:
             rtt_ms=_milliseconds(rtt) if rtt is not None else None,
         )
         self._hellos[handle] = hellos
+        self._differs |= before != now
         if before is None or _neighbour_essence(before) != _neighbour_essence(now):
             self._urgent = True
         if hellos == REACH_BITS and interface in self._perfect and _has_gaps(reach):
+            self._differs |= interface not in self._lossy
             self._lossy.add(interface)
 
     def _has(self, key: tuple[str, str]) -> bool:
@@ -227,6 +234,7 @@ class BabelTable:
             if (one.interface, one.address) == key:
                 del self._neighbours[handle]
                 self._hellos.pop(handle, None)
+                self._differs = True
 
     def _loss_out_pct(self, interface: str, txcost: int, hellos: int) -> int:
         """Derive loss from what the neighbour says that it costs to hear us."""
@@ -255,6 +263,7 @@ class BabelTable:
             origin=_router_id(fields["id"]),
             installed=fields["installed"] == "yes",
         )
+        self._differs |= before != now
         if before is None or _route_essence(before) != _route_essence(now):
             self._urgent = True
 

@@ -154,3 +154,23 @@ async def test_one_whose_helper_died_before_it_began_ends_itself(
     monkeypatch.setattr(os, "getppid", os.getpid)
     in_child[0]()
     assert not killed
+
+
+async def test_what_babeld_says_again_is_not_looked_at_again(tmp_path: Path) -> None:
+    heard: list[int] = []
+    one = Babeld(tmp_path, ADDRESS, lambda: heard.append(1))
+
+    def say(verb: str, cost: int) -> None:
+        neighbour = f"{verb} neighbour 1 address fe80::2 if eth0 reach ffff ureach 0000"
+        one.table.read(f"{neighbour} rxcost 256 txcost 256 cost {cost}")
+        one._mention()
+
+    say("add", 256)
+    assert heard
+    for _ in range(3):
+        say("change", 256)
+    assert one._soon is None
+    say("change", 300)
+    assert one._soon is not None
+    one._soon.cancel()
+    assert heard == [1]

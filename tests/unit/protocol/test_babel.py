@@ -272,6 +272,65 @@ def test_what_is_said_again_of_routes_is_not_read_again(monkeypatch: pytest.Monk
     made.read(route())
 
 
+def test_what_is_said_again_is_no_change() -> None:
+    """It is said with each hello, so a still mesh would be looked through every second."""
+    made = table(neighbour("add"), route("add"))
+    assert made.take_change() == (True, True)
+    for line in (neighbour(), route(), "change interface eth0 up true", "ok"):
+        made.read(line)
+    assert made.take_change() == (False, False)
+    made.read(neighbour(handle="9", reach="000g"))
+    assert made.take_change() == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("line", "urgent"),
+    [
+        (neighbour(cost=300), False),
+        (neighbour(reach="7fff"), False),
+        (neighbour(txcost=512), False),
+        (f"{neighbour()} rtt 12.345 rttcost 3", False),
+        (neighbour(cost=INFINITY), True),
+        (neighbour("flush"), True),
+        (neighbour("add", handle="9"), True),
+        (route(metric=300), False),
+        (route(refmetric=7), True),
+        (route(metric=INFINITY), True),
+        (route(installed=False), True),
+        (route("flush"), True),
+        (route("add", handle="901", host=2), True),
+    ],
+)
+def test_what_is_different_is_a_change(line: str, urgent: bool) -> None:
+    made = table(neighbour("add"), route("add"))
+    made.take_change()
+    made.read(line)
+    assert made.take_change() == (True, urgent)
+    assert made.take_change() == (False, False)
+
+
+def test_what_was_not_said_again_is_a_change() -> None:
+    made = table(neighbour("add"), route("add"))
+    made.begin()
+    made.read(neighbour("add"))
+    made.take_change()
+    made.settle()
+    assert made.take_change() == (True, False)
+    made.settle()
+    assert made.take_change() == (False, False)
+
+
+def test_a_link_is_lossy_anew_when_it_was_taken_up_anew() -> None:
+    made = table(neighbour("add"), neighbour(reach="bf7f"))
+    made.set_perfect({})
+    made.read(neighbour(reach="bf7f"))
+    made.set_perfect({"eth0": 256})
+    made.take_change()
+    made.read(neighbour(reach="bf7f"))
+    assert made.take_change() == (True, False)
+    assert made.lossy("eth0")
+
+
 def test_of_routes_that_are_too_many_no_lines_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(babel, "MAX_ROUTES", 9)
     made = table(*(route(handle=f"{number:x}") for number in range(20)))
