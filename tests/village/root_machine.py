@@ -2,7 +2,8 @@
 
 Users, `/run`, `/var/lib`, `/home` and the network are its own.  The checkout, a copy, lies below
 root's home, and so does the Python where ours does; both can be entered by root alone.  There is no
-other network than a cable with two ends.  Needs to be root; everything ends with its first process.
+other network than a cable with two ends.  Needs to be root; everything ends with its first process,
+and that with whoever made it.
 """
 
 from __future__ import annotations
@@ -56,9 +57,10 @@ cd {CHECKOUT}
 bash -euc '. scripts/environment.sh
     stamp_for run >"$venv/.stamp"
     find_missing_packages run
-    echo "${{missing_packages[*]}}" >"$venv/.packages-tried"'
+    echo "${{missing_packages[*]}}" >"$venv/.packages-tried"' </dev/null
 echo ready
-exec sleep infinity
+# Until nobody has the other end of the input any more, however that came about.
+exec cat
 """
 
 
@@ -173,14 +175,17 @@ def root_machine(scratch: Path) -> Iterator[RootMachine]:
     command = ["unshare", *_KINDS, "--fork", "--kill-child", "--mount-proc"]
     with subprocess.Popen(
         [*command, "bash", "-c", _SET_UP, "bash", *arguments],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     ) as outer:
         try:
             assert outer.stdout is not None
-            said = outer.stdout.readline()
-            assert said == "ready\n", said + outer.stdout.read()
+            said = []
+            while (line := outer.stdout.readline()) != "ready\n":  # warnings may come before
+                said.append(line)
+                assert line, f"the machine has ended: {''.join(said)}"
             children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text()
             yield RootMachine(int(children))
         finally:
