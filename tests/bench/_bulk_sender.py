@@ -1,8 +1,8 @@
 """Sends a blob to a station's daemon as another station would: one session, one PUT.
 
-    python _bulk_sender.py HOST PORT STATION-ID BYTES
+    python _bulk_sender.py HOST PORT STATION-ID BYTES [back]
 
-Prints the seconds that the blob took, once the session stood.
+Prints the seconds that the blob took, once the session stood. `back`: then gets it back.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def random_file(directory: Path, size: int) -> tuple[Path, str]:
     return file, hashlib.sha256(content).hexdigest()
 
 
-async def send(host: str, port: int, station: StationId, size: int) -> float:
+async def send(host: str, port: int, station: StationId, size: int, *, back: bool = False) -> float:
     """Seconds from the first byte's request to the answer that the blob is on disk there."""
     hooks = Hooks(
         on_open=lambda _: None,
@@ -43,14 +43,18 @@ async def send(host: str, port: int, station: StationId, size: int) -> float:
         sessions = Sessions(key, boot=os.urandom(8), blobs=blobs, hooks=hooks)
         await sessions.listen(0)
         try:
-            session = await sessions.dial(host, port, station)
+            bulk = sessions.bulk(await sessions.dial(host, port, station))
             began = time.perf_counter()
-            await sessions.bulk(session).put(digest, file)
-            return time.perf_counter() - began
+            await bulk.put(digest, file)
+            took = time.perf_counter() - began
+            if back:
+                await bulk.get(digest, blobs)
+            return took
         finally:
             await sessions.close()
 
 
 if __name__ == "__main__":
-    host, port, station, size = sys.argv[1:]
-    print(asyncio.run(send(host, int(port), StationId.parse(station), int(size))))
+    host, port, station, size, *back = sys.argv[1:]
+    who = StationId.parse(station)
+    print(asyncio.run(send(host, int(port), who, int(size), back=back == ["back"])))

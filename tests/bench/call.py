@@ -6,10 +6,10 @@ import asyncio
 import sys
 import tempfile
 import time
-import wave
 from pathlib import Path
 
 from _stations import children, clients, cpu_s, others, pids, village, wait_event
+from _tone import tone_file
 from _voice import STREAMS, measure, mouth_to_ear
 from harness import Report, arguments
 
@@ -20,17 +20,8 @@ CALLS = 6
 """In each; a station lets one other ring 8 times in a row."""
 
 CPU_S = 10.0
+TONE_S = 30.0
 LATENESS_S = 60.0
-
-
-def tone_file(path: Path) -> str:
-    """Sound to send: a square wave, half a minute."""
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, 48_000, 0, "NONE", ""))
-        period = (3000).to_bytes(2, "little", signed=True) * 60
-        rest = (-3000).to_bytes(2, "little", signed=True) * 60
-        file.writeframes((period + rest) * 400 * 30)
-    return str(path)
 
 
 async def state(client: Client, cursor: str | None, *wanted: str) -> tuple[float, str]:
@@ -43,7 +34,7 @@ async def state(client: Client, cursor: str | None, *wanted: str) -> tuple[float
 
 async def one_call(a: Client, b: Client, peer: str, directory: Path, talk_s: float) -> list[float]:
     """Call, answer, talk; milliseconds to ringing and from answer to sound at the caller."""
-    tone = tone_file(directory / "tone.wav")
+    tone = tone_file(directory / "tone.wav", TONE_S)
     ringing = asyncio.create_task(state(a, None, "ringing-there"))
     incoming = asyncio.create_task(state(b, None, "ringing-here"))
     talking = asyncio.create_task(state(a, None, "talking"))

@@ -23,9 +23,10 @@ BULK_BYTES = 300_000
 
 def run_bulk(a: Seat, b: Seat, host: str) -> None:
     """A third station, in a's place, moves a blob to and from b."""
-    script = [str(HERE / "bulk_station.py"), host, str(SESSIONS_PORT), b.id, str(BULK_BYTES)]
+    script = str(HERE.parent / "bench/_bulk_sender.py")
+    words = [script, host, str(SESSIONS_PORT), b.id, str(BULK_BYTES), "back"]
     a.village.exec(
-        a.name, ["env", f"PYTHONPATH={HERE.parent.parent}", sys.executable, *script], check=True
+        a.name, ["env", f"PYTHONPATH={HERE.parent.parent}", sys.executable, *words], check=True
     )
 
 
