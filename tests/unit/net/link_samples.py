@@ -1,5 +1,6 @@
-"""An interface as the kernel describes it, for tests to vary."""
+"""eth0 as the kernel describes it, and as the daemon is told of it, for tests to vary."""
 
+from appliance.model.net import LinkKind, NetLink
 from appliance.net.netlink import Interface
 
 ETH0 = Interface(
@@ -18,3 +19,5 @@ ETH0 = Interface(
     carrier_ups=1,
     addresses=(),
 )
+
+TOLD_ETH0 = NetLink("eth0", 2, LinkKind.ETHERNET, True, "", True, 1500, 4000, None, "")

@@ -9,14 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from link_samples import TOLD_ETH0 as ETH0
 
-from appliance.model.net import LinkKind, NetLink
 from appliance.net import queues
 from appliance.net.config import NetConfig
 from appliance.net.queues import Queues, TcError
 from appliance.net.undo import Undo
 
-ETH0 = NetLink("eth0", 2, LinkKind.ETHERNET, True, "", True, 1500, 4000, None, "")
 ETH1 = replace(ETH0, name="eth1", index=3)
 
 

@@ -1,10 +1,9 @@
 """The fence: what is said to nft, when, and what follows when nft refuses."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from ipaddress import IPv6Address
-from pathlib import Path
 
 import pytest
 
@@ -43,13 +42,6 @@ class Nft:
         """What it was told since the last time."""
         told, self.scripts = self.scripts, []
         return told
-
-
-@pytest.fixture
-def undo(tmp_path: Path) -> Iterator[Undo]:
-    journal = Undo(tmp_path / "journal", where="here")
-    yield journal
-    journal.close()
 
 
 @pytest.fixture

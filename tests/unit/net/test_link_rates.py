@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from link_samples import TOLD_ETH0 as ETH0
 
 from appliance.model.net import LinkKind, NetLink, NetNeighbour
 from appliance.net import link_rates
@@ -23,7 +24,6 @@ from appliance.net.link_rates import (
 )
 from appliance.protocol.link_rate import LEAST_KBIT
 
-ETH0 = NetLink("eth0", 2, LinkKind.ETHERNET, True, "", True, 1500, 4000, None, "")
 NEAR = "fe80::2"
 PACKET = struct.Struct("!B8sQ")
 

@@ -1,6 +1,5 @@
 """Forwarding is switched on and off without changing what interfaces are."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,13 +43,6 @@ class Kernel:
 @pytest.fixture
 def kernel(tmp_path: Path) -> Kernel:
     return Kernel(tmp_path / "conf")
-
-
-@pytest.fixture
-def undo(tmp_path: Path) -> Iterator[Undo]:
-    journal = Undo(tmp_path / "journal", where="here")
-    yield journal
-    journal.close()
 
 
 @pytest.fixture
