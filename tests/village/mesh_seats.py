@@ -14,6 +14,7 @@ from _stations import child_named
 from _tone import tone_file
 from seats import Seat, delivered, eventually, talk
 
+from appliance.api.errors import ConnectionLost, NotRunning
 from appliance.village.station import NET
 from appliance.village.village import Village
 
@@ -54,9 +55,28 @@ async def lists(seat: Seat, others: set[str]) -> bool:
 async def all_list_all(seats: Seats, *, within_s: float = LISTED_WITHIN_S) -> None:
     """Return when everybody lists everybody else."""
     ids = {seat.id for seat in seats.values()}
-    async with asyncio.timeout(within_s):
-        for seat in seats.values():
-            await eventually(partial(lists, seat, ids - {seat.id}), within_s=within_s)
+    try:
+        async with asyncio.timeout(within_s):
+            for seat in seats.values():
+                await eventually(partial(lists, seat, ids - {seat.id}), within_s=2 * within_s)
+    except TimeoutError:
+        said = [await seen_by(seat, seats) for seat in seats.values()]
+        raise AssertionError(f"not within {within_s:g} s:\n" + "\n".join(said)) from None
+
+
+async def seen_by(seat: Seat, seats: Seats) -> str:
+    """What a station says of each other one, in a line."""
+    try:
+        found = {station.id: station for station in await seat.client.stations()}
+    except (NotRunning, ConnectionLost) as error:
+        return f"{seat.name}: {error!r}"
+    words = []
+    for name, other in seats.items():
+        if (one := found.get(other.id)) is not None:
+            words.append(f"{name} {one.reach}{'' if one.has_card else ' without card'}")
+        elif other is not seat:
+            words.append(f"{name} unknown")
+    return f"{seat.name}: {', '.join(words)}"
 
 
 async def write_across(a: Seat, b: Seat, text: str = "Is the road open?") -> None:
