@@ -244,7 +244,8 @@ class Theirs:
 
     def __init__(self, up: Village, python: Path, library: Path) -> None:
         self._up, self._python, self._library = up, python, library
-        self._scratch = Path(tempfile.mkdtemp(prefix="fw-rns-"))
+        self._place: tempfile.TemporaryDirectory[str] | None = None
+        """As long as it runs."""
         self._running: dict[str, subprocess.Popen[str]] = {}
         self._log: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._arrived: dict[str, dict[str, float]] = defaultdict(dict)
@@ -255,13 +256,15 @@ class Theirs:
 
     async def start(self, *names: str, slow_clock: bool = False) -> None:
         extra = slow_by_a_day(self._library) if slow_clock else {}
+        self._place = self._place or tempfile.TemporaryDirectory(prefix="fw-rns-")
+        scratch = Path(self._place.name)
         for name in names:
             self._log[name].clear()
             script = str(HERE / "_reticulum_station.py")
-            with (self._scratch / f"{name}.log").open("a") as log:
+            with (scratch / f"{name}.log").open("a") as log:
                 self._running[name] = self._up.popen(
                     name,
-                    [str(self._python), script, str(self._scratch / name)],
+                    [str(self._python), script, str(scratch / name)],
                     unprivileged=True,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
@@ -356,7 +359,8 @@ class Theirs:
             await self.kill(name)
         await asyncio.gather(*self._following)
         self._following.clear()
-        shutil.rmtree(self._scratch)
-        self._scratch.mkdir()
+        if self._place is not None:
+            self._place.cleanup()
+            self._place = None
         self._log.clear()
         self._arrived.clear()
