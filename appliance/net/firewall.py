@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ from typing import Final, TypeAlias
 
 from appliance.model.net import NetProblem
 from appliance.net.numbers import MESH_NETWORK
+from appliance.net.program import SEARCH, run
 from appliance.net.sysctls import FORWARDING
 from appliance.net.undo import Facts, Undo, UndoError
 
@@ -54,7 +54,7 @@ NFTABLE: Final = "nftables"
 """The kind of change in the journal."""
 
 _MASK: Final = "ffff:ffff:ffff:ffff::"
-_SEARCH: Final = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
+_SEARCH: Final = SEARCH
 _MAX_ERROR_CHARS: Final = 300
 
 Runner: TypeAlias = Callable[[str], Awaitable[str | None]]
@@ -208,23 +208,13 @@ async def run_nft(script: str) -> str | None:
     program = shutil.which("nft", path=_SEARCH)
     if program is None:
         return "nft is not installed"
-    pipe = asyncio.subprocess.PIPE
     try:
-        nft = await asyncio.create_subprocess_exec(
-            program, "-f", "-", stdin=pipe, stdout=asyncio.subprocess.DEVNULL, stderr=pipe
-        )
-    except OSError as error:
-        return f"nft does not start: {error.strerror}"
-    try:
-        async with asyncio.timeout(NFT_S):
-            _, errors = await nft.communicate(script.encode())
+        code, _, errors = await run((program, "-f", "-"), given=script.encode(), within_s=NFT_S)
     except TimeoutError:
         return "nft takes too long"
-    finally:
-        if nft.returncode is None:
-            nft.kill()
-            await nft.wait()
-    if nft.returncode == 0:
+    except OSError as error:
+        return f"nft does not start: {error.strerror}"
+    if code == 0:
         return None
     return errors.decode(errors="replace")[:_MAX_ERROR_CHARS] or "nft failed"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from typing import Final
 
 from appliance.net.numbers import ROUTE_TABLE
+from appliance.net.program import run
 
 log = logging.getLogger(__name__)
 
@@ -18,26 +18,17 @@ LOG_CHARS: Final = 200
 async def ip_route(*words: str) -> str | None:
     """Return what it says; None where it or the kernel does not do it, as for a lost link."""
     try:
-        child = await asyncio.create_subprocess_exec(
-            *("ip", "-6", "route", *words),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-    except OSError as error:
-        log.warning("ip does not start: %s", error.strerror)
-        return None
-    try:
-        async with asyncio.timeout(WITHIN_S):
-            said, complaint = await child.communicate()
+        code, said, complaint = await run(("ip", "-6", "route", *words), within_s=WITHIN_S)
     except TimeoutError:
         log.warning("ip does not end")
         return None
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-    if child.returncode:
+    except FileNotFoundError:
+        log.warning("ip is not installed")
+        return None
+    except OSError as error:
+        log.warning("ip does not start: %s", error.strerror)
+        return None
+    if code:
         text = complaint.decode("utf-8", "replace").strip()
         log.info("ip -6 route %s: %s", " ".join(words), text[:LOG_CHARS])
         return None

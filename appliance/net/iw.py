@@ -7,11 +7,9 @@ the text stays out (`protocol.wifi.iw_text`), and so does deciding (`radios`).
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
 from typing import Final
 
+from appliance.net.program import run
 from appliance.protocol.wifi.choice import Choice
 from appliance.protocol.wifi.iw_text import MAX_CHARS
 from appliance.protocol.wifi.tables import (
@@ -25,8 +23,6 @@ from appliance.protocol.wifi.tables import (
 TIMEOUT_S: Final = 10.0
 """A look around takes a tenth of a second; a driver that hangs must not hold up the others."""
 
-_READ_BYTES: Final = 65536
-_END_S: Final = 2.0
 _TYPES: Final = {Mode.MESH: "mesh", Mode.IBSS: "ibss"}
 
 
@@ -98,49 +94,16 @@ class Iw:
 
     async def _call(self, *words: str) -> str:
         try:
-            process = await asyncio.create_subprocess_exec(
-                self._program,
-                *words,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                env={**os.environ, "LC_ALL": "C"},
-            )
+            code, said, complaint = await run((self._program, *words), within_s=TIMEOUT_S)
         except FileNotFoundError as error:
             raise NoIwError("iw is not installed") from error
-        except OSError as error:
-            raise IwError(f"iw does not start: {error.strerror}") from error
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                text = await _read(process)
-                code = await process.wait()
         except TimeoutError:
             raise IwError(f"no answer within {TIMEOUT_S:g} s") from None
-        finally:
-            await _end(process)
+        except OSError as error:
+            raise IwError(f"iw does not start: {error.strerror}") from error
         if code:
-            raise IwError(_reason(text))
-        return text
-
-
-async def _read(process: asyncio.subprocess.Process) -> str:
-    """Read all, and keep the beginning, as much as is looked at."""
-    assert process.stdout is not None
-    kept = bytearray()
-    while data := await process.stdout.read(_READ_BYTES):
-        kept += data[: MAX_CHARS - len(kept)]
-    return kept.decode(errors="replace")
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Leave nothing behind, also when we are cancelled."""
-    if process.returncode is None:
-        process.kill()
-        # A process that hangs in a driver dies later; the loop's child watcher reaps it then.  That
-        # it takes long must not hide why we are here: a cancellation, or what iw did not do.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_END_S):
-                await process.wait()
+            raise IwError(_reason((complaint + said)[:MAX_CHARS].decode(errors="replace")))
+        return said[:MAX_CHARS].decode(errors="replace")
 
 
 def _reason(text: str) -> str:

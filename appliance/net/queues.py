@@ -18,6 +18,7 @@ from typing import Final
 
 from appliance.model.net import NetLink, NetProblem
 from appliance.net.config import NetConfig
+from appliance.net.program import run
 from appliance.net.undo import Change, Facts, Undo, UndoError
 from appliance.protocol.queue_plan import ASSUMED_KBIT, MOST_KBIT, QueuePlan, Root, roots, steps
 
@@ -246,25 +247,15 @@ async def _remove_ours(facts: Facts) -> None:
 
 async def _tc(*arguments: str, lines: Iterable[str] = ()) -> str:
     """Run `tc` and return what it says; raises TcError."""
+    given = "".join(f"{line}\n" for line in lines).encode()
     try:
-        process = await asyncio.create_subprocess_exec(
-            "tc",
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-    except OSError as error:
-        raise TcError(f"tc can't be started: {error.strerror}") from error
-    try:
-        async with asyncio.timeout(TC_S):
-            said, complaint = await process.communicate("".join(f"{x}\n" for x in lines).encode())
+        code, said, complaint = await run(("tc", *arguments), given=given, within_s=TC_S)
     except TimeoutError:
         raise TcError("tc does not end") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
+    except FileNotFoundError:
+        raise TcError("tc is not installed") from None
+    except OSError as error:
+        raise TcError(f"tc can't be started: {error.strerror}") from error
+    if code:
         raise TcError(" ".join(complaint.decode(errors="replace").split())[:200])
     return said.decode(errors="replace")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from link_samples import TOLD_ETH0 as ETH0
 
-from appliance.net import queues
+from appliance.net import program, queues
 from appliance.net.config import NetConfig
 from appliance.net.queues import Queues, TcError
 from appliance.net.undo import Undo
@@ -264,7 +264,7 @@ async def test_queues_that_stand_are_no_problem_where_they_cannot_be_looked_at(
 
 
 async def test_without_tc_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(program, "SEARCH", str(tmp_path))
     undo = journal(tmp_path)
     ours = Queues(undo, NetConfig(rate_kbit={"eth0": 1900}))
     await ours.apply([ETH0])

@@ -1,60 +1,60 @@
-"""The program iw where it hangs, as in a driver that does not come back."""
+"""The program iw: what is said where it does not do what it was asked."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from appliance.net import iw as module
-from appliance.net.iw import Iw, IwError
-
-
-class Hanging:
-    """A process that says nothing, and that no signal ends."""
-
-    returncode: int | None = None
-
-    def __init__(self) -> None:
-        self.stdin = None
-        self.stdout = asyncio.StreamReader()
-        self.stderr = asyncio.StreamReader()
-        self.killed = asyncio.Event()
-
-    def kill(self) -> None:
-        self.killed.set()
-
-    async def wait(self) -> int:
-        await asyncio.Event().wait()
-        return 0
+from appliance.net.iw import Iw, IwError, NoIwError
 
 
 @pytest.fixture
-async def hanging(monkeypatch: pytest.MonkeyPatch) -> Hanging:
-    process = Hanging()
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bytes, bytes] | OSError]:
+    """What iw will say, to be put here, or why it won't."""
+    made: list[tuple[int, bytes, bytes] | OSError] = []
 
-    async def start(*_: str, **__: object) -> Hanging:
-        return process
+    async def run(words: Sequence[str], *, within_s: float) -> tuple[int, bytes, bytes]:
+        assert words[0] == "iw"
+        answer = made.pop()
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
 
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
-    monkeypatch.setattr(module, "_END_S", 0.01)
-    return process
+    monkeypatch.setattr(module, "run", run)
+    return made
 
 
-async def test_one_that_hangs_is_given_up_and_said_to_hang(
-    hanging: Hanging, monkeypatch: pytest.MonkeyPatch
+async def test_what_it_says_is_returned_without_its_complaints(
+    answers: list[tuple[int, bytes, bytes] | OSError],
 ) -> None:
-    monkeypatch.setattr(module, "TIMEOUT_S", 0.01)
-    with pytest.raises(IwError, match=r"no answer within 0\.01 s"):
+    answers.append((0, b"phy#0\n", b"a warning\n"))
+    assert await Iw().interfaces() == "phy#0\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "why"),
+    [
+        (FileNotFoundError(2, "No such file"), NoIwError, "iw is not installed"),
+        (PermissionError(13, "Permission denied"), IwError, "iw does not start: Permission denied"),
+        (TimeoutError(), IwError, "no answer within 10 s"),
+        (
+            (237, b"", b"command failed: Device or resource busy (-16)\n"),
+            IwError,
+            "Device or resource busy",
+        ),
+        ((1, b"Usage:\tiw\n", b""), IwError, "Usage:\tiw"),
+        ((1, b"", b""), IwError, "no reason given"),
+    ],
+)
+async def test_why_it_did_not_do_it(
+    answers: list[tuple[int, bytes, bytes] | OSError],
+    answer: tuple[int, bytes, bytes] | OSError,
+    kind: type[IwError],
+    why: str,
+) -> None:
+    answers.append(answer)
+    with pytest.raises(IwError) as caught:
         await Iw().interfaces()
-    assert hanging.killed.is_set()
-
-
-async def test_who_waits_for_one_that_hangs_can_be_cancelled(hanging: Hanging) -> None:
-    waiting = asyncio.create_task(Iw().interfaces())
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    assert hanging.killed.is_set()
+    assert (type(caught.value), str(caught.value)) == (kind, why)
