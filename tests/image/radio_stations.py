@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +105,13 @@ def run(*words: str, check: bool = True) -> str:
 class Played:
     """One station of a play."""
 
-    def __init__(self, number: int, phy: str, wanted: dict[str, Any]) -> None:
+    def __init__(self, number: int, phy: str, wanted: dict[str, Any], spaces: ExitStack) -> None:
+        """`spaces` ends its namespace."""
         self.place = PLACE / str(number)
         self.place.mkdir(parents=True, exist_ok=True)
         self.space = f"station{number}"
         run("ip", "netns", "add", self.space)
+        spaces.callback(run, "ip", "netns", "del", self.space)
         run("iw", "phy", phy, "set", "netns", "name", self.space)
         self.within = ("ip", "netns", "exec", self.space)
         run(*self.within, "ip", "link", "set", "lo", "up")
@@ -117,7 +120,7 @@ class Played:
             run(*self.within, "sh", "-c", command.replace("RADIO", self.name))
         self.before = self.state()
         self.wanted = wanted
-        self.log = (self.place / "log").open("w+")
+        self.log = (self.place / "log").open("w")
         self.children: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
@@ -132,14 +135,20 @@ class Played:
 
     def said(self) -> dict[str, Any]:
         """The last that it told."""
-        self.log.seek(0)
-        lines = self.log.read().splitlines()
+        lines = self._lines()
         return json.loads(lines[-1]) if lines else {"joined": {}, "why": {}, "problems": []}
 
     def tellings(self) -> int:
         """How often it has told something."""
-        self.log.seek(0)
-        return len(self.log.read().splitlines())
+        return len(self._lines())
+
+    def _lines(self) -> list[str]:
+        """All that it told, as far as it is written to its end.
+
+        Read by its path: who moves in the file that the station has open moves the station too.
+        """
+        told = (self.place / "log").read_text()
+        return told[: told.rfind("\n") + 1].splitlines()
 
     def state(self) -> dict[str, Any]:
         """Type, hardware address and switch of its radio, and where it sends."""
@@ -178,52 +187,62 @@ class Played:
 def play(script: dict[str, Any]) -> dict[str, Any]:
     """Let a fleet meet until each has said what is expected; return what was found."""
     wanted = script["stations"]
-    run("modprobe", "mac80211_hwsim", f"radios={len(wanted)}")
-    run("iw", "reg", "set", "00")
-    phys = sorted(path.name for path in Path("/sys/class/ieee80211").iterdir())
-    fleet = [Played(number, phys[number], one) for number, one in enumerate(wanted)]
     result: dict[str, Any] = {}
-    try:
-        begun = time.monotonic()
-        late = [one for one in fleet if "after_s" in one.wanted]
-        for one in fleet:
-            if one not in late:
-                one.start()
-        deadline = begun + script["within_s"]
-        while time.monotonic() < deadline:
-            for one in list(late):
-                if time.monotonic() - begun >= one.wanted["after_s"]:
-                    one.start()
-                    late.remove(one)
-            said = [one.said() for one in fleet]
-            now = [[*one["joined"].values(), *one["why"].values()] for one in said]
-            if not late and now == [[one["expect"]] for one in wanted]:
-                result["joined_s"] = round(time.monotonic() - begun, 1)
-                break
-            time.sleep(LOOK_S)
-        result["said"] = [one.said() for one in fleet]
-        result["during"] = [one.state() | {"fwding": one.fwding()} for one in fleet]
-        result["reach"] = [[one is other or one.reaches(other) for other in fleet] for one in fleet]
-        if script.get("kill"):
-            fleet[0].stop(signal.SIGKILL)
-            told = fleet[0].tellings()
-            fleet[0].start()
-            deadline = time.monotonic() + script["within_s"]
-            while time.monotonic() < deadline:
-                if fleet[0].tellings() > told and fleet[0].said()["joined"]:
-                    break
-                time.sleep(LOOK_S)
-            result["reached_again"] = fleet[0].reaches(fleet[1])
-    finally:
-        for one in fleet:
-            one.stop()
-        result["before"] = [one.before for one in fleet]
-        result["after"] = [one.state() for one in fleet]
-        result["told"] = [one.tellings() for one in fleet]
-        run("modprobe", "-r", "mac80211_hwsim")
-        for one in fleet:
-            run("ip", "netns", "del", one.space)
+    with ExitStack() as spaces:  # they go last, whatever fails before
+        run("modprobe", "mac80211_hwsim", f"radios={len(wanted)}")
+        with ExitStack() as radios, ExitStack() as running:
+            radios.callback(run, "modprobe", "-r", "mac80211_hwsim")
+            run("iw", "reg", "set", "00")
+            phys = sorted(path.name for path in Path("/sys/class/ieee80211").iterdir())
+            fleet: list[Played] = []
+            for number, one in enumerate(wanted):
+                fleet.append(Played(number, phys[number], one, spaces))
+                running.callback(fleet[-1].stop)
+            meet(fleet, script["within_s"], result)
+            if script.get("kill"):
+                result["reached_again"] = reaches_again(fleet, script["within_s"])
+            running.close()
+            result["before"] = [one.before for one in fleet]
+            result["after"] = [one.state() for one in fleet]
+            result["told"] = [one.tellings() for one in fleet]
     return result
+
+
+def meet(fleet: list[Played], within_s: float, result: dict[str, Any]) -> None:
+    """Start all, each when it is time, until each has said what is expected."""
+    begun = time.monotonic()
+    late = [one for one in fleet if "after_s" in one.wanted]
+    for one in fleet:
+        if one not in late:
+            one.start()
+    while time.monotonic() < begun + within_s:
+        for one in list(late):
+            if time.monotonic() - begun >= one.wanted["after_s"]:
+                one.start()
+                late.remove(one)
+        said = [one.said() for one in fleet]
+        now = [[*one["joined"].values(), *one["why"].values()] for one in said]
+        if not late and now == [[one.wanted["expect"]] for one in fleet]:
+            result["joined_s"] = round(time.monotonic() - begun, 1)
+            break
+        time.sleep(LOOK_S)
+    result["said"] = [one.said() for one in fleet]
+    result["during"] = [one.state() | {"fwding": one.fwding()} for one in fleet]
+    result["reach"] = [[one is other or one.reaches(other) for other in fleet] for one in fleet]
+
+
+def reaches_again(fleet: list[Played], within_s: float) -> bool:
+    """Kill the first and start it anew; whether it then reaches the second."""
+    first, second = fleet[:2]
+    first.stop(signal.SIGKILL)
+    told = first.tellings()
+    first.start()
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if first.tellings() > told and first.said()["joined"]:
+            break
+        time.sleep(LOOK_S)
+    return first.reaches(second)
 
 
 def main() -> None:
