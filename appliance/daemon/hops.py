@@ -100,8 +100,12 @@ class Hops:
         except TraceError:
             replies = ()  # our address has just gone, and with it the routes
         arrived = [one.links_back for one in replies if one.arrived]
-        if self.counts.counted(station, arrived[0] if arrived else None, self._now()):
+        self._counted(station, arrived[0] if arrived else None)
+
+    def _counted(self, station: StationId, hops: int | None) -> None:
+        if self.counts.counted(station, hops, self._now()):
             self._on_change(station)
+        self._wake.set()  # it may be asked again sooner than anybody else
 
     def _now(self) -> float:
         return self._runtime.time.now().monotonic
@@ -148,8 +152,8 @@ class Hops:
             await self._ask(station, traced, missing)
             if traced.length is not None:
                 break
-        if traced.length is not None and self.counts.counted(station, traced.length, self._now()):
-            self._on_change(station)
+        if traced.length is not None:
+            self._counted(station, traced.length)
 
     async def _ask(self, station: StationId, traced: _Traced, distances: list[int]) -> None:
         target = station.host
