@@ -80,7 +80,7 @@ class Cards:
         alarms = author == peer or self._alarms.allows(self._own, now.monotonic)
         return [
             *(one for one in effects if alarms or not isinstance(one, AlarmRaised)),
-            *self._gossip.spread(data, self._others(peer, author)),
+            *self._gossip.spread(contact, self._others(peer, author)),
             *self._learned(author, now),
         ]
 

@@ -61,6 +61,8 @@ class Gossip:
         """When to send the next summary."""
         self._listed: dict[StationId, float] = {}
         """When a list was last sent."""
+        self._has: dict[StationId, dict[bytes, int]] = {}
+        """Which cards a peer has, since it listed them: they need not go to it again."""
         self._asked = CallGate(burst=ASKED_CARDS, refill_s=ASKED_CARD_S)
 
     def changed(self, contact: Contact | None = None) -> None:
@@ -111,6 +113,7 @@ class Gossip:
     def session_up(self, peer: StationId, now: float, *, begin: bool) -> list[Effect]:
         """A session stands; one of two that gossip begins."""
         self._listed.pop(peer, None)
+        self._has.pop(peer, None)
         if begin:
             return [self._summary(peer, now)]
         self._due[peer] = now + SUMMARY_EVERY_S * self._random()
@@ -120,10 +123,23 @@ class Gossip:
         """A session ended."""
         self._due.pop(peer, None)
         self._listed.pop(peer, None)
+        self._has.pop(peer, None)
 
-    def spread(self, raw: bytes, to: Iterable[StationId]) -> list[Effect]:
-        """Pass a card on that is new."""
-        return [Send(peer, Channel.CARD, raw) for peer in to]
+    def spread(self, contact: Contact, to: Iterable[StationId]) -> list[Effect]:
+        """Pass a card on that is new, to whoever has not listed it."""
+        card, raw = contact.card, contact.card_raw
+        if card is None or raw is None:
+            return []
+        start = contact.id.key[:START_SIZE]
+        effects: list[Effect] = []
+        for peer in to:
+            has = self._has.get(peer)
+            if has is not None:
+                if has.get(start, -1) >= card.sequence:
+                    continue
+                has[start] = card.sequence
+            effects.append(Send(peer, Channel.CARD, raw))
+        return effects
 
     def received(self, peer: StationId, data: bytes, now: float) -> list[Effect]:
         """Take a message; raises FormatError."""
@@ -154,16 +170,17 @@ class Gossip:
 
     def _exchange(self, peer: StationId, theirs: dict[bytes, int], now: float) -> list[Effect]:
         mine = self._cards()
-        effects: list[Effect] = [
-            Send(peer, Channel.CARD, raw)
-            for start, (sequence, raw) in mine.items()
-            if theirs.get(start, -1) < sequence and self._asked.allows(peer, now)
-        ]
         wanted = [
             start
             for start, sequence in theirs.items()
             if start not in mine or mine[start][0] < sequence
         ]
+        effects: list[Effect] = []
+        for start, (sequence, raw) in mine.items():
+            if theirs.get(start, -1) < sequence and self._asked.allows(peer, now):
+                effects.append(Send(peer, Channel.CARD, raw))
+                theirs[start] = sequence
+        self._has[peer] = theirs
         if wanted:
             effects.append(Send(peer, Channel.GOSSIP, encode_gossip(Want(tuple(wanted)))))
         return effects

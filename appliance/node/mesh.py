@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final
 
@@ -63,9 +64,8 @@ class Mesh:
         self.problems: tuple[NetProblem, ...] = ()
         """What the helper can't do."""
 
-        self.claim: NetRoute | None = None
-        """A route to our own address that somebody announces."""
-
+        self._claims: dict[tuple[str, str], NetRoute] = {}
+        """Routes to our own address, by interface and neighbour."""
         self._links: dict[str, NetLink] = {}
         self._neighbours: dict[tuple[str, str], NetNeighbour] = {}
         self._routes: dict[str, dict[tuple[str, str], NetRoute]] = {}
@@ -97,6 +97,11 @@ class Mesh:
     def link(self, name: str) -> NetLink | None:
         """Return an interface by its name."""
         return self._links.get(name)
+
+    @property
+    def claim(self) -> NetRoute | None:
+        """A route to our own address that somebody announces."""
+        return next(iter(self._claims.values()), None)
 
     def neighbours(self) -> tuple[NetNeighbour, ...]:
         """Return the routers that we share a link with."""
@@ -181,7 +186,7 @@ class Mesh:
         ]
         self.joined = self.routing = False
         self.problems = ()
-        self.claim = None
+        self._claims.clear()
         self._links.clear()
         self._neighbours.clear()
         self._routes.clear()
@@ -204,14 +209,14 @@ class Mesh:
         for route in news.routes:
             address = station_address(route.prefix)
             if address == self._own:
-                self.claim = route if route.metric < UNREACHABLE else None
+                self._claimed((route.interface, route.via), route)
             elif address is not None:
                 before.setdefault(address, self.way_at(address))
                 self._put(address, route)
         for prefix, interface, via in news.routes_gone:
             address = station_address(prefix)
             if address == self._own:
-                self.claim = None
+                self._claims.pop((interface, via), None)
             elif address is not None and address in self._routes:
                 before.setdefault(address, self.way_at(address))
                 self._drop(address, (interface, via))
@@ -223,6 +228,12 @@ class Mesh:
             return []
         station = self._stations.get(address)
         return [ReachChange(address, station, now is not None, before is not None)]
+
+    def _claimed(self, key: tuple[str, str], route: NetRoute) -> None:
+        if route.metric >= UNREACHABLE:
+            self._claims.pop(key, None)
+        elif key in self._claims or len(self._claims) < MAX_NEIGHBOURS:
+            self._claims[key] = route
 
     def _put(self, address: str, route: NetRoute) -> None:
         offers = self._routes.get(address, {})
@@ -242,6 +253,7 @@ class Mesh:
             del self._routes[address]
 
 
+@lru_cache(maxsize=MAX_ROUTES)
 def station_address(prefix: str) -> str | None:
     """Return the address in a station's prefix; None for other prefixes, such as guests' /64."""
     host, _, bits = prefix.partition("/")
@@ -253,6 +265,7 @@ def station_address(prefix: str) -> str | None:
         return None
 
 
+@lru_cache(maxsize=MAX_ROUTES)
 def origin_of(address: str) -> str:
     """Return the router id that belongs to a station's address: its last 8 bytes, in hex."""
     return IPv6Address(address).packed[8:].hex()

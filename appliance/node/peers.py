@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Final
 
 from appliance.model.identity import StationId
 from appliance.node.copies import copied_key
@@ -36,10 +35,7 @@ from appliance.node.targets import (
     Target,
     Targets,
 )
-from appliance.node.usage import ENOUGH, HURRIED_S, IDLE, IDLE_S, SessionInfo, Usage
-
-DUPLICATE: Final = "duplicate"
-"""Reason for ending the session that both sides agree is one too many."""
+from appliance.node.usage import DUPLICATE, ENOUGH, HURRIED_S, IDLE, IDLE_S, SessionInfo, Usage
 
 
 class Peers:
@@ -106,9 +102,16 @@ class Peers:
         """Tell whether we were told of a route to a station."""
         return peer in self._routed
 
-    def failing(self) -> list[StationId]:
-        """Return the stations that have a route and do not answer."""
-        return [station for station in self._targets.unanswered() if station in self._routed]
+    def attempted(self, attempt: int) -> StationId | None:
+        """Return whom a dial that is under way wants to reach."""
+        target = self._attempts.get(attempt)
+        return target.wanted if target is not None else None
+
+    def is_silent(self, station: StationId) -> bool:
+        """Tell whether a station has a route and did not answer over it, more than once."""
+        session = self._sessions.get(station)
+        answers = session is not None and session.over_mesh
+        return station in self._routed and not answers and self._targets.is_silent(station)
 
     def gossips_with(self, peer: StationId) -> bool:
         """Tell whether we or the peer have chosen each other for gossip."""
@@ -135,7 +138,7 @@ class Peers:
             return []
         heard = Heard(candidates[:MAX_CANDIDATES], links)
         if self._targets.heard(target, instance, heard):
-            target.failures = 0
+            self._targets.answers(target)
             due = now if self._own < station else now + YIELD_S
             if station not in self._sessions and len(self._targets.known) > MAX_SESSIONS:
                 # All of one second are looked at together: choosing costs the more the more are
@@ -167,7 +170,7 @@ class Peers:
         if target is None:
             return []
         moves = session is not None and not session.over_mesh
-        target.failures = 0
+        self._targets.answers(target)
         soon = now + MOVE_S + self._random() if moves else now + 0.1 * self._random()
         target.retry_at = max(soon, target.dialled_at + FIRST_RETRY_S)
         return self._dial_soon(target, now)
@@ -191,6 +194,11 @@ class Peers:
             return []
         target.retry_at = now + MOVE_S
         return self._dial_soon(target, now)
+
+    def forget(self, station: StationId) -> None:
+        """A station is of no interest any more: what becomes of its route, nobody tells."""
+        self._routed.pop(station, None)
+        self._next = None
 
     def met(self, address: str) -> None:
         """Somebody told us of the station at an address, or the address is no longer reached."""
@@ -265,14 +273,12 @@ class Peers:
         if current is not None and not info.replaces(current, self._own):
             return False, [EndSession(info.handle, DUPLICATE)]
         self._sessions[info.peer] = info
+        self._targets.connected(info.peer)
         self._usage.opened(info)
         self._look_at = min(self._look_at, info.opened_at + LOOK_EVERY_S)
         self._next = None
-        effects: list[Effect] = []
-        if current is not None:
-            effects.append(EndSession(current.handle, DUPLICATE))
-        effects.append(StationChanged(info.peer))
-        return True, effects
+        ended = [EndSession(current.handle, DUPLICATE)] if current is not None else []
+        return True, [*ended, StationChanged(info.peer)]
 
     def closed(
         self, handle: int, peer: StationId, now: float, reason: str = ""
@@ -331,13 +337,6 @@ class Peers:
         works = not self._targets.known[peer].failures
         return self._is_waited_for(peer) or (self._usage.demanded(peer) and works)
 
-    def _candidates(self, target: Target) -> tuple[Host, ...]:
-        station = target.wanted
-        if station is None or target.fixed or station not in self._routed:
-            return target.announced()
-        # A session that stands is dialled a second time only to move it.
-        return target.over_mesh() if station in self._sessions else target.everywhere()
-
     def _wants_dial(self, target: Target) -> bool:
         if target.attempt is not None:
             return False
@@ -381,7 +380,9 @@ class Peers:
             self._attempts[target.attempt] = target
             # An address that was given may belong to another board by tomorrow.
             wanted = None if target.fixed else target.wanted
-            effects.append(Dial(target.attempt, wanted, self._candidates(target)))
+            routed, met = wanted in self._routed, wanted in self._sessions
+            hosts = target.candidates(routed=routed, met=met)
+            effects.append(Dial(target.attempt, wanted, hosts))
             effects += self._changed(target)
         return effects
 

@@ -143,13 +143,15 @@ class Station:
 
     def _reach_changed(self, change: ReachChange, now: Now) -> list[Effect]:
         station = change.station
+        effects: list[Effect] = []
         if station is None or self.directory.get(station).card is None:
-            if change.reachable:
-                return self.peers.meet(change.address, now.monotonic)
-            self.peers.met(change.address)
+            if not change.reachable:
+                self.peers.met(change.address)
+            elif station is None or self.peers.session(station) is None:
+                effects += self.peers.meet(change.address, now.monotonic)
         if station is None:
-            return []
-        effects: list[Effect] = [StationChanged(station)]
+            return effects
+        effects.append(StationChanged(station))
         if change.reachable == change.before:
             return effects
         effects += self.peers.routed(station, reachable=change.reachable, now=now.monotonic)
@@ -165,9 +167,11 @@ class Station:
 
     def dial_failed(self, attempt: int, now: Now) -> list[Effect]:
         """A dial was in vain."""
+        station = self.peers.attempted(attempt)
         effects = self.peers.dial_failed(attempt, now.monotonic)
-        found = self.suspects.unanswered(self.peers.failing(), now.monotonic)
-        return [*effects, *self._go_around(found, now)]
+        if station is None or not self.peers.is_silent(station):
+            return effects
+        return [*effects, *self._go_around(self.suspects.unanswered(station, now.monotonic), now)]
 
     def _go_around(self, effects: list[Effect], now: Now) -> list[Effect]:
         """Dial again those to whom another way is about to be taken."""
@@ -266,6 +270,7 @@ class Station:
     def _forgotten(self, station: StationId) -> None:
         """A stranger has made room for another."""
         self.mesh.forget(station)
+        self.peers.forget(station)
         self.gossip.changed()
 
     def message_received(
@@ -281,8 +286,8 @@ class Station:
             return [EndSession(handle, "protocol-error")]
 
     def _message(self, peer: StationId, channel: Channel, data: bytes, now: Now) -> list[Effect]:
-        # A card says nothing: everybody's comes at the beginning.
-        self.peers.said_something(peer, now.monotonic, gossip=channel is Channel.GOSSIP)
+        if channel is not Channel.CARD:  # everybody's come over and over while stations join
+            self.peers.said_something(peer, now.monotonic, gossip=channel is Channel.GOSSIP)
         match channel:
             case Channel.SIP:
                 self.calls.sip_received(peer, data, now=now.monotonic)

@@ -7,7 +7,6 @@ session's proof fails.  Then that way is avoided where there is another, and the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -88,9 +87,9 @@ class Suspects:
             "until then messages wait.",
         )
 
-    def unanswered(self, stations: Iterable[StationId], now: float) -> list[Effect]:
-        """Stations that have a route do not answer: another way may lead there."""
-        return [effect for station in stations for effect in self._avoid(station, now)]
+    def unanswered(self, station: StationId, now: float) -> list[Effect]:
+        """A station that has a route does not answer: another way may lead there."""
+        return self._avoid(station, now)
 
     def _avoid(self, station: StationId, now: float) -> list[Effect]:
         way = self._mesh.way_to(station)

@@ -77,13 +77,13 @@ class Target:
         hosts = [host for turn in turns for host in turn if host]
         return (*self.fixed, *dict.fromkeys(hosts))[:MAX_CANDIDATES]
 
-    def over_mesh(self) -> tuple[Host, ...]:
-        """Return where a station is that has a route."""
-        return ((self.wanted.host, SESSION_PORT),) if self.wanted is not None else ()
-
-    def everywhere(self) -> tuple[Host, ...]:
-        """Return that and what it announced."""
-        return (*self.over_mesh(), *self.announced())[:MAX_CANDIDATES]
+    def candidates(self, *, routed: bool, met: bool) -> tuple[Host, ...]:
+        """Return where to dial it; `routed`: there is a route, `met`: a session stands."""
+        if self.wanted is None or not routed:
+            return self.announced()
+        over_mesh = (self.wanted.host, SESSION_PORT)
+        # A session that stands is dialled a second time only to move it.
+        return (over_mesh,) if met else (over_mesh, *self.announced())[:MAX_CANDIDATES]
 
     def links(self) -> frozenset[str]:
         """Return the interfaces on which it was heard."""
@@ -149,9 +149,10 @@ class Targets:
         target = self.known.get(station)
         return target is not None and bool(target.heard)
 
-    def unanswered(self) -> list[StationId]:
-        """Return those that were dialled in vain more than once."""
-        return [one for one, target in self.known.items() if target.failures >= UNANSWERED]
+    def is_silent(self, station: StationId) -> bool:
+        """Tell whether it was dialled in vain more than once."""
+        target = self.known.get(station)
+        return target is not None and target.failures >= UNANSWERED
 
     def look_into(self, address: str, due: float) -> Target | None:
         """Return the target of a new address in the mesh; None: it is not new, or they are many."""
@@ -189,13 +190,26 @@ class Targets:
 
     def heard(self, target: Target, instance: str, heard: Heard) -> bool:
         """Note an announcement; returns whether it says something new."""
+        before = target.links()
         fresh = target.heard.get(instance) != heard
         target.heard[instance] = heard
         if len(target.heard) > MAX_CANDIDATES:
             del target.heard[next(iter(target.heard))]
-        if fresh:
+        if target.links() != before:
             self._chosen = None
         return fresh
+
+    def answers(self, target: Target) -> None:
+        """Somebody who did not answer is believed to do so again."""
+        if target.failures >= FAILING:
+            self._chosen = None
+        target.failures = 0
+
+    def connected(self, station: StationId) -> None:
+        """A session stands, so that nobody needs to stand in for somebody who failed."""
+        target = self.known.get(station)
+        if target is not None and target.failures >= FAILING:
+            self._chosen = None
 
     def silent(self, instance: str, station: StationId, *, wanted: bool) -> None:
         """An announcement was taken back; whoever is not `wanted` nor was dialled is forgotten."""
@@ -218,10 +232,12 @@ class Targets:
         """A session ended; unless it `lasted`, that counts as a failure."""
         for target in self:
             if target.wanted == station:
+                before = target.failures
                 target.failures = 0 if lasted else target.failures + 1
                 again_at = retry_at if lasted else retry_at + target.backoff_s()
                 target.retry_at = max(target.retry_at, again_at)
-        self._chosen = None
+                if max(before, target.failures) >= FAILING:
+                    self._chosen = None
 
     def changed(self) -> None:
         """Somebody began or ceased to answer."""
@@ -238,6 +254,7 @@ class Targets:
                     if target.failures < FAILING or station in sessions:
                         working.setdefault(link, set()).add(station)
             # Those that do not answer are tried again, and others stand in for them.
-            picked = [choose(self._own, there) for there in (*working.values(), *every.values())]
+            links = {frozenset(there) for there in (*working.values(), *every.values())}
+            picked = [choose(self._own, there) for there in links]
             self._chosen = frozenset().union(*picked)
         return self._chosen

@@ -33,6 +33,9 @@ GOSSIPS_S: Final = 150.0
 LOST_ROUTE_S: Final = 10.0
 """A session over the mesh ends when its route has been gone for so long."""
 
+DUPLICATE: Final = "duplicate"
+"""Reason for ending the session that both sides agree is one too many."""
+
 IDLE: Final = "idle"
 """Reason for ending a session that nobody needs any more."""
 

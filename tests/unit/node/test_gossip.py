@@ -11,10 +11,11 @@ from appliance.model.codec import FormatError, encode
 from appliance.model.identity import StationKey
 from appliance.model.record import RecordKind, Stamp, make_record
 from appliance.node.cards import NEW_CARDS
-from appliance.node.effects import AlarmRaised
+from appliance.node.effects import AlarmRaised, Send
 from appliance.protocol.frames import Channel
 from appliance.protocol.gossip import (
     MAX_LISTED,
+    START_SIZE,
     Listing,
     Summary,
     Want,
@@ -94,6 +95,28 @@ def test_a_card_that_is_older_changes_nothing() -> None:
     assert c.station.directory.get(a.id).name == "Mill"
     c.hear(b.id, Channel.CARD, old)
     assert c.station.directory.get(a.id).name == "Mill"
+
+
+def test_a_card_does_not_go_to_those_who_listed_it() -> None:
+    a, b, c, new = Node(), Node(), Node(), Node()
+    link(a, b)
+    link(a, c)
+    link(b, new)
+    card = new.station.card.raw
+    assert card is not None
+    listed = ((new.id.key[:START_SIZE], new.station.card.sequence),)
+    a.hear(c.id, Channel.GOSSIP, encode_gossip(Listing(listed)))
+    a.sent.clear()
+    a.hear(b.id, Channel.CARD, card)
+    assert knows(a, new)
+    assert not [send for send in a.sent if send.peer == c.id and send.channel is Channel.CARD]
+    # A newer one does.
+    new.do(new.station.set_name("Mill", new.now, done=lambda: None, failed=lambda _: None))
+    new.settle()
+    newer = new.station.card.raw
+    assert newer is not None
+    a.hear(b.id, Channel.CARD, newer)
+    assert Send(c.id, Channel.CARD, newer) in a.sent
 
 
 def test_a_neighbour_that_invents_stations_is_believed_slowly() -> None:

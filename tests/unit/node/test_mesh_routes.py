@@ -11,6 +11,7 @@ from appliance.node.directory import Directory
 from appliance.node.effects import AlarmOver, AlarmRaised, AvoidRoute, Dial, StationChanged
 from appliance.node.mesh import MAX_ROUTES, Mesh, ReachChange, origin_of
 from appliance.node.suspects import CALM_S, KEPT_S, Suspects
+from appliance.node.usage import SessionInfo
 from appliance.protocol.frames import Channel
 
 OWN, FRIEND, RELAY = (StationId(bytes([number]) * 32) for number in (1, 2, 3))
@@ -112,7 +113,7 @@ def test_whoever_answers_in_anothers_place_is_named_and_avoided() -> None:
     assert suspects.refused(host, "impostor", 1.0) == [AvoidRoute(FRIEND, "eth0", "fe80::1")]
     assert suspects.refused(host, "impostor", 2.0) == []
     assert suspects.refused(host, "timeout", 3.0) == []
-    assert suspects.unanswered([FRIEND], 60.0) == [AvoidRoute(FRIEND, "eth0", "fe80::1")]
+    assert suspects.unanswered(FRIEND, 60.0) == [AvoidRoute(FRIEND, "eth0", "fe80::1")]
     assert suspects.proved(FRIEND) == [AlarmOver(alarm.code)]
     assert suspects.proved(FRIEND) == []
 
@@ -159,7 +160,12 @@ def test_somebody_who_announces_our_own_address_is_an_alarm_until_it_stops() -> 
         assert suspects.looked(second) == []
         mesh.feed(NetNews(routes=(claim,)))
         assert suspects.looked(second + 1.0) == []
+    # It comes over several neighbours, and only the last of them ends it.
+    other = route(OWN, "fe80::9", origin="aa" * 8, installed=False)
+    mesh.feed(NetNews(routes=(other,)))
     mesh.feed(gone(claim))
+    assert mesh.claim == other
+    mesh.feed(gone(other))
     assert suspects.looked(20.0) == []
     assert suspects.next_wakeup() == 20.0 + CALM_S
     assert suspects.looked(20.0 + CALM_S) == [AlarmOver(alarm.code)]
@@ -192,3 +198,38 @@ def test_a_reachable_station_without_a_card_is_looked_into_and_one_with_a_card_i
     node.do(node.station.wakeup(node.now))
     assert friend.id not in {e.wanted for e in node.changes if isinstance(e, Dial)}
     assert node.station.peers.has_way(friend.id)
+
+
+def test_a_failed_dial_speaks_against_no_other_way() -> None:
+    """Nor does an old failure against somebody who has answered since."""
+    node, a, b = Node(), Node().id, Node().id
+    node.station.mesh.learn((a, b))
+    for station in (a, b):
+        ways = (route(station), route(station, "fe80::9", metric=512, installed=False))
+        node.do(node.station.net_said(NetNews(routes=ways), node.now))
+        node.do(node.station.peers.routed(station, reachable=True, now=node.at))
+        node.do(node.station.peers.need(station, node.at, lasting=True))
+
+    def fail(*wanted: StationId) -> set[StationId]:
+        """Who is gone around after the next dials to these were in vain."""
+        node.at += 100.0
+        node.do(node.station.wakeup(node.now))
+        dials = {one.wanted: one.attempt for one in node.changes if isinstance(one, Dial)}
+        node.changes.clear()
+        for station in wanted:
+            node.do(node.station.dial_failed(dials[station], node.now))
+        return {one.station for one in node.changes if isinstance(one, AvoidRoute)}
+
+    assert fail(a, b) == set()
+    assert fail(a, b) == {a, b}
+    over_mesh = SessionInfo(1, a, b"p" * 8, True, node.id.host, a.host, node.at)
+    node.do(node.station.session_opened(over_mesh, node.now))
+    assert fail(b) == {b}
+
+
+def test_whoever_was_forgotten_has_no_route_left() -> None:
+    node, stranger = Node(), Node().id
+    node.do(node.station.peers.routed(stranger, reachable=True, now=node.at))
+    assert node.station.peers.is_routed(stranger)
+    node.station._forgotten(stranger)
+    assert not node.station.peers.is_routed(stranger)

@@ -90,7 +90,7 @@ def test_what_must_be_said_waits_for_a_route_and_outlasts_failures() -> None:
         ]
         assert isinstance(effect, Dial)
         dial, tries = effect, tries + 1
-    assert HIGH in peers.failing()
+    assert peers.is_silent(HIGH)
 
 
 def test_a_session_moves_to_the_mesh_and_the_lower_id_sees_to_it() -> None:
