@@ -1,3 +1,3 @@
 """Fencewire: calls and messages between boards that find each other by themselves."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
