@@ -62,8 +62,11 @@ class Cards:
         if author == self._own:
             return self._came_back(record, now)
         known = self._directory.get(author)
+        rival = False
         if known.card is not None and known.card_raw is not None:
-            if read_card(record).sequence <= known.card.sequence:
+            card = read_card(record)
+            rival = card.sequence == known.card.sequence
+            if not known.is_older(card, record.raw):
                 # It may have lost its state, and only knowing how far it had counted can it go on.
                 return [Send(peer, Channel.CARD, known.card_raw)] if author == peer else []
             if not self._changed.allows(author, now.monotonic):
@@ -80,14 +83,15 @@ class Cards:
         alarms = author == peer or self._alarms.allows(self._own, now.monotonic)
         return [
             *(one for one in effects if alarms or not isinstance(one, AlarmRaised)),
-            *self._gossip.spread(contact, self._others(peer, author)),
+            *self._gossip.spread(contact, self._others(peer, author), rival=rival),
             *self._learned(author, now),
         ]
 
     def _others(self, peer: StationId, author: StationId) -> list[StationId]:
+        """Return to whom a card goes on: also to its author, who may not have written it."""
         sessions = (info.peer for info in self._peers.sessions())
         return [
             other
             for other in sessions
-            if other not in {peer, author} and self._peers.gossips_with(other)
+            if other != peer and (other == author or self._peers.gossips_with(other))
         ]

@@ -72,6 +72,16 @@ class Contact:
         """What people call it."""
         return self.card.name if self.card is not None else self.id.default_name
 
+    def is_older(self, card: Card, raw: bytes) -> bool:
+        """Tell whether this card takes the place of the one that we have.
+
+        Two boards with one key may give the same number to different cards.  Everybody keeps the
+        same one of them, so that the board whose card it is not gets to see it.
+        """
+        if self.card is None or self.card_raw is None:
+            return True
+        return (card.sequence, raw) > (self.card.sequence, self.card_raw)
+
     def stored(self) -> StoredStation:
         """Return what the store keeps."""
         return StoredStation(
@@ -220,7 +230,7 @@ class Directory:
     # -- Changes
 
     def card_received(self, record: Record, *, gossiped: bool = False) -> list[Effect]:
-        """Take a card; an older one than we have changes nothing.  Raises FormatError.
+        """Take a card; one that is not newer than ours changes nothing.  Raises FormatError.
 
         `gossiped`: it did not come from the station itself, so nobody has to make room for it who
         was ever met.
@@ -229,7 +239,7 @@ class Directory:
         contact = self.get(record.author)
         if record.author == self._own:
             return []
-        if contact.card is not None and contact.card.sequence >= card.sequence:
+        if not contact.is_older(card, record.raw):
             return []
         alarm_before = self.alarm(record.author)
         unmet = gossiped and contact.seen_ms is None

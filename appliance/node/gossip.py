@@ -125,8 +125,13 @@ class Gossip:
         self._listed.pop(peer, None)
         self._has.pop(peer, None)
 
-    def spread(self, contact: Contact, to: Iterable[StationId]) -> list[Effect]:
-        """Pass a card on that is new, to whoever has not listed it."""
+    def spread(
+        self, contact: Contact, to: Iterable[StationId], *, rival: bool = False
+    ) -> list[Effect]:
+        """Pass a card on that is new, to whoever has not listed it.
+
+        `rival`: there is another with the same number, and which of them was listed is not known.
+        """
         card, raw = contact.card, contact.card_raw
         if card is None or raw is None:
             return []
@@ -135,7 +140,7 @@ class Gossip:
         for peer in to:
             has = self._has.get(peer)
             if has is not None:
-                if has.get(start, -1) >= card.sequence:
+                if has.get(start, -1) >= card.sequence and not rival:
                     continue
                 has[start] = card.sequence
             effects.append(Send(peer, Channel.CARD, raw))

@@ -162,6 +162,26 @@ def test_a_copy_of_our_key_somewhere_in_the_mesh_is_an_alarm_and_no_race() -> No
     assert a.station.card.sequence <= 8
 
 
+def test_two_boards_with_one_key_that_start_at_the_same_time_hear_of_each_other() -> None:
+    """Both count on from the same number, and their cards meet half way."""
+    one, a, b = Node(), Node(), Node()
+    other = Node(one.key, prekey_id=one.prekey_id, prekey_secret=one.prekey_secret)
+    assert one.station.card.sequence == other.station.card.sequence
+    link(a, b)
+    neighbours = ((a, one), (b, other))
+    for near, board in neighbours:
+        sight(near, board)
+        near.open(board.id, handle=2)
+        board.open(near.id)
+    for _ in range(12):
+        for here, there in (*neighbours, (a, b)):
+            carry_between(here, there)
+            carry_between(there, here)
+    for board in (one, other):
+        alarms = {effect.code for effect in board.changes if isinstance(effect, AlarmRaised)}
+        assert alarms == {"copied-key"}
+
+
 def test_messages_are_strict_and_bounded() -> None:
     start = b"12345678"
     for message in (Summary(b"d" * 16), Listing(((start, 7),)), Want((start,))):
