@@ -119,6 +119,8 @@ class Babeld:
         self._starts = 0
         self._soon: asyncio.TimerHandle | None = None
         self._said: deque[str] = deque(maxlen=LAST_LINES)
+        self._oks_to_all = 0
+        """How many more "ok" until it has told everything again; below that nobody waits for it."""
 
     def set_links(self, links: Mapping[str, BabelLink]) -> None:
         """Say which links to use, by name; takes effect at once."""
@@ -279,23 +281,31 @@ class Babeld:
             self._tell_links()
             self.running, self.problem = True, None
             self._on_change()
-            oks = 0
-            while line := await reader.readline():
-                text = line.decode("ascii", "replace").rstrip("\n")
-                if text == "ok":
-                    oks += 1
-                    if again and oks == OKS_TO_ALL:
-                        self.table.settle()
-                elif text.startswith(("no", "bad")):
-                    log.warning("babeld refuses: %s", text[:LOG_CHARS])
-                else:
-                    self.table.read(text)
+            self._oks_to_all = OKS_TO_ALL if again else 0
+            rest = ""
+            while data := await reader.read(BUFFER_BYTES):
+                # Many lines at once: on a link of fifty it is a thousand a second.
+                *lines, rest = (rest + data.decode("ascii", "replace")).split("\n")
+                for line in lines:
+                    self._take(line)
                 self._mention()
+                if len(rest) > BUFFER_BYTES:
+                    raise ValueError("a line without an end")
         except ConnectionError as error:
             log.info("the control socket of babeld: %s", error)
         finally:
             self._writer = None
             writer.close()
+
+    def _take(self, line: str) -> None:
+        if line == "ok":
+            self._oks_to_all -= 1
+            if self._oks_to_all == 0:
+                self.table.settle()
+        elif line.startswith(("no", "bad")):
+            log.warning("babeld refuses: %s", line[:LOG_CHARS])
+        else:
+            self.table.read(line)
 
     def _tell_links(self) -> None:
         if self._writer is None:

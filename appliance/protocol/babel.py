@@ -62,7 +62,9 @@ class BabelTable:
         """By babeld's handle.  One that had its link taken away may stay beside its successor."""
         self._routes: dict[str, NetRoute] = {}
         self._lines: dict[str, str] = {}
-        """What was said last of each route."""
+        """What was said last of each neighbour and route, by handle."""
+        self._said: set[str] = set()
+        """The same lines."""
         self._old_neighbours: dict[tuple[str, str], NetNeighbour] = {}
         self._old_routes: dict[tuple[str, str, str], NetRoute] = {}
         self._hellos: dict[str, int] = {}
@@ -135,9 +137,9 @@ class BabelTable:
 
     def read(self, line: str) -> None:
         """Take in a line."""
+        if line in self._said:
+            return  # With each hello babeld says everything again, so nearly all lines are this.
         words = line.split(" ")
-        if len(words) > 2 and self._lines.get(words[2]) == line:
-            return  # With each hello babeld says all routes again, so nearly all lines are this.
         if len(line) > MAX_LINE or not all(_WORD.fullmatch(word) for word in words):
             self.skipped += 1
             return
@@ -152,10 +154,7 @@ class BabelTable:
                 self._neighbour(verb, handle, fields)
             else:
                 self._route(verb, handle, fields)
-                if handle in self._routes:
-                    self._lines[handle] = line
-                else:
-                    self._lines.pop(handle, None)
+            self._note(handle, line)
         except (KeyError, ValueError):
             self.skipped += 1
 
@@ -170,6 +169,8 @@ class BabelTable:
 
     def set_perfect(self, costs: Mapping[str, int]) -> None:
         """Say what links there are, and what each costs when it loses nothing."""
+        if self._perfect != costs:
+            self._forget_lines(list(self._neighbours))  # what they mean is another thing now
         self._perfect = dict(costs)
         self._lossy &= costs.keys()
 
@@ -179,6 +180,7 @@ class BabelTable:
         self._neighbours.clear()
         self._routes.clear()
         self._lines.clear()
+        self._said.clear()
         self._hellos.clear()
 
     def settle(self) -> None:
@@ -226,6 +228,17 @@ class BabelTable:
             self._differs |= interface not in self._lossy
             self._lossy.add(interface)
 
+    def _note(self, handle: str, line: str) -> None:
+        """Remember what was said of something last, for as long as it is there."""
+        self._forget_lines([handle])
+        if handle in self._routes or handle in self._neighbours:
+            self._lines[handle] = line
+            self._said.add(line)
+
+    def _forget_lines(self, handles: Iterable[str]) -> None:
+        for handle in handles:
+            self._said.discard(self._lines.pop(handle, ""))
+
     def _has(self, key: tuple[str, str]) -> bool:
         return any((one.interface, one.address) == key for one in self._neighbours.values())
 
@@ -234,6 +247,7 @@ class BabelTable:
             if (one.interface, one.address) == key:
                 del self._neighbours[handle]
                 self._hellos.pop(handle, None)
+                self._forget_lines([handle])
                 self._differs = True
 
     def _loss_out_pct(self, interface: str, txcost: int, hellos: int) -> int:
