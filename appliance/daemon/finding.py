@@ -123,12 +123,12 @@ class Finding:
         runtime.carry_out(
             runtime.station.peers.add_address(host, port, runtime.time.now().monotonic)
         )
-        attempt, met = runtime.station.peers.at_address(host, port)
-        if attempt is None:  # a session stands with whoever was met there
-            return DialResult(met, None)
+        target = runtime.station.peers.given()[host, port]
+        if target.attempt is None:  # a session stands with whoever was met there
+            return DialResult(target.wanted, None)
         # Several may wait for one attempt, and each gives up by itself.
         future = asyncio.get_running_loop().create_future()
-        return await asyncio.shield(self._waiters.setdefault(attempt, future))
+        return await asyncio.shield(self._waiters.setdefault(target.attempt, future))
 
     async def dial(self, effect: Dial) -> None:
         """Carry a dial out."""

@@ -37,7 +37,7 @@ async def add_peer(
         text = f"{host} did not answer on port {port}."
         raise ApiError(504, "timeout", text, f"Is Fencewire running there? {AGAIN}") from None
     finally:
-        await settings.keep_addresses(runtime.station.peers.addresses())
+        await settings.keep_addresses(tuple(runtime.station.peers.given()))
     if result.peer == runtime.station.id:
         raise ApiError(409, "self", "That is this station.", "Give the address of another.")
     if result.peer is not None:

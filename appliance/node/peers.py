@@ -9,19 +9,23 @@ dial each other at the same time end up with one session, and both keep the same
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from appliance.model.identity import StationId
 from appliance.node.copies import copied_key
 from appliance.node.dial_times import (
     CROWD_S,
+    CROWD_YIELD_S,
     ENOUGH_S,
+    FIRST_SESSIONS,
     LASTING_S,
     LOOK_EVERY_S,
     MAX_ATTEMPTS,
+    MAX_CROWD_S,
     MEET_S,
     MOVE_S,
     YIELD_S,
+    Settling,
 )
 from appliance.node.effects import Dial, Effect, EndSession, StationChanged
 from appliance.node.fanout import MAX_SESSIONS
@@ -57,7 +61,7 @@ class Peers:
         self._routed: dict[StationId, float] = {}
         """Since when there is a route."""
         self._usage = Usage(in_use, busy)
-        self._phase_s = CROWD_S * random()
+        self._settling = Settling(CROWD_S, MAX_CROWD_S)
         self._attempts: dict[int, Target] = {}
         self._last_attempt = 0
         self._look_at = math.inf
@@ -141,10 +145,8 @@ class Peers:
             self._targets.answers(target)
             due = now if self._own < station else now + YIELD_S
             if station not in self._sessions and len(self._targets.known) > MAX_SESSIONS:
-                # All of one second are looked at together: choosing costs the more the more are
-                # there, and each sighting may change the choice.
-                due += CROWD_S - (now - self._phase_s) % CROWD_S
-                due += 0.0 if self._own < station else CROWD_S
+                self._settling.heard(now)
+                due += 0.0 if self._own < station else CROWD_YIELD_S
             # Whoever announces something else all the time gets no more of our dials by it.
             target.retry_at = max(due, target.dialled_at + FIRST_RETRY_S)
         return self._dial_soon(target, now)
@@ -184,8 +186,8 @@ class Peers:
         """Dial an address in the mesh of whose station nothing is known."""
         # Somebody nearer tells us of it in the meantime: else all would dial all.
         due = now + MEET_S * (1.0 + self._random())
-        target = self._targets.look_into(address, due)
-        return self._dial_soon(target, now) if target is not None else []
+        target = self._targets.look_into(address, now, due)
+        return [] if target is None else self._dial_soon(target, now)
 
     def another_way(self, station: StationId, now: float) -> list[Effect]:
         """A station is about to be reached over another neighbour."""
@@ -200,18 +202,13 @@ class Peers:
         self._routed.pop(station, None)
         self._next = None
 
-    def met(self, address: str) -> None:
+    def met(self, address: str, now: float) -> None:
         """Somebody told us of the station at an address, or the address is no longer reached."""
-        self._targets.unmet.pop(address, None)
+        self._targets.met(address, now)
 
-    def at_address(self, host: str, port: int) -> tuple[int | None, StationId | None]:
-        """Return the attempt under way at an address of the operator, and who was met there."""
-        target = self._targets.manual.get((host, port))
-        return (target.attempt, target.wanted) if target is not None else (None, None)
-
-    def addresses(self) -> tuple[Host, ...]:
+    def given(self) -> Mapping[Host, Target]:
         """Return what the operator has added, to be kept over restarts."""
-        return tuple(self._targets.manual)
+        return self._targets.manual
 
     def links_changed(self, now: float) -> list[Effect]:
         """An interface came or changed: whoever could not be reached may be reached now."""
@@ -290,10 +287,8 @@ class Peers:
         del self._sessions[peer]
         self._next = None
         self._usage.closed(peer, now)
-        unwanted = reason in {IDLE, ENOUGH}
-        lasted = unwanted or now - current.opened_at >= LASTING_S
-        yields_s = 0.0 if self._own < peer else YIELD_S
-        pause_s = yields_s + (ENOUGH_S if reason == ENOUGH else 0.0)
+        lasted = reason in {IDLE, ENOUGH} or now - current.opened_at >= LASTING_S
+        pause_s = (0.0 if self._own < peer else YIELD_S) + (ENOUGH_S if reason == ENOUGH else 0.0)
         self._targets.lost(peer, now + pause_s + 0.2 * self._random(), lasted=lasted)
         return True, [StationChanged(peer)]
 
@@ -314,8 +309,8 @@ class Peers:
         self._next = None
         effects: list[Effect] = []
         if self._look_at <= now:
-            looks = self._sessions or self._usage.expires()
-            self._look_at = now + LOOK_EVERY_S if looks else math.inf
+            goes_on = self._sessions or self._usage.expires()
+            self._look_at = now + LOOK_EVERY_S if goes_on else math.inf
             ends = self._usage.unneeded(
                 self._sessions,
                 wanted=self._targets.met_for_operator() | self._chosen(),
@@ -374,22 +369,28 @@ class Peers:
         for target in sorted(due, key=lambda one: (one.failures, one.retry_at)):
             if not self._has_turn(target, crowded=crowded):
                 continue
+            urgent = target.wanted in self._sessions or self._usage.demanded(target.wanted)
+            begins = len(self._sessions) + len(self._attempts) < FIRST_SESSIONS
+            if now < self._settling.until and target.heard and not (urgent or begins):
+                target.retry_at = self._settling.until
+                continue
             self._last_attempt += 1
             target.attempt = self._last_attempt
             target.dialled_at = now
             self._attempts[target.attempt] = target
             # An address that was given may belong to another board by tomorrow.
             wanted = None if target.fixed else target.wanted
-            routed, met = wanted in self._routed, wanted in self._sessions
-            hosts = target.candidates(routed=routed, met=met)
+            hosts = target.candidates(routed=wanted in self._routed, met=wanted in self._sessions)
             effects.append(Dial(target.attempt, wanted, hosts))
             effects += self._changed(target)
         return effects
 
     def _has_turn(self, target: Target, *, crowded: bool) -> bool:
         """Tell whether it has not to wait for the end of other dials and sessions."""
-        station = target.wanted
-        full = len(self._attempts) >= MAX_ATTEMPTS
+        station, full = target.wanted, len(self._attempts) >= MAX_ATTEMPTS
+        if target.unmet_since is not None:
+            # One after another: whoever is met brings the cards of more.
+            return not full and all(one.unmet_since is None for one in self._attempts.values())
         if not full and (not crowded or station in self._chosen()):
             return True
         # Others may have to wait, but not where somebody sits and does.

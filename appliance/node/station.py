@@ -146,7 +146,7 @@ class Station:
         effects: list[Effect] = []
         if station is None or self.directory.get(station).card is None:
             if not change.reachable:
-                self.peers.met(change.address)
+                self.peers.met(change.address, now.monotonic)
             elif station is None or self.peers.session(station) is None:
                 effects += self.peers.meet(change.address, now.monotonic)
         if station is None:
@@ -260,7 +260,7 @@ class Station:
     def _learned(self, station: StationId, now: Now) -> list[Effect]:
         """A station exists: its address is somebody's now, and may be reached already."""
         self.mesh.learn((station,))
-        self.peers.met(station.host)
+        self.peers.met(station.host, now.monotonic)
         routed = self.mesh.reachable(station) and not self.peers.is_routed(station)
         return [
             *(self.peers.routed(station, reachable=True, now=now.monotonic) if routed else ()),

@@ -9,6 +9,7 @@ from itertools import zip_longest
 from typing import Final, TypeAlias
 
 from appliance.model.identity import StationId
+from appliance.node.dial_times import MAX_MEET_S, MEET_S
 from appliance.node.fanout import choose
 
 FIRST_RETRY_S: Final = 0.5
@@ -59,6 +60,9 @@ class Target:
 
     given: bool = False
     """By the operator: it does not wait for others."""
+
+    unmet_since: float | None = None
+    """It is an address in the mesh of whose station nothing is known, since then."""
 
     heard: dict[str, Heard] = field(default_factory=dict)
     """By instance, so that each can go by itself."""
@@ -154,13 +158,20 @@ class Targets:
         target = self.known.get(station)
         return target is not None and target.failures >= UNANSWERED
 
-    def look_into(self, address: str, due: float) -> Target | None:
+    def look_into(self, address: str, now: float, due: float) -> Target | None:
         """Return the target of a new address in the mesh; None: it is not new, or they are many."""
         if address in self.unmet or len(self.unmet) >= MAX_UNMET:
             return None
-        target = Target(wanted=None, fixed=((address, SESSION_PORT),), retry_at=due)
+        target = Target(None, ((address, SESSION_PORT),), unmet_since=now, retry_at=due)
         self.unmet[address] = target
         return target
+
+    def met(self, address: str, now: float) -> None:
+        """Somebody told us of the station at an address, and may soon tell us of others."""
+        self.unmet.pop(address, None)
+        for target in self.unmet.values():
+            since = now if target.unmet_since is None else target.unmet_since
+            target.retry_at = max(target.retry_at, min(now + MEET_S, since + MAX_MEET_S))
 
     def forget_unmet(self, target: Target) -> bool:
         """Somebody was met; tells whether the target was an address in the mesh."""

@@ -112,7 +112,7 @@ class Usage:
         self.away_since: dict[StationId, float] = {}
         """When sessions ended, the latest of them."""
 
-    def demanded(self, peer: StationId) -> bool:
+    def demanded(self, peer: StationId | None) -> bool:
         """Tell whether something is to be said to a station."""
         return peer in self._demand
 

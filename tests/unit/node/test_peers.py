@@ -299,7 +299,7 @@ def test_sightings_are_bounded() -> None:
     assert HIGH in {dial.wanted for dial in dials(peers.need(HIGH, 14.5))}
     for number in range(MAX_MANUAL + 5):
         peers.add_address(f"10.0.1.{number}", 1, 20.0)
-    assert len(peers.addresses()) == MAX_MANUAL
+    assert len(peers.given()) == MAX_MANUAL
 
 
 def test_a_flapping_announcement_costs_few_dials() -> None:

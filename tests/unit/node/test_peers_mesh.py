@@ -5,7 +5,16 @@ from __future__ import annotations
 import random
 
 from appliance.model.identity import StationId
-from appliance.node.dial_times import ENOUGH_S, MAX_ATTEMPTS, MEET_S, MOVE_S
+from appliance.node.dial_times import (
+    CROWD_S,
+    ENOUGH_S,
+    MAX_ATTEMPTS,
+    MAX_CROWD_S,
+    MAX_MEET_S,
+    MEET_S,
+    MOVE_S,
+    Settling,
+)
 from appliance.node.effects import Dial, Effect, EndSession
 from appliance.node.fanout import MAX_SESSIONS, choose
 from appliance.node.peers import Peers
@@ -152,7 +161,7 @@ def test_an_unknown_station_is_met_once_and_left() -> None:
     ((_, end), *_) = run(peers, 12.0, 60.0)
     assert end == EndSession(1, IDLE)
     peers.meet(str(THIRD.address), 60.0)
-    peers.met(str(THIRD.address))  # a neighbour told us of it
+    peers.met(str(THIRD.address), 61.0)  # a neighbour told us of it
     assert not [e for _, e in run(peers, 60.0, 70.0) if isinstance(e, Dial)]
 
 
@@ -258,3 +267,55 @@ def test_dials_wait_for_one_another() -> None:
         if len(met) == len(others):
             break
     assert met == set(others)
+
+
+def test_in_a_crowd_who_is_chosen_is_dialled_when_the_choice_has_settled() -> None:
+    others = [StationId(bytes([number]) * 32) for number in range(2, 42)]
+    peers = new_peers()
+    met: dict[StationId, float] = {}
+
+    def meet_all(effects: list[tuple[float, Effect]]) -> None:
+        for now, dial in effects:
+            if isinstance(dial, Dial) and dial.wanted is not None:
+                met[dial.wanted] = now
+                peers.opened(session(len(met), dial.wanted, now))
+                peers.dial_succeeded(dial.attempt, dial.wanted, now)
+
+    for number, other in enumerate(others):
+        now = 0.1 * number
+        meet_all([(now, one) for one in peers.sighted(other.text, other, NEAR, now, links=("e",))])
+        meet_all(run(peers, now, now + 0.09))
+    crowded = len(met)
+    assert crowded <= MAX_SESSIONS, "before it is a crowd all are dialled, and then nobody"
+    last = 0.1 * (len(others) - 1)
+    meet_all(run(peers, last, last + CROWD_S + 0.1))
+    assert set(choose(LOW, set(others))) <= met.keys()
+    assert all(at >= last + CROWD_S for at in list(met.values())[crowded:])
+    # Somebody new all the time does not put it off for ever.
+    settling = Settling(CROWD_S, MAX_CROWD_S)
+    for tenth in range(500):
+        settling.heard(tenth / 10)
+        assert settling.until <= tenth / 10 // MAX_CROWD_S * MAX_CROWD_S + MAX_CROWD_S + 0.2
+
+
+def test_unknown_stations_are_met_one_by_one_when_nobody_tells_of_them_any_more() -> None:
+    unknown = [f"fd00::{number:x}" for number in range(1, 11)]
+    peers = new_peers()
+    for address in unknown:
+        assert not peers.meet(address, 0.0)
+    for number, address in enumerate(unknown[:5]):  # a neighbour tells us of these
+        happened = run(peers, number * 5.0, number * 5.0 + 4.9)
+        assert not [one for _, one in happened if isinstance(one, Dial)]
+        peers.met(address, number * 5.0 + 5.0)
+    effects = [one for _, one in run(peers, 25.0, 40.0)]
+    for _ in unknown[5:]:
+        (dial,) = dials(effects)
+        effects = peers.dial_failed(dial.attempt, 40.0)
+    # News of others do not put it off for ever.
+    peers = new_peers()
+    peers.meet(unknown[0], 0.0)
+    now = 0.0
+    while now < MAX_MEET_S - 1.0:
+        assert not [one for _, one in run(peers, now, now + 1.0) if isinstance(one, Dial)]
+        peers.met("fd00::99", now := now + 1.0)
+    assert [one for _, one in run(peers, now, MAX_MEET_S) if isinstance(one, Dial)]
