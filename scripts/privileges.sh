@@ -66,8 +66,15 @@ is_roots() { # FILE
     [[ -f $1 && $(stat --format %u "$1") == 0 ]]
 }
 
+# Whether a process has the lock's file open. Trying the lock would hold it for a moment, and so look
+# like a station to whoever else tries then: `run` beside `status`, or the daemon itself.
 is_run_by_root() {
-    is_roots "$former/station.db.lock" && ! flock --nonblock "$former/station.db.lock" true
+    local file=$former/station.db.lock opened
+    is_roots "$file" || return
+    for opened in /proc/[0-9]*/fd/*; do
+        [[ ! $opened -ef $file ]] || return 0
+    done
+    return 1
 }
 
 # What a station has kept that was root's becomes its user's.

@@ -21,6 +21,12 @@ STATUS = "scripts/run status --json"
 IS_UP = f"until {STATUS} >/dev/null 2>&1; do sleep 0.1; done; {STATUS}"
 START = f"(scripts/run run >/root/run.log 2>&1 &); {IS_UP}"
 FORMER = ".local/state/fencewire"
+ASKING = f"""
+. scripts/environment.sh
+. scripts/privileges.sh
+former=~/{FORMER}
+while [[ -e $former ]]; do is_run_by_root || true; done
+"""
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +40,15 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RootMachine]:
 
 
 def test_a_station_that_root_ran_goes_on_as_the_same_one(machine: RootMachine) -> None:
-    """It is left alone until it is stopped, and then has a user of its own."""
+    """It is left alone until it is stopped, and then has a user of its own.
+
+    Other commands that ask at the same time whether it runs do not look like a station.
+    """
     former = f"(.venv/bin/python -P -m appliance run >/root/former.log 2>&1 &); {IS_UP}"
     before = json.loads(machine.bash(former))
     assert {one.rights.user for one in machine.processes()} == {0}
     machine.bash("scripts/run stop")
-    after = json.loads(machine.bash(START))
+    after = json.loads(machine.bash(f"({ASKING}) >/dev/null 2>&1 &\n{START}"))
     assert after["id"] == before["id"]
     assert FORMER in machine.bash("cat /root/run.log")
     machine.bash(f"cd; test -f {FORMER}.before/station.key && ! test -e {FORMER}")
