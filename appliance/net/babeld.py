@@ -33,6 +33,7 @@ from appliance.net.ip_route import flush_routes, flush_unreachable
 from appliance.net.numbers import MESH_NETWORK, ROUTE_TABLE
 from appliance.protocol.babel import MAX_LINE, BabelTable
 from appliance.protocol.hello_interval import FASTEST_MS
+from appliance.protocol.starved_routes import StarvedRoutes
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,9 @@ OKS_TO_ALL: Final = 2
 """It greets with one, and answers ``monitor`` with another when it has told everything."""
 
 BUFFER_BYTES: Final = 0x40000
+STARVED_LOOK_S: Final = 1.0
+"""How often destinations are looked for that are offered and not taken."""
+
 LAST_LINES: Final = 5
 """Of what it says when it fails."""
 
@@ -119,6 +123,7 @@ class Babeld:
         self._starts = 0
         self._soon: asyncio.TimerHandle | None = None
         self._said: deque[str] = deque(maxlen=LAST_LINES)
+        self._starved = StarvedRoutes((f"{address}/128", f"{self._network}/64"))
         self._oks_to_all = 0
         """How many more "ok" until it has told everything again; below that nobody waits for it."""
 
@@ -181,11 +186,12 @@ class Babeld:
         parts = [
             asyncio.create_task(self._follow(socket_path), name="babeld-monitor"),
             asyncio.create_task(child.wait(), name="babeld"),
+            asyncio.create_task(self._until_starved(child), name="babeld-starved"),
             asyncio.create_task(self._keep_last(child), name="babeld-log"),
             asyncio.create_task(self._settle(), name="babeld-settle"),
         ]
         try:
-            await asyncio.wait(parts[:2], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(parts[:3], return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _end(child)
             for part in parts:
@@ -214,9 +220,23 @@ class Babeld:
         self._on_change()
         await flush_routes(but=self._priority)
 
+    async def _until_starved(self, child: asyncio.subprocess.Process) -> None:
+        """Kill it when it waits in vain for leave to use a way; see `protocol.starved_routes`.
+
+        It is not asked to end, since it would take its routes away, and packets go on over them.
+        """
+        while not self._starved.look(self.table.told(), asyncio.get_running_loop().time()):
+            await asyncio.sleep(STARVED_LOOK_S)
+        self._said.append("it waits in vain for leave to use a way that is there")
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+
+    @property
+    def _network(self) -> IPv6Address:
+        return IPv6Address(self._address.packed[:8] + bytes(8))
+
     def _arguments(self, socket_path: Path) -> list[str]:
         own = f"{self._address}/128"
-        network = IPv6Address(self._address.packed[:8] + bytes(8))
         router_id = self._address.packed[8:].hex(":")
         statements = (
             "skip-kernel-setup true",
@@ -229,7 +249,7 @@ class Babeld:
             f"redistribute local ip {own} eq 128 allow",
             "redistribute local deny",
             # For what is attached to this station later.
-            f"redistribute ip {network}/64 eq 64 proto 2 allow",
+            f"redistribute ip {self._network}/64 eq 64 proto 2 allow",
             "redistribute deny",
         )
         # The defaults for hellos decide how soon what may have been lost is said again.

@@ -110,6 +110,10 @@ class BabelTable:
         """Return all ways that are offered."""
         return self._all_routes().values()
 
+    def told(self) -> Iterable[NetRoute]:
+        """Return those that were told of since `begin`."""
+        return self._routes.values()
+
     def installed(self) -> frozenset[str]:
         """Return the prefixes that packets are sent to."""
         return frozenset(

@@ -151,6 +151,28 @@ async def test_a_line_of_eight_becomes_a_ring_and_a_cable_flaps_in_it(
         await all_list_all(seats)
 
 
+# -- A question that goes astray
+
+
+async def test_a_way_is_found_though_babeld_waits_in_vain_for_leave_to_use_it(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """The long way round a ring of five needs leave; what asks for it is lost between a and b."""
+    async with mesh(tmp_path_factory.mktemp("v"), "ring:5") as seats:
+        await all_list_all(seats)
+        village = seats["a"].village
+        for name, other in (("a", "b"), ("b", "a")):
+            cable = village.topology.cable(name, other)
+            (end,) = [p.interface for p in (cable.a, cable.b) if p is not None and p.station == name]
+            lost = f"oifname {end} ip6 daddr fe80::/10 udp dport 6696 drop"
+            hook = "type filter hook output priority filter;"
+            script = f"table inet lossy {{ chain out {{ {hook} {lost}; }}; }}"
+            assert not village.exec(name, ["nft", script]).returncode
+        village.link("e", "d", up=False)
+        await write_across(seats["e"], seats["c"])
+        await hops_become(seats["e"], seats["c"], 3)
+
+
 # -- A grid
 
 
