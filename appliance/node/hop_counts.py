@@ -19,8 +19,9 @@ COUNT_EVERY_S: Final = 0.1
 SETTLE_S: Final = 0.3
 """After a change, so that routes have found their shape."""
 
-CHECKS_S: Final = (4.0, 30.0)
-"""After a count it is made again, since while routes change the answer may take another way."""
+CHECKS_S: Final = (4.0, 8.0, 30.0)
+"""After a count it is made again, since while routes change the answer may take another way; babeld
+takes a better one after some 5 s."""
 
 AGAIN_S: Final = 30.0
 """The same station, while its way stays with one neighbour and only costs change."""
