@@ -225,8 +225,10 @@ class Babeld:
 
         It is not asked to end, since it would take its routes away, and packets go on over them.
         """
-        while not self._starved.look(self.table.told(), asyncio.get_running_loop().time()):
+        starved = False
+        while not starved:
             await asyncio.sleep(STARVED_LOOK_S)
+            starved = self._starved.look(self.table.told(), asyncio.get_running_loop().time())
         self._said.append("it waits in vain for leave to use a way that is there")
         with contextlib.suppress(ProcessLookupError):
             child.kill()

@@ -1,11 +1,11 @@
 """Notices ways that babeld may not use and, after 3 s, will not get leave to use soon.
 
 A router takes no way that is worse than what it once announced, since it might lead back to itself,
-until the destination has raised its sequence number; it asks for that over the neighbour that offers
-the way (RFC 8966 sections 2.5 to 2.7 and 3.8.2).  While routes change, such a question can go astray,
-over a way that has just gone.  babeld, up to the newest, then does not pass it on again for 65 s: it
-believes that it will repeat it by itself, and does not (``request_redundant`` in its resend.c; a
-question of somebody else's is remembered without a time to repeat it).
+until the destination has raised its sequence number; it asks for that over the neighbour that
+offers the way (RFC 8966 sections 2.5 to 2.7 and 3.8.2).  While routes change, such a question can
+go astray, over a way that has just gone.  babeld, up to the newest, then does not pass it on again
+for 65 s: it believes that it will repeat it by itself, and does not (``request_redundant`` in its
+resend.c; somebody else's question is remembered without a time to repeat it).
 
 Who starts anew has announced nothing and may take every way, so that is what helps: it costs the
 links of one station a hello or two.
@@ -45,11 +45,9 @@ class StarvedRoutes:
 
     def look(self, routes: Iterable[NetRoute], now: float) -> bool:
         """Take in all routes as they are; returns whether to start anew."""
-        offered, taken = set(), set()
-        for route in routes:
-            if route.metric < INFINITY:
-                (taken if route.installed else offered).add(route.prefix)
-        starved = offered - taken - self._own
+        there = [route for route in routes if route.metric < INFINITY]
+        taken = {route.prefix for route in there if route.installed}
+        starved = {route.prefix for route in there} - taken - self._own
         self._since = {prefix: self._since.get(prefix, now) for prefix in starved}
         rested = now - self._last
         if rested < self._rest or all(now - at < STARVED_S for at in self._since.values()):

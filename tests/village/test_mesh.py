@@ -163,7 +163,7 @@ async def test_a_way_is_found_though_babeld_waits_in_vain_for_leave_to_use_it(
         village = seats["a"].village
         for name, other in (("a", "b"), ("b", "a")):
             cable = village.topology.cable(name, other)
-            (end,) = [p.interface for p in (cable.a, cable.b) if p is not None and p.station == name]
+            (end,) = [p.interface for p in (cable.a, cable.b) if p and p.station == name]
             lost = f"oifname {end} ip6 daddr fe80::/10 udp dport 6696 drop"
             hook = "type filter hook output priority filter;"
             script = f"table inet lossy {{ chain out {{ {hook} {lost}; }}; }}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from appliance.model.net import NetRoute
 from appliance.protocol.babel import INFINITY
 from appliance.protocol.starved_routes import MAX_REST_S, REST_S, STARVED_S, StarvedRoutes
@@ -50,7 +52,7 @@ def test_what_is_taken_gone_or_a_lie_does_not_count() -> None:
 
 def test_starts_become_rare_where_they_do_not_help() -> None:
     found = starts(StarvedRoutes([OWN]), 20_000)
-    gaps = [after - before for before, after in zip(found, found[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(found)]
     assert gaps[:3] == [REST_S, 2 * REST_S, 4 * REST_S]
     assert max(gaps) == MAX_REST_S
 
