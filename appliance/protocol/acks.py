@@ -25,6 +25,9 @@ class Outcome(IntEnum):
     LATER = 2
     """It could not be stored just now."""
 
+    CARRIED = 3
+    """It is on the disk of somebody who passes it on; whom it is for has not said anything."""
+
 
 @dataclass(frozen=True)
 class Ack:

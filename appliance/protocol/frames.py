@@ -33,6 +33,8 @@ class Channel(IntEnum):
     RECORD = 5
     GOSSIP = 6
     MAP = 7
+    SYNC = 8
+    CARRY = 9
 
 
 MAX_MESSAGE: Final = {
@@ -44,6 +46,8 @@ MAX_MESSAGE: Final = {
     Channel.RECORD: 128 * 1024,
     Channel.GOSSIP: 64 * 1024,
     Channel.MAP: 16 * 1024,
+    Channel.SYNC: 64 * 1024,
+    Channel.CARRY: 128 * 1024,
 }
 """Longest message of each channel in bytes."""
 

@@ -101,7 +101,69 @@ _VERSION_1: Final = (
     """,
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_VERSION_1,)
+_VERSION_2: Final = (
+    # `recipient`: whom a record is for; no bytes at all: everyone.  Times are seconds of being
+    # awake.
+    """
+    CREATE TABLE carried (
+        record INTEGER PRIMARY KEY REFERENCES records,
+        recipient BLOB NOT NULL,
+        came_from BLOB NOT NULL,
+        tier INTEGER NOT NULL,
+        precedence INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        born_awake_s REAL NOT NULL,
+        expires_awake_s REAL NOT NULL
+    ) STRICT
+    """,
+    "CREATE INDEX carried_until ON carried (expires_awake_s)",
+    # In the order in which they make room.
+    "CREATE INDEX carried_least ON carried (precedence, tier, born_awake_s)",
+    "CREATE INDEX carried_least_of_tier ON carried (tier, precedence, born_awake_s)",
+    # How many bytes of what there are, so that nobody has to count.
+    """
+    CREATE TABLE holds (
+        tier INTEGER NOT NULL,
+        came_from BLOB NOT NULL,
+        precedence INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (tier, came_from, precedence)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TRIGGER carried_added AFTER INSERT ON carried BEGIN
+        INSERT INTO holds VALUES (new.tier, new.came_from, new.precedence, new.bytes)
+        ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;
+    END
+    """,
+    """
+    CREATE TRIGGER carried_dropped AFTER DELETE ON carried BEGIN
+        UPDATE holds SET bytes = bytes - old.bytes
+        WHERE (tier, came_from, precedence) = (old.tier, old.came_from, old.precedence);
+        DELETE FROM holds WHERE bytes <= 0
+        AND (tier, came_from, precedence) = (old.tier, old.came_from, old.precedence);
+    END
+    """,
+    """
+    CREATE TABLE known (
+        id BLOB PRIMARY KEY NOT NULL,
+        until_awake_s REAL NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX known_until ON known (until_awake_s)",
+    # Who has said to have which message, though it may not have come by here yet.
+    """
+    CREATE TABLE had (
+        message BLOB NOT NULL,
+        station BLOB NOT NULL,
+        until_awake_s REAL NOT NULL,
+        PRIMARY KEY (message, station)
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX had_until ON had (until_awake_s)",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_VERSION_1, _VERSION_2)
 """What leads from each version to the next; the first starts from nothing.  Never edited, only
 added to."""
 

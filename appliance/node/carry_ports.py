@@ -1,0 +1,134 @@
+"""What the carrying of records needs from a store, as operations (`ports` says how these work).
+
+A record that is carried lies on the disk of stations that are neither its author nor whom it is
+for, until a receipt overtakes it, its time is over, or others need the room.  An id that was once
+taken or refused stays known until then, so that nobody brings it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from appliance.model.identity import StationId
+from appliance.model.record import Record
+from appliance.node.ports import Operation
+
+
+class Tier(IntEnum):
+    """How far an author is trusted here; what room it may take follows from that."""
+
+    NEW = 0
+    """Nothing is known of it; keys are free to make."""
+
+    KNOWN = 1
+    """Our operator wrote to it or called it."""
+
+    VERIFIED = 2
+    """Our operator compared keys with its operator."""
+
+    OWN = 3
+    """It is this station."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """A record that is to be carried, and what decides for how long."""
+
+    record: Record
+    """What."""
+
+    recipient: StationId | None
+    """For whom; None: for everyone."""
+
+    covers: tuple[bytes, ...]
+    """Receipts only: the messages for which its author says that it has them."""
+
+    came_from: StationId
+    """The neighbour that brought it; ourselves if it is ours."""
+
+    tier: Tier
+    """Its author's."""
+
+    age_s: float
+    """For how long it has been carried so far, as those who carried it say."""
+
+    lifetime_s: float
+    """How old it may become."""
+
+    awake_s: float
+    """Now, in seconds of our being awake."""
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """What became of a record that was to be carried."""
+
+    taken: bool
+    """It is carried; else it was known already, or there is no room for it."""
+
+    full: bool
+    """There is no room for it, and it is known as refused."""
+
+    dropped: tuple[bytes, ...]
+    """Which others are not carried any more: delivered, or they had to make room."""
+
+
+@dataclass(frozen=True)
+class Ship(Operation[Shipped]):
+    """Carry a record."""
+
+    load: Load
+    """What, and for how long."""
+
+    if_waiting: bool = False
+    """Only if it still waits for somebody."""
+
+
+@dataclass(frozen=True)
+class Overdue(Operation[tuple[tuple[StationId, bytes], ...]]):
+    """Ask for what waits for somebody and is not carried: for whom, and the encoded record."""
+
+    awake_s: float
+    """Now; what has expired by then is left out."""
+
+    limit: int
+    """At most so many."""
+
+
+@dataclass(frozen=True)
+class GetCarried(Operation[tuple[tuple[bytes, float, bytes], ...]]):
+    """Ask for records that are carried: ids, ages in seconds and encoded records."""
+
+    records: tuple[bytes, ...]
+    """Which; those that are not carried any more are left out."""
+
+    awake_s: float
+    """Now."""
+
+
+@dataclass(frozen=True)
+class Cargo:
+    """What is known of all that is or was carried."""
+
+    carried: tuple[tuple[bytes, int], ...]
+    """Ids and urgencies of what is here."""
+
+    known: tuple[bytes, ...]
+    """Ids of what was here, or was refused."""
+
+
+@dataclass(frozen=True)
+class GetCargo(Operation[Cargo]):
+    """Ask for everything that is known."""
+
+
+@dataclass(frozen=True)
+class Expire(Operation[tuple[bytes, ...]]):
+    """Drop what is too old; returns the ids that need not be known any more."""
+
+    awake_s: float
+    """Now."""
+
+    limit: int
+    """At most so many at a time."""

@@ -1,0 +1,102 @@
+"""How records are passed on from neighbour to neighbour, and what is missing is asked for.
+
+A message of the CARRY channel is a record and for how long it has been carried, in seconds.  Nobody
+can check that age: a liar may make a record last longer, or keep it from those who hear of it from
+him first.  Clocks that are wrong do neither.
+
+Messages of the SYNC channel are lists of a number and its matter:
+
+    0  what the side that began compares   bytes (`reconciliation`)
+    1  what the other side answers         bytes
+    2  records that are asked for          list of ids
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.model.codec import FormatError, decode, encode
+from appliance.model.record import ID_SIZE, MAX_LIFETIME_S, MAX_RECORD
+
+MAX_COMPARED: Final = 48 * 1024
+MAX_WANTED: Final = 1024
+"""Ids in one message."""
+
+_ASKS, _ANSWERS, _WANTS = range(3)
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A record on its way."""
+
+    age_s: int
+    """For how long it has been carried."""
+
+    raw: bytes
+    """The record, encoded."""
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Part of an exchange that finds out who lacks what."""
+
+    begun_by_sender: bool
+    """Who sends this has begun the exchange."""
+
+    data: bytes
+    """For `reconciliation`."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Records that the sender lacks."""
+
+    records: tuple[bytes, ...]
+    """Ids."""
+
+
+def encode_parcel(parcel: Parcel) -> bytes:
+    """Return the message."""
+    return encode([min(parcel.age_s, MAX_LIFETIME_S), parcel.raw])
+
+
+def decode_parcel(data: bytes) -> Parcel:
+    """Read the message; raises FormatError."""
+    items = decode(data, limit=MAX_RECORD + 64)
+    if type(items) is not list or len(items) != 2:
+        raise FormatError("carried: not an age and a record")
+    age_s, raw = items
+    if type(age_s) is not int or not 0 <= age_s <= MAX_LIFETIME_S or type(raw) is not bytes:
+        raise FormatError("carried: not an age and a record")
+    return Parcel(age_s, raw)
+
+
+def encode_sync(message: Compare | Wanted) -> bytes:
+    """Return the message."""
+    match message:
+        case Compare(begun_by_sender, data):
+            return encode([_ASKS if begun_by_sender else _ANSWERS, data])
+        case Wanted(records):
+            if len(records) > MAX_WANTED:
+                raise ValueError(f"at most {MAX_WANTED} records are asked for at a time")
+            return encode([_WANTS, list(records)])
+
+
+def decode_sync(data: bytes) -> Compare | Wanted | None:
+    """Read the message; None: of a later version.  Raises FormatError."""
+    items = decode(data, limit=64 * 1024)
+    if type(items) is not list or len(items) != 2 or type(items[0]) is not int:
+        raise FormatError("sync: not a number and its matter")
+    kind, matter = items
+    if kind in (_ASKS, _ANSWERS):
+        if type(matter) is not bytes or len(matter) > MAX_COMPARED:
+            raise FormatError("sync: nothing to compare")
+        return Compare(kind == _ASKS, matter)
+    if kind == _WANTS:
+        if type(matter) is not list or len(matter) > MAX_WANTED:
+            raise FormatError("sync: no list of ids")
+        if any(type(item) is not bytes or len(item) != ID_SIZE for item in matter):
+            raise FormatError("sync: no list of ids")
+        return Wanted(tuple(matter))
+    return None
