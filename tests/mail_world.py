@@ -27,6 +27,7 @@ from appliance.model.message import DeliveryState
 from appliance.model.secret import Secret
 from appliance.node.beginnings import Identity, Memory, Now
 from appliance.node.call_effects import CallChanged, Media, NeedSession, SendSip
+from appliance.node.carry_ports import GetCargo
 from appliance.node.effects import (
     AlarmRaised,
     Dial,
@@ -38,7 +39,6 @@ from appliance.node.effects import (
     Transact,
     VerificationChanged,
 )
-from appliance.node.mailbox import Draft
 from appliance.node.own_card import CARD_VALUE
 from appliance.node.ports import (
     GetMessage,
@@ -51,6 +51,7 @@ from appliance.node.ports import (
 from appliance.node.ports import Operation as StoreOperation
 from appliance.node.station import Station
 from appliance.node.usage import SessionInfo
+from appliance.node.writing import Draft
 from appliance.protocol.frames import Channel, Receiver, Sender
 
 LAZY_S = 0.5
@@ -117,6 +118,7 @@ class Desk:
                 stations=self._read(GetStations()),
                 highest_order=latest[-1].order if latest else 0,
                 card=self._read(GetValue(CARD_VALUE)),
+                cargo=self._read(GetCargo()),
             ),
             random=self.world.rng.random,
             random_bytes=self.world.rng.randbytes,
@@ -288,6 +290,10 @@ class World:
             link.ends[desk] = self.handles
         both = [(a, b, True), (b, a, False)]
         self.rng.shuffle(both)
+        for desk, other, _ in both:
+            # Each link is a cable of its own, on which the two announce themselves.
+            announced = (other.id.text, other.id, (("there", 1),), (f"eth{self.handles}",))
+            desk.carry_out(desk.station.sighted(*announced, desk.now))
         for desk, other, outgoing in both:
             info = SessionInfo(
                 handle=link.ends[desk],
@@ -316,6 +322,7 @@ class World:
     def _hang_up(self, link: Link, desk: Desk) -> None:
         handle = link.ends.pop(desk)
         peer = self._other(link, desk).id
+        desk.carry_out(desk.station.gone(peer.text, peer))
         desk.carry_out(desk.station.session_closed(handle, peer, desk.now))
 
     @staticmethod

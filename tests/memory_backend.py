@@ -155,6 +155,7 @@ class MemoryBackend(Backend):
             state="queued" if outgoing else "delivered",
             recipients=(),
             delivered_to=0,
+            carried_by=0,
             written_at=NOW,
             received_at=NOW,
             order=order,

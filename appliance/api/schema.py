@@ -227,6 +227,9 @@ class Message:
     delivered_to: int
     """How many stations have it on disk."""
 
+    carried_by: int
+    """How many of our neighbours pass it on, or did."""
+
     written_at: WallTime
     """What its author claims."""
 

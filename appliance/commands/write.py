@@ -85,7 +85,11 @@ async def _settled(
 
 
 def _state(message: Message) -> str:
-    words = {"queued": "Waiting", "relayed": "On its way", "expired": "Not delivered"}
+    words = {
+        "queued": "Waiting",
+        "relayed": f"On its way, carried by {message.carried_by}",
+        "expired": "Not delivered",
+    }
     state = words.get(message.state, message.state.capitalize())
     if message.conversation == EVERYONE and message.state in _ARRIVED:
         count = message.delivered_to

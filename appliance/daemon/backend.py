@@ -49,7 +49,6 @@ from appliance.model.media import (
 )
 from appliance.model.record import Precedence
 from appliance.node.calls import CallError
-from appliance.node.mailbox import Draft, MessageRefusedError
 from appliance.node.ports import (
     GetMessage,
     GetMessages,
@@ -58,6 +57,7 @@ from appliance.node.ports import (
     StoredMessage,
 )
 from appliance.node.verification import VerificationRefusedError
+from appliance.node.writing import Draft, MessageRefusedError
 
 MAX_DRAFT_CHARS: Final = 16_000
 MEDIA_ANSWER_S: Final = 5.0

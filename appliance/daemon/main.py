@@ -31,6 +31,7 @@ from appliance.daemon.timekeeper import Timekeeper
 from appliance.model.identity import StationKey
 from appliance.model.record import BOOT_SIZE
 from appliance.node.beginnings import Identity, Memory
+from appliance.node.carry_ports import GetCargo
 from appliance.node.own_card import CARD_VALUE
 from appliance.node.ports import GetMessages, GetStations, GetValue, StoreError
 from appliance.node.station import Station
@@ -145,6 +146,7 @@ async def _build(
             stations=await store.perform(GetStations()),
             highest_order=latest[-1].order if latest else 0,
             card=await store.perform(GetValue(CARD_VALUE)),
+            cargo=await store.perform(GetCargo()),
         ),
         random=Random().random,  # noqa: S311 (jitter only)
         random_bytes=os.urandom,

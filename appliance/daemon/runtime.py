@@ -340,6 +340,7 @@ class Runtime:
             local_host=path.local_host,
             remote_host=path.remote_host,
             opened_at=now.monotonic,
+            version=proved.version,
         )
         self._cut_links.look(self.finding.snapshot, (session,))
         self._tell(session, lambda: self.station.session_opened(info, now))

@@ -151,6 +151,8 @@ class Views:
             for one in stored.recipients
         )
         furthest = max((one.state for one in stored.recipients), default=DeliveryState.QUEUED)
+        if stored.held_by:
+            furthest = max(furthest, DeliveryState.RELAYED)
         state = _STATES[furthest] if stored.outgoing else "delivered"
         expires = stored.expires_awake_s
         if (
@@ -172,6 +174,7 @@ class Views:
             state=state if stored.outgoing or stored.unread else "read",
             recipients=recipients,
             delivered_to=stored.delivered_to,
+            carried_by=stored.held_by,
             written_at=WallTime(stored.written_ms, stored.written_sure),
             received_at=WallTime(stored.received_ms, stored.received_sure),
             order=stored.order,

@@ -238,6 +238,14 @@ def read_record(raw: bytes) -> Record:
     return record
 
 
+def record_id_of(raw: bytes) -> bytes:
+    """Return the id of an encoded record, of which nothing else is checked; raises FormatError."""
+    outer = decode(raw, limit=MAX_RECORD)
+    if type(outer) is not list or len(outer) != 2 or type(outer[0]) is not bytes:
+        raise FormatError("record: not a body and a signature")
+    return hashlib.sha256(outer[0]).digest()
+
+
 def _address(item: object) -> Address:
     if type(item) is not list or len(item) != 2:
         raise FormatError("record: an address is a key and a line")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from appliance.model.card import Prekey
 from appliance.model.identity import StationKey
 from appliance.model.secret import Secret
+from appliance.node.carry_ports import NOTHING, Cargo
 from appliance.node.ports import Moment, StoredStation
 
 
@@ -39,6 +40,9 @@ class Memory:
 
     card: bytes | None
     """Its own last card."""
+
+    cargo: Cargo = NOTHING
+    """What it carries."""
 
 
 @dataclass(frozen=True)

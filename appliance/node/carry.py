@@ -9,7 +9,7 @@ What stays out: what a record says (`mailbox`), and the room that each may take 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,15 +17,25 @@ from appliance.model.codec import FormatError
 from appliance.model.identity import StationId
 from appliance.model.message import Receipt
 from appliance.model.record import Record, RecordKind
-from appliance.node.beginnings import Now
 from appliance.node.carry_lane import CarryLane
-from appliance.node.carry_ports import Cargo, Expire, GetCarried, Load, Ship, Shipped, Tier
-from appliance.node.effects import Effect, Send, Transact
+from appliance.node.carry_ports import (
+    Cargo,
+    Expire,
+    GetCarried,
+    Load,
+    NoteHolder,
+    Ship,
+    Shipped,
+    Tier,
+)
+from appliance.node.effects import Effect, MessageChanged, Send, Transact
+from appliance.node.ports import Moment
 from appliance.protocol.acks import Ack, Outcome, encode_acks
 from appliance.protocol.carrying import (
     MAX_WANTED,
     Compare,
     Parcel,
+    Part,
     Wanted,
     decode_sync,
     encode_parcel,
@@ -60,14 +70,11 @@ class _Neighbour:
     lane: CarryLane
     """What goes to it."""
 
-    begins: bool
-    """We begin the comparisons."""
+    compare_at: float
+    """When to begin the next comparison."""
 
     interval_s: float = COMPARE_S[0]
     """Between two of them."""
-
-    compare_at: float | None = None
-    """When to begin the next."""
 
     ours: Reconciler | None = None
     """The one that we have begun."""
@@ -88,12 +95,18 @@ class Carry:
         cargo: Cargo,
         *,
         tier_of: Callable[[StationId], Tier],
+        gossips: Callable[[StationId], bool],
         random: Callable[[], float],
     ) -> None:
-        """`cargo` is what the store holds; `tier_of` tells how far an author is trusted."""
+        """`cargo` is what the store holds; `tier_of` tells how far an author is trusted.
+
+        `gossips` tells with whom of those that have a session records are exchanged.
+        """
         self._own, self._tier_of, self._random = own, tier_of, random
-        self._carried = IdSet(record for record, _ in cargo.carried)
-        self._urgency = dict(cargo.carried)
+        self._gossips = gossips
+        self._carried = IdSet(record for record, _, _ in cargo.carried)
+        self._urgency = {record: urgency for record, urgency, _ in cargo.carried}
+        self._ours = {record for record, _, ours in cargo.carried if ours}
         self._known = IdSet(cargo.known)
         self._neighbours: dict[StationId, _Neighbour] = {}
         self._expire_at = 0.0
@@ -102,16 +115,13 @@ class Carry:
         """Tell whether a record is carried, or was, or was refused."""
         return record in self._carried or record in self._known
 
-    def neighbours(self) -> Iterable[StationId]:
-        """Return with whom records are exchanged."""
-        return self._neighbours
-
     # -- Sessions
 
-    def session_up(self, peer: StationId, now: Now, *, begins: bool) -> list[Effect]:
-        """A session stands with a neighbour; one of the two begins the comparisons."""
-        self._neighbours[peer] = neighbour = _Neighbour(CarryLane(), begins)
-        return self._compare(peer, neighbour, now.monotonic) if begins else []
+    def session_up(self, peer: StationId, moment: Moment, *, begin: bool) -> list[Effect]:
+        """A session stands with somebody who can carry; one of two that gossip begins."""
+        first = moment.awake_s + COMPARE_S[0] * (1 + self._random())
+        self._neighbours[peer] = neighbour = _Neighbour(CarryLane(), first)
+        return self._compare(peer, neighbour, moment.awake_s) if begin else []
 
     def session_down(self, peer: StationId) -> None:
         """A session ended."""
@@ -120,7 +130,7 @@ class Carry:
     # -- Records
 
     def load_of(
-        self, record: Record, now: Now, *, came_from: StationId, age_s: float = 0.0
+        self, record: Record, moment: Moment, *, came_from: StationId, age_s: float = 0.0
     ) -> Load:
         """Return what the store is to be told of a record; raises FormatError."""
         covers: tuple[bytes, ...] = ()
@@ -138,10 +148,10 @@ class Carry:
             tier=Tier.OWN if record.author == self._own else self._tier_of(record.author),
             age_s=age_s,
             lifetime_s=float(record.lifetime_s) or LIFETIME_S,
-            awake_s=now.moment.awake_s,
+            awake_s=moment.awake_s,
         )
 
-    def ship(self, load: Load, now: Now, *, if_waiting: bool = False) -> list[Effect]:
+    def ship(self, load: Load, moment: Moment, *, if_waiting: bool = False) -> list[Effect]:
         """Store a record and send it on."""
         peer, record = load.came_from, load.record
 
@@ -150,12 +160,15 @@ class Carry:
             if shipped.taken:
                 self._carried.add(record.id)
                 self._urgency[record.id] = urgency = _urgency(record)
-                for other in self._neighbours.values():
-                    other.lane.add(record.id, urgency)
+                if load.tier is Tier.OWN and record.kind is RecordKind.MESSAGE:
+                    self._ours.add(record.id)
+                for other, neighbour in self._neighbours.items():
+                    if other != peer and self._gossips(other):
+                        neighbour.lane.add(record.id, urgency)
             elif not if_waiting:
                 self._known.add(record.id)
             outcome = Outcome.REFUSED if shipped.full else Outcome.CARRIED
-            return [*effects, *self._answer(peer, record.id, outcome), *self._go_on(now)]
+            return [*effects, *self._answer(peer, record.id, outcome), *self._go_on(moment)]
 
         def not_stored(_: str) -> Sequence[Effect]:
             return self._answer(peer, record.id, Outcome.LATER)
@@ -187,34 +200,46 @@ class Carry:
             self._carried.discard(record)
             self._known.add(record)
             self._urgency.pop(record, None)
+            self._ours.discard(record)
         for neighbour in self._neighbours.values():
             neighbour.lane.has(records)
         return []
 
-    def acked(self, peer: StationId, acks: Sequence[Ack], now: Now) -> list[Effect]:
+    def acked(self, peer: StationId, acks: Sequence[Ack], moment: Moment) -> list[Effect]:
         """A neighbour says what became of records."""
         neighbour = self._neighbours.get(peer)
         if neighbour is None:
             return []
         neighbour.lane.answered(ack.record for ack in acks)
         if any(ack.outcome is Outcome.LATER for ack in acks):
-            neighbour.lane.postpone(now.monotonic)
+            neighbour.lane.postpone(moment.awake_s)
             for ack in acks:
                 if ack.outcome is Outcome.LATER and ack.record in self._urgency:
                     neighbour.lane.add(ack.record, self._urgency[ack.record])
-        return self._go_on(now)
+        return [*self._go_on(moment), *self._held(peer, acks)]
+
+    def _held(self, peer: StationId, acks: Sequence[Ack]) -> list[Effect]:
+        carries = (ack.record for ack in acks if ack.outcome is Outcome.CARRIED)
+        ours = tuple(record for record in carries if record in self._ours)
+        if not ours:
+            return []
+
+        def noted(changed: tuple[bytes, ...]) -> Sequence[Effect]:
+            return [MessageChanged(message) for message in changed]
+
+        return [Transact(NoteHolder(peer, ours), noted, lazy=True)]
 
     # -- On to neighbours
 
-    def _go_on(self, now: Now) -> list[Effect]:
+    def _go_on(self, moment: Moment) -> list[Effect]:
         effects: list[Effect] = []
         for peer, neighbour in self._neighbours.items():
-            effects += self._fetch(peer, neighbour, now)
+            effects += self._fetch(peer, neighbour, moment)
         return effects
 
-    def _fetch(self, peer: StationId, neighbour: _Neighbour, now: Now) -> list[Effect]:
+    def _fetch(self, peer: StationId, neighbour: _Neighbour, moment: Moment) -> list[Effect]:
         lane = neighbour.lane
-        records = lane.take(BATCH, now.monotonic)
+        records = lane.take(BATCH, moment.awake_s)
         if not records:
             return []
         lane.fetching = True
@@ -225,16 +250,16 @@ class Carry:
                 return ()
             effects: list[Effect] = []
             for record, age_s, raw in parcels:
-                lane.sent(record, len(raw), now.monotonic)
+                lane.sent(record, len(raw), moment.awake_s)
                 effects.append(Send(peer, Channel.CARRY, encode_parcel(Parcel(int(age_s), raw))))
-            return [*effects, *self._fetch(peer, neighbour, now)]
+            return [*effects, *self._fetch(peer, neighbour, moment)]
 
         def broken(_: str) -> Sequence[Effect]:
             lane.fetching = False
-            lane.postpone(now.monotonic)
+            lane.postpone(moment.awake_s)
             return ()
 
-        return [Transact(GetCarried(records, now.moment.awake_s), found, broken)]
+        return [Transact(GetCarried(records, moment.awake_s), found, broken)]
 
     # -- Comparing
 
@@ -243,9 +268,9 @@ class Carry:
         neighbour.differed = False
         neighbour.compare_at = now + STUCK_S
         data = neighbour.ours.begin()
-        return [Send(peer, Channel.SYNC, encode_sync(Compare(True, data)))]
+        return [Send(peer, Channel.SYNC, encode_sync(Compare(Part.BEGIN, data)))]
 
-    def sync_received(self, peer: StationId, data: bytes, now: Now) -> list[Effect]:
+    def sync_received(self, peer: StationId, data: bytes, moment: Moment) -> list[Effect]:
         """Take a message of the SYNC channel; raises FormatError."""
         neighbour = self._neighbours.get(peer)
         message = decode_sync(data)
@@ -255,19 +280,17 @@ class Carry:
             for record in message.records:
                 if record in self._urgency:
                     neighbour.lane.add(record, self._urgency[record])
-            return self._fetch(peer, neighbour, now)
-        if message.begun_by_sender:
-            if neighbour.theirs is None:
-                neighbour.theirs = Reconciler(self._carried)
-            reconciler = neighbour.theirs
-        elif neighbour.ours is not None:
-            reconciler = neighbour.ours
-        else:
+            return self._fetch(peer, neighbour, moment)
+        if message.part is Part.BEGIN:
+            neighbour.theirs = Reconciler(self._carried)
+        answers = message.part is Part.ANSWER
+        reconciler = neighbour.ours if answers else neighbour.theirs
+        if reconciler is None:
             return []
         step = reconciler.received(message.data)
         effects: list[Effect] = []
         if step.reply is not None:
-            reply = Compare(not message.begun_by_sender, step.reply)
+            reply = Compare(Part.GO_ON if answers else Part.ANSWER, step.reply)
             effects.append(Send(peer, Channel.SYNC, encode_sync(reply)))
         missing = [record for record in step.theirs if not self.knows(record)]
         for start in range(0, len(missing), MAX_WANTED):
@@ -276,49 +299,52 @@ class Carry:
         for record in step.ours:
             neighbour.lane.add(record, self._urgency.get(record, 0))
         neighbour.differed |= bool(missing or step.ours)
-        if not message.begun_by_sender and step.reply is None:
-            self._compared(neighbour, now.monotonic)
-        return [*effects, *self._fetch(peer, neighbour, now)]
+        if step.reply is None:
+            self._compared(neighbour, moment.awake_s)
+        return [*effects, *self._fetch(peer, neighbour, moment)]
 
     def _compared(self, neighbour: _Neighbour, now: float) -> None:
         least, most = COMPARE_S
         longer = min(neighbour.interval_s * 2, most)
         neighbour.interval_s = least if neighbour.differed else longer
-        neighbour.ours = None
+        neighbour.ours = neighbour.theirs = None
+        neighbour.differed = False
         neighbour.compare_at = now + neighbour.interval_s * (0.75 + 0.5 * self._random())
 
     # -- Time
 
-    def next_wakeup(self, now: float) -> float:
-        """Say when to call `wakeup`."""
+    def next_wakeup(self) -> float:
+        """Say when to call `wakeup`, in seconds of being awake, as all times here."""
         times = [self._expire_at]
         for neighbour in self._neighbours.values():
-            if neighbour.begins and neighbour.compare_at is not None:
-                times.append(neighbour.compare_at)
-            if (at := neighbour.lane.next_wakeup(now)) is not None:
+            times.append(neighbour.compare_at)
+            if (at := neighbour.lane.next_wakeup()) is not None:
                 times.append(at)
         return min(times)
 
-    def wakeup(self, now: Now) -> list[Effect]:
+    def wakeup(self, moment: Moment) -> list[Effect]:
         """Do what is due."""
         effects: list[Effect] = []
         for peer, neighbour in self._neighbours.items():
-            neighbour.lane.wakeup(now.monotonic)
-            at = neighbour.compare_at
-            if neighbour.begins and at is not None and at <= now.monotonic:
-                effects += self._compare(peer, neighbour, now.monotonic)
-        if self._expire_at <= now.monotonic:
-            self._expire_at = now.monotonic + EXPIRE_S
-            effects += self._expire(now)
-        return [*effects, *self._go_on(now)]
+            neighbour.lane.wakeup(moment.awake_s)
+            if neighbour.compare_at > moment.awake_s:
+                continue
+            if self._gossips(peer):
+                effects += self._compare(peer, neighbour, moment.awake_s)
+            else:
+                neighbour.compare_at = moment.awake_s + COMPARE_S[1]
+        if self._expire_at <= moment.awake_s:
+            self._expire_at = moment.awake_s + EXPIRE_S
+            effects += self._expire(moment)
+        return [*effects, *self._go_on(moment)]
 
-    def _expire(self, now: Now) -> list[Effect]:
+    def _expire(self, moment: Moment) -> list[Effect]:
         def gone(records: tuple[bytes, ...]) -> Sequence[Effect]:
             for record in records:
                 self._known.discard(record)
-            return self._expire(now) if len(records) == EXPIRED else ()
+            return self._expire(moment) if len(records) == EXPIRED else ()
 
-        return [Transact(Expire(now.moment.awake_s, EXPIRED), gone)]
+        return [Transact(Expire(moment.awake_s, EXPIRED), gone)]
 
 
 def _urgency(record: Record) -> int:

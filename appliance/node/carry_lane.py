@@ -33,7 +33,7 @@ class CarryLane:
         self._waiting: set[bytes] = set()
         self._numbers = itertools.count()
         self._in_flight: dict[bytes, tuple[int, float]] = {}
-        self._paused_until = 0.0
+        self._paused_until: float | None = None
         self.fetching = False
         """Records are being read from the store."""
 
@@ -60,7 +60,7 @@ class CarryLane:
 
     def take(self, limit: int, now: float) -> tuple[bytes, ...]:
         """Return what may be sent now, most urgent first."""
-        if self.fetching or now < self._paused_until:
+        if self.fetching or (self._paused_until is not None and now < self._paused_until):
             return ()
         taken: list[bytes] = []
         while self._heap and len(taken) < limit and self._room(len(taken)):
@@ -89,13 +89,15 @@ class CarryLane:
         """The neighbour can't store anything just now."""
         self._paused_until = now + POSTPONED_S
 
-    def next_wakeup(self, now: float) -> float | None:
+    def next_wakeup(self) -> float | None:
         """Say when to look again though nobody says anything."""
-        if self._waiting and self._paused_until > now:
+        if self._paused_until is not None:
             return self._paused_until
         return next((until for _, until in self._in_flight.values()), None)
 
     def wakeup(self, now: float) -> None:
-        """Stop waiting for answers that do not come."""
+        """Stop waiting for answers that do not come, or that have been waited for."""
+        if self._paused_until is not None and self._paused_until <= now:
+            self._paused_until = None
         for record in [r for r, (_, until) in self._in_flight.items() if until <= now]:
             del self._in_flight[record]

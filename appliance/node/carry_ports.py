@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from appliance.model.identity import StationId
 from appliance.model.record import Record
@@ -97,6 +98,17 @@ class Overdue(Operation[tuple[tuple[StationId, bytes], ...]]):
 
 
 @dataclass(frozen=True)
+class NoteHolder(Operation[tuple[bytes, ...]]):
+    """A neighbour carries messages of ours; returns those for which that is new."""
+
+    station: StationId
+    """Who."""
+
+    messages: tuple[bytes, ...]
+    """Ids."""
+
+
+@dataclass(frozen=True)
 class GetCarried(Operation[tuple[tuple[bytes, float, bytes], ...]]):
     """Ask for records that are carried: ids, ages in seconds and encoded records."""
 
@@ -111,11 +123,14 @@ class GetCarried(Operation[tuple[tuple[bytes, float, bytes], ...]]):
 class Cargo:
     """What is known of all that is or was carried."""
 
-    carried: tuple[tuple[bytes, int], ...]
-    """Ids and urgencies of what is here."""
+    carried: tuple[tuple[bytes, int, bool], ...]
+    """Ids and urgencies of what is here, and whether it is ours."""
 
     known: tuple[bytes, ...]
     """Ids of what was here, or was refused."""
+
+
+NOTHING: Final = Cargo((), ())
 
 
 @dataclass(frozen=True)

@@ -9,20 +9,16 @@ A receipt is itself kept until its author has acknowledged it from disk.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from appliance.model.card import Prekey
 from appliance.model.codec import FormatError
 from appliance.model.identity import CONSOLE, Address, StationId, StationKey
-from appliance.model.message import MAX_RECEIPTED, MAX_TEXT_CHARS, DeliveryState, Receipt, Text
+from appliance.model.message import MAX_RECEIPTED, DeliveryState, Receipt, Text
 from appliance.model.record import (
-    MAX_LIFETIME_S,
     Certainty,
-    Precedence,
     Record,
     RecordKind,
-    Stamp,
     make_record,
 )
 from appliance.model.secret import Secret
@@ -41,38 +37,19 @@ from appliance.node.ports import (
     SaveReceipt,
     StoredMessage,
 )
+from appliance.node.writing import Draft, Writer
 from appliance.protocol.acks import Ack, Outcome, encode_acks
 from appliance.protocol.frames import Channel
-from appliance.protocol.sealing import OpenError, open_sealed, seal
+from appliance.protocol.sealing import OpenError, open_sealed
 
 REFUSED: Final = "their station can't open it; write it again"
 THEIR_DISK: Final = "their disk is full; it is tried again"
 
+CONFIRMED_S: Final = 5.0
+"""After which copies of what should have arrived go over everybody."""
 
-class MessageRefusedError(Exception):
-    """The operator's message can't be taken: a code for programs, words and what to do."""
-
-    def __init__(self, code: str, text: str, fix: str = "") -> None:
-        super().__init__(text)
-        self.code = code
-        self.fix = fix
-
-
-@dataclass(frozen=True)
-class Draft:
-    """What an operator wants to be sent."""
-
-    to: Address | None
-    """None: everyone."""
-
-    text: str
-    """1 to 16,000 characters."""
-
-    precedence: Precedence = Precedence.ROUTINE
-    """How urgent."""
-
-    lifetime_s: int = 0
-    """For how long to try; 0: for ever."""
+MAX_UNCONFIRMED: Final = 1024
+"""Records that are waited for; those beyond are found in the store (`carry_ports.Overdue`)."""
 
 
 class Mailbox:
@@ -85,12 +62,25 @@ class Mailbox:
         *,
         prekeys: dict[bytes, Secret],
         has_line: Callable[[str], bool],
-        reached: Callable[[], list[StationId]],
+        around: Callable[[StationId], bool],
+        cannot_carry: Callable[[], list[StationId]],
         absent: Callable[[StationId, Moment], list[Effect]],
+        spread: Callable[[Record, Moment], list[Effect]],
+        is_spread: Callable[[bytes], bool],
     ) -> None:
-        """`prekeys` are our prekeys' secret halves by id; `reached` gives all whom we can reach."""
+        """`prekeys` are our prekeys' secret halves by id.
+
+        `around` tells whether a session with a station can probably be had, `cannot_carry` who has
+        one and takes records from their authors alone; `absent` is called when something is there
+        for a station without a session, `spread` for a record that is to go from neighbour to
+        neighbour; `is_spread` tells whether one did.
+        """
         self._key, self._clock, self._prekeys = key, clock, prekeys
-        self._has_line, self._reached = has_line, reached
+        self._writer = Writer(key, clock)
+        self._has_line, self._around = has_line, around
+        self._cannot_carry, self._spread, self._is_spread = cannot_carry, spread, is_spread
+        self._unconfirmed: dict[bytes, tuple[Record, float]] = {}
+        """What is on its way to somebody in reach, and when that has taken too long."""
         self.outbox = Outbox(absent)
         """What is on its way to whom."""
 
@@ -110,32 +100,16 @@ class Mailbox:
 
         Raises MessageRefusedError; then nothing has happened.
         """
-        self._check(draft)
-        stamp = self._clock.stamp(moment, uptime_s=uptime_s)
-        record = self._record_of(draft, prekey, stamp)
-        recipient = draft.to.station if draft.to is not None else None
-        message = StoredMessage(
-            id=record.id,
-            conversation=recipient,
-            author=self._key.id,
-            outgoing=True,
-            text=draft.text,
-            line=draft.to.line if draft.to is not None else CONSOLE,
-            precedence=draft.precedence,
-            order=order_of(stamp.lamport, record.id),
-            written_ms=stamp.wall_ms,
-            written_sure=moment.sure,
-            received_ms=stamp.wall_ms,
-            received_sure=moment.sure,
-            unread=False,
-            expires_awake_s=moment.awake_s + draft.lifetime_s if draft.lifetime_s else None,
-        )
+        message, record = self._writer.write(draft, prekey, moment, uptime_s=uptime_s)
+        recipient = message.conversation
 
         def stored(_: None) -> Sequence[Effect]:
             done(message)
-            peers = [recipient] if recipient is not None else self._reached()
-            offers = [self.outbox.offer(peer, record, moment) for peer in peers]
-            return [MessageChanged(record.id), *(effect for offer in offers for effect in offer)]
+            if recipient is not None:
+                return [MessageChanged(record.id), *self._dispatch(recipient, record, moment)]
+            offers = [self.outbox.offer(peer, record, moment) for peer in self._cannot_carry()]
+            effects = [MessageChanged(record.id), *self._spread(record, moment)]
+            return [*effects, *(effect for offer in offers for effect in offer)]
 
         def not_stored(why: str) -> Sequence[Effect]:
             failed(why)
@@ -143,62 +117,54 @@ class Mailbox:
 
         return [Transact(SaveOutgoing(message, record, recipient), stored, not_stored)]
 
-    def _check(self, draft: Draft) -> None:
-        if not draft.text.strip():
-            raise MessageRefusedError("empty", "There is nothing to send.", "Write something.")
-        if len(draft.text) > MAX_TEXT_CHARS:
-            raise MessageRefusedError(
-                "too-long",
-                f"The message has {len(draft.text)} characters; {MAX_TEXT_CHARS} can be sent.",
-                "Send it in parts.",
-            )
-        try:
-            draft.text.encode()
-        except UnicodeEncodeError:
-            raise MessageRefusedError(
-                "not-text", "The message is not valid Unicode text."
-            ) from None
-        if not 0 <= draft.lifetime_s <= MAX_LIFETIME_S:
-            raise MessageRefusedError("lifetime", "A message can wait for up to 366 days.")
-        if draft.to is not None and draft.to.station == self._key.id:
-            raise MessageRefusedError("self", "That is this station.", "Choose another one.")
+    def _dispatch(self, to: StationId, record: Record, moment: Moment) -> list[Effect]:
+        """Send a record that is on disk to whom it is for, directly if that can be."""
+        effects = self.outbox.offer(to, record, moment)
+        if not self._around(to):
+            return [*effects, *self._spread(record, moment)]
+        self._await(record, moment)
+        return effects
 
-    def _record_of(self, draft: Draft, prekey: Prekey | None, stamp: Stamp) -> Record:
-        content = Text(self._key.id, draft.text).encode()
-        prekey_id = None
-        to: tuple[Address, ...] = ()
-        if draft.to is not None:
-            if prekey is None:
-                raise MessageRefusedError(
-                    "no-card",
-                    "This station's card has not come yet, so nothing can be sealed to it.",
-                    "Wait until it has been in reach once.",
-                )
-            to, prekey_id = (draft.to,), prekey.id
-            try:
-                content = seal(
-                    content,
-                    author=self._key.id,
-                    recipient=draft.to.station,
-                    kind=RecordKind.MESSAGE,
-                    prekey=prekey,
-                )
-            except ValueError:
-                raise MessageRefusedError(
-                    "bad-card", "This station's card holds a key that can't be used."
-                ) from None
-        return make_record(
-            self._key,
-            RecordKind.MESSAGE,
-            content,
-            stamp=stamp,
-            to=to,
-            precedence=draft.precedence,
-            lifetime_s=draft.lifetime_s,
-            prekey=prekey_id,
-        )
+    def _await(self, record: Record, moment: Moment) -> None:
+        """Wait for a word that a record has arrived; some seconds, then others carry it too."""
+        if len(self._unconfirmed) < MAX_UNCONFIRMED:
+            self._unconfirmed[record.id] = (record, moment.awake_s + CONFIRMED_S)
+
+    def next_wakeup(self) -> float | None:
+        """Say when to call `wakeup`, in seconds of being awake."""
+        first = next((at for _, at in self._unconfirmed.values()), None)
+        times = [at for at in (first, self.outbox.next_wakeup()) if at is not None]
+        return min(times, default=None)
+
+    def wakeup(self, moment: Moment) -> list[Effect]:
+        """Do what is due."""
+        effects = self.outbox.wakeup(moment)
+        for record, at in list(self._unconfirmed.values()):
+            if at > moment.awake_s:
+                break
+            del self._unconfirmed[record.id]
+            effects += self._spread(record, moment)
+        return effects
+
+    def _landed(self, peer: StationId, records: Sequence[bytes], moment: Moment) -> list[Effect]:
+        for record in records:
+            self._unconfirmed.pop(record, None)
+        return self.outbox.landed(peer, records, moment)
 
     # -- Receiving
+
+    def carried(self, record: Record, moment: Moment, *, uptime_s: float) -> list[Effect]:
+        """Take what came from neighbour to neighbour, if it is for us or for everyone.
+
+        Raises FormatError or OpenError when it is of no use.
+        """
+        if record.author == self._key.id:
+            return []
+        if record.to and record.to[0].station != self._key.id:
+            return []
+        if record.kind is RecordKind.RECEIPT:
+            return self._receipt(record.author, record, moment, answer=False)
+        return self._message(record.author, record, moment, uptime_s, answer=False)
 
     def record_received(
         self, peer: StationId, record: Record, moment: Moment, *, uptime_s: float
@@ -214,7 +180,13 @@ class Mailbox:
             return [_ack(peer, record, Outcome.REFUSED)]
 
     def _message(
-        self, peer: StationId, record: Record, moment: Moment, uptime_s: float
+        self,
+        peer: StationId,
+        record: Record,
+        moment: Moment,
+        uptime_s: float,
+        *,
+        answer: bool = True,
     ) -> list[Effect]:
         text = self._open(record)
         line = record.to[0].line if record.to else CONSOLE
@@ -241,18 +213,22 @@ class Mailbox:
         )
 
         def stored(result: Incoming) -> Sequence[Effect]:
-            effects: list[Effect] = [
-                Send(peer, Channel.RECORD, raw) for raw in result.receipts if peer == record.author
-            ]
-            if peer != record.author:
+            effects: list[Effect] = []
+            if answer and peer == record.author:
+                effects += [Send(peer, Channel.RECORD, raw) for raw in result.receipts]
+                if result.new:
+                    self._await(receipt, moment)
+            elif answer:
                 effects.append(_ack(peer, record, Outcome.STORED))
+            elif result.new:
+                effects += self._dispatch(record.author, receipt, moment)
             if result.new:
                 self._clock.accept(believed)
                 effects.append(MessageChanged(record.id))
             return effects
 
         def not_stored(_: str) -> Sequence[Effect]:
-            return [_ack(peer, record, Outcome.LATER)]
+            return [_ack(peer, record, Outcome.LATER)] if answer else []
 
         return [Transact(SaveIncoming(message, record, receipt), stored, not_stored)]
 
@@ -298,7 +274,9 @@ class Mailbox:
             to=(Address(author),),
         )
 
-    def _receipt(self, peer: StationId, record: Record, moment: Moment) -> list[Effect]:
+    def _receipt(
+        self, peer: StationId, record: Record, moment: Moment, *, answer: bool = True
+    ) -> list[Effect]:
         if [address.station for address in record.to] != [self._key.id]:
             raise FormatError("receipt: not for this station")
         receipt = Receipt.decode(record.content)
@@ -306,15 +284,18 @@ class Mailbox:
         def applied(changed: tuple[bytes, ...]) -> Sequence[Effect]:
             if changed:  # else anybody could use our counter up with receipts for nothing
                 self._clock.accept(self._clock.witness(record.stamp.lamport))
-            landed = self.outbox.landed(record.author, receipt.records, moment)
-            return [*(MessageChanged(message) for message in changed), *landed]
+            effects: list[Effect] = [MessageChanged(message) for message in changed]
+            if answer and any(self._is_spread(message) for message in receipt.records):
+                # Who carries the message for nothing now hears of it.
+                effects += self._spread(record, moment)
+            return effects + self._landed(record.author, receipt.records, moment)
 
         def durable(_: tuple[bytes, ...]) -> Sequence[Effect]:
             # Only now may the recipient forget its receipt.
-            return [_ack(peer, record, Outcome.STORED)]
+            return [_ack(peer, record, Outcome.STORED)] if answer else []
 
         def not_stored(_: str) -> Sequence[Effect]:
-            return [_ack(peer, record, Outcome.LATER)]
+            return [_ack(peer, record, Outcome.LATER)] if answer else []
 
         operation = SaveReceipt(record.author, receipt.state, receipt.records, moment)
         return [Transact(operation, durable, not_stored, lazy=True, early=applied)]
@@ -333,7 +314,7 @@ class Mailbox:
         if later:
             self.outbox.postpone(peer, moment)
             effects.append(_waits(peer, later, THEIR_DISK))
-        return effects + self.outbox.landed(peer, stored, moment)
+        return effects + self._landed(peer, stored, moment)
 
     # -- Reading
 
@@ -361,7 +342,7 @@ class Mailbox:
 
             def marked(_: None) -> Sequence[Effect]:
                 done(len(messages))
-                offers = [self.outbox.offer(to, receipt, moment) for to, receipt in receipts]
+                offers = [self._dispatch(to, receipt, moment) for to, receipt in receipts]
                 changes = [MessageChanged(message) for message in messages]
                 return [*changes, *(effect for offer in offers for effect in offer)]
 

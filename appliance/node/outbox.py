@@ -38,6 +38,9 @@ POSTPONED_S: Final = 20.0
 class _Lane:
     """The way to one peer with a session."""
 
+    for_everyone: bool
+    """What is for everyone goes this way, too."""
+
     in_flight: dict[bytes, tuple[int, float]] = field(default_factory=dict)
     """By record id, oldest first: its size, and when to send it again unless it is answered, in
     seconds of being awake."""
@@ -100,9 +103,10 @@ class Outbox:
         lane = self._lanes.get(peer)
         return lane is not None and bool(lane.in_flight or lane.looking or lane.again)
 
-    def session_up(self, peer: StationId, moment: Moment) -> list[Effect]:
-        """A session stands: offer all that the peer has not got."""
-        self._lanes[peer] = _Lane()
+    def session_up(self, peer: StationId, moment: Moment, *, for_everyone: bool) -> list[Effect]:
+        """A session stands: offer all that the peer has not got, on request what is for everyone
+        as well."""
+        self._lanes[peer] = _Lane(for_everyone)
         return self._look(peer, moment)
 
     def session_down(self, peer: StationId) -> None:
@@ -187,7 +191,9 @@ class Outbox:
             return ()
 
         skip = frozenset((*lane.in_flight, *lane.refused))
-        return [Transact(Pending(peer, moment.awake_s, skip, BATCH), found, broken)]
+        return [
+            Transact(Pending(peer, moment.awake_s, skip, BATCH, lane.for_everyone), found, broken)
+        ]
 
     def _send(
         self, peer: StationId, lane: _Lane, record: bytes, raw: bytes, moment: Moment

@@ -114,6 +114,9 @@ class StoredMessage:
     problem: str | None = None
     """Why it waits, where that is known."""
 
+    held_by: int = 0
+    """Outgoing: how many neighbours carry it, or did."""
+
 
 # -- Messages
 
@@ -236,6 +239,9 @@ class Pending(Operation[tuple[tuple[bytes, bytes], ...]]):
 
     limit: int
     """At most so many."""
+
+    for_everyone: bool = False
+    """With what is for everyone: who passes nothing on has to be told by each author."""
 
 
 @dataclass(frozen=True)

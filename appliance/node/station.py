@@ -10,10 +10,10 @@ import math
 from collections.abc import Callable, Sequence
 
 from appliance.model.codec import FormatError
-from appliance.model.identity import CONSOLE, Address, StationId
+from appliance.model.identity import Address, StationId
 from appliance.model.media import MediaEvent
 from appliance.model.net import NetEvent
-from appliance.model.record import Stamp, UnknownRecordError, read_record
+from appliance.model.record import Stamp
 from appliance.node.beginnings import Identity, Memory, Now
 from appliance.node.calls import Calls
 from appliance.node.cards import Cards
@@ -21,16 +21,16 @@ from appliance.node.clock import LamportClock
 from appliance.node.directory import Directory
 from appliance.node.effects import AvoidRoute, Effect, EndSession, Send, StationChanged, Transact
 from appliance.node.gossip import Gossip
-from appliance.node.mailbox import Draft, Mailbox
 from appliance.node.mesh import Mesh, ReachChange
 from appliance.node.mesh_map import MeshMap
 from appliance.node.own_card import OwnCard
 from appliance.node.peers import Peers
 from appliance.node.ports import Moment, Pending, StoredMessage
+from appliance.node.post import Post
 from appliance.node.suspects import Suspects
 from appliance.node.usage import IDLE, SessionInfo
 from appliance.node.verification import Comparison, Stage, Verifier
-from appliance.protocol.acks import Ack, Outcome, decode_acks, encode_acks
+from appliance.node.writing import Draft
 from appliance.protocol.frames import Channel
 
 
@@ -62,14 +62,17 @@ class Station:
         )
         self.map = MeshMap(self.mesh, self.peers, random)
         self.clock = LamportClock(identity.boot, memory.highest_order)
-        self.mailbox = Mailbox(
+        self.post = Post(
             key,
             self.clock,
+            memory.cargo,
             prekeys={identity.prekey.id: identity.prekey_secret},
-            has_line=lambda line: line == CONSOLE,
-            reached=self._reached,
+            directory=self.directory,
+            peers=self.peers,
             absent=self._wanted_by_mail,
+            random=random,
         )
+        self.mailbox = self.post.mailbox
         self.calls = Calls(station=key.id, random_bytes=random_bytes)
         self.verifier = Verifier(key.id, random_bytes)
         self.card = OwnCard(key, identity.prekey, memory.card, published=self._card_published)
@@ -179,10 +182,6 @@ class Station:
         redials = [self.peers.another_way(station, now.monotonic) for station in around]
         return [*effects, *(effect for dials in redials for effect in dials)]
 
-    def _reached(self) -> list[StationId]:
-        """Return everybody to whom a session could probably be had."""
-        return [c.id for c in self.directory.all() if self.peers.is_around(c.id)]
-
     def _look_for_mail(self, station: StationId, now: Now) -> list[Effect]:
         """Open a session with somebody who has just come into reach, if something waits for it."""
         if self.peers.session(station) is not None or not self.peers.is_around(station):
@@ -215,7 +214,7 @@ class Station:
         if not used:
             return effects
         if before is not None:
-            self.mailbox.outbox.session_down(info.peer)
+            self.post.session_down(info.peer)
             effects += self.verifier.session_down(info.peer)
         if self.card.raw is not None:
             effects.append(Send(info.peer, Channel.CARD, self.card.raw))
@@ -228,7 +227,7 @@ class Station:
             effects += self.suspects.proved(info.peer)
         begin = info.outgoing and self.peers.has_chosen(info.peer)
         effects += self.gossip.session_up(info.peer, now.monotonic, begin=begin)
-        effects += self.mailbox.outbox.session_up(info.peer, now.moment)
+        effects += self.post.session_up(info, now.moment, begin=begin)
         self.calls.session_up(
             info.peer,
             boot=info.boot,
@@ -246,7 +245,7 @@ class Station:
         if not used:
             return effects
         unanswered = self.mailbox.outbox.busy(peer)
-        self.mailbox.outbox.session_down(peer)
+        self.post.session_down(peer)
         self.gossip.session_down(peer)
         effects += self.verifier.session_down(peer)
         effects += self.directory.met(peer, wall_ms=now.moment.wall_ms, sure=now.moment.sure)
@@ -292,16 +291,8 @@ class Station:
             case Channel.SIP:
                 self.calls.sip_received(peer, data, now=now.monotonic)
                 return self.call_effects()
-            case Channel.RECORD:
-                try:
-                    record = read_record(data)
-                except UnknownRecordError as error:
-                    # A newer station may send it; what else it sends is still worth having.
-                    refusal = Ack(error.record, Outcome.REFUSED)
-                    return [Send(peer, Channel.ACK, encode_acks((refusal,)))]
-                return self.mailbox.record_received(peer, record, now.moment, uptime_s=now.uptime_s)
-            case Channel.ACK:
-                return self.mailbox.acked(peer, decode_acks(data), now.moment)
+            case Channel.RECORD | Channel.ACK | Channel.CARRY | Channel.SYNC:
+                return self.post.received(peer, channel, data, now)
             case Channel.CARD:
                 return self.cards.received(peer, data, now)
             case Channel.VERIFY:
@@ -360,13 +351,12 @@ class Station:
 
     def next_wakeup(self, now: Now) -> float | None:
         """Say when to call `wakeup`, in monotonic seconds; None: not before another input."""
-        outbox = self.mailbox.outbox.next_wakeup()
         offset = now.monotonic - now.moment.awake_s
         times = (
             self.peers.next_wakeup(),
             self.gossip.next_wakeup(),
             self.map.next_wakeup(),
-            outbox + offset if outbox is not None else None,
+            self.post.next_wakeup() + offset,
             self.suspects.next_wakeup(),
             self.verifier.next_wakeup(),
             self.calls.next_wakeup(),
@@ -379,7 +369,7 @@ class Station:
         effects += self.gossip.wakeup(now.monotonic, self.peers.has_chosen)
         effects += self.map.wakeup(now.monotonic)
         effects += self._go_around(self.suspects.looked(now.monotonic), now)
-        effects += self.mailbox.outbox.wakeup(now.moment)
+        effects += self.post.wakeup(now.moment)
         effects += self.verifier.wakeup(now.monotonic)
         self.calls.wakeup(now=now.monotonic)
         return effects + self.call_effects()

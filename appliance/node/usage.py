@@ -14,6 +14,7 @@ from typing import Final
 from appliance.model.identity import StationId
 from appliance.node.fanout import MAX_SESSIONS
 from appliance.node.targets import MAX_KNOWN
+from appliance.protocol.hello import CARRYING_VERSION, VERSIONS
 
 MAX_DEMANDED: Final = 64
 """Sessions that stand only because something was to be said."""
@@ -70,6 +71,14 @@ class SessionInfo:
 
     opened_at: float
     """Monotonic seconds."""
+
+    version: int = max(VERSIONS)
+    """Of the session protocol, that both sides speak."""
+
+    @property
+    def carries(self) -> bool:
+        """Whether the peer passes on what others have written."""
+        return self.version >= CARRYING_VERSION
 
     @property
     def over_mesh(self) -> bool:

@@ -6,14 +6,16 @@ him first.  Clocks that are wrong do neither.
 
 Messages of the SYNC channel are lists of a number and its matter:
 
-    0  what the side that began compares   bytes (`reconciliation`)
-    1  what the other side answers         bytes
-    2  records that are asked for          list of ids
+    0  a comparison begins         bytes (`reconciliation`)
+    1  what the other side answers bytes
+    2  who began goes on           bytes
+    3  records that are asked for  list of ids
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final
 
 from appliance.model.codec import FormatError, decode, encode
@@ -23,7 +25,20 @@ MAX_COMPARED: Final = 48 * 1024
 MAX_WANTED: Final = 1024
 """Ids in one message."""
 
-_ASKS, _ANSWERS, _WANTS = range(3)
+_WANTS: Final = 3
+
+
+class Part(IntEnum):
+    """Where in a comparison a message belongs."""
+
+    BEGIN = 0
+    """Its first message."""
+
+    ANSWER = 1
+    """From who did not begin it."""
+
+    GO_ON = 2
+    """From who began it."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +54,10 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Compare:
-    """Part of an exchange that finds out who lacks what."""
+    """Part of a comparison that finds out who lacks what."""
 
-    begun_by_sender: bool
-    """Who sends this has begun the exchange."""
+    part: Part
+    """Which."""
 
     data: bytes
     """For `reconciliation`."""
@@ -75,8 +90,8 @@ def decode_parcel(data: bytes) -> Parcel:
 def encode_sync(message: Compare | Wanted) -> bytes:
     """Return the message."""
     match message:
-        case Compare(begun_by_sender, data):
-            return encode([_ASKS if begun_by_sender else _ANSWERS, data])
+        case Compare(part, data):
+            return encode([int(part), data])
         case Wanted(records):
             if len(records) > MAX_WANTED:
                 raise ValueError(f"at most {MAX_WANTED} records are asked for at a time")
@@ -89,10 +104,10 @@ def decode_sync(data: bytes) -> Compare | Wanted | None:
     if type(items) is not list or len(items) != 2 or type(items[0]) is not int:
         raise FormatError("sync: not a number and its matter")
     kind, matter = items
-    if kind in (_ASKS, _ANSWERS):
+    if kind in set(Part):
         if type(matter) is not bytes or len(matter) > MAX_COMPARED:
             raise FormatError("sync: nothing to compare")
-        return Compare(kind == _ASKS, matter)
+        return Compare(Part(kind), matter)
     if kind == _WANTS:
         if type(matter) is not list or len(matter) > MAX_WANTED:
             raise FormatError("sync: no list of ids")

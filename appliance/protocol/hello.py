@@ -25,8 +25,11 @@ from appliance.model import signing
 from appliance.model.codec import Fields, FormatError, decode, encode
 from appliance.model.identity import StationId, StationKey
 
-VERSIONS: Final = (1,)
+VERSIONS: Final = (1, 2)
 """Session protocol versions that this program speaks."""
+
+CARRYING_VERSION: Final = 2
+"""The first in which stations pass on what others have written (`carrying`)."""
 
 NONCE_SIZE: Final = 32
 BOOT_SIZE: Final = 8

@@ -102,7 +102,7 @@ def delivery(message: Message, times: Times) -> str:
         case "queued":
             return "waiting"
         case "relayed":
-            return f"carried by {max(message.delivered_to, 1)}"
+            return f"carried by {message.carried_by}"
         case "expired":
             return "not delivered: it expired"
         case "delivered" | "read":
@@ -112,7 +112,9 @@ def delivery(message: Message, times: Times) -> str:
 def _spread(message: Message) -> str:
     readers = sum(1 for one in message.recipients if one.state == "read")
     if message.delivered_to == 0:
-        return "waiting" if message.state != "expired" else "not delivered: it expired"
+        if message.state == "expired":
+            return "not delivered: it expired"
+        return f"carried by {message.carried_by}" if message.carried_by else "waiting"
     read = f", read by {readers}" if readers else ""
     return f"delivered to {message.delivered_to}{read}"
 
@@ -124,7 +126,9 @@ def furthest(one: Message, other: Message) -> Message:
     """Return whichever of two tellings of one message is the later one."""
     if _RANK[one.state] != _RANK[other.state]:
         return one if _RANK[one.state] > _RANK[other.state] else other
-    return one if one.delivered_to > other.delivered_to else other
+    if one.delivered_to != other.delivered_to:
+        return one if one.delivered_to > other.delivered_to else other
+    return one if one.carried_by > other.carried_by else other
 
 
 def meter(level_db: float) -> str:

@@ -105,6 +105,7 @@ def message(
         state=state,
         recipients=(Recipient(conversation, state, moment),) if outgoing and told else (),
         delivered_to=1 if outgoing and told else 0,
+        carried_by=0,
         written_at=moment,
         received_at=moment,
         order=order,

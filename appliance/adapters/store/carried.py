@@ -18,6 +18,7 @@ from appliance.node.carry_ports import (
     GetCargo,
     GetCarried,
     Load,
+    NoteHolder,
     Overdue,
     Ship,
     Shipped,
@@ -241,6 +242,20 @@ _LEAST_OF_ONE: Final = _FOUND.format(
 )
 
 
+def note_holder(db: sqlite3.Connection, operation: NoteHolder) -> tuple[bytes, ...]:
+    """Note who carries messages of ours; return those for which that is new."""
+    return tuple(
+        message
+        for message in operation.messages
+        if db.execute(
+            "INSERT INTO holders (message, station) SELECT messages.number, ? FROM records"
+            " JOIN messages USING (number) WHERE records.id = ? AND outgoing"
+            " ON CONFLICT DO NOTHING",
+            (operation.station.key, message),
+        ).rowcount
+    )
+
+
 # -- What is asked for
 
 
@@ -277,10 +292,11 @@ def get_carried(
 def get_cargo(db: sqlite3.Connection, _: GetCargo) -> Cargo:
     """Return all ids that are known."""
     carried = db.execute(
-        "SELECT id, urgency FROM records JOIN carried ON carried.record = records.number"
-    ).fetchall()
+        "SELECT id, urgency, tier FROM records JOIN carried ON carried.record = records.number"
+    )
     known = db.execute("SELECT id FROM known").fetchall()
-    return Cargo(tuple(carried), tuple(record_id for (record_id,) in known))
+    here = tuple((record, urgency, tier == Tier.OWN) for record, urgency, tier in carried)
+    return Cargo(here, tuple(record_id for (record_id,) in known))
 
 
 def expire(db: sqlite3.Connection, operation: Expire) -> tuple[bytes, ...]:

@@ -248,6 +248,7 @@ def _message(db: sqlite3.Connection, row: tuple[Any, ...]) -> StoredMessage:
     number, record_id, conversation, author, outgoing, text, line, precedence, position = row[:9]
     written_ms, written_sure, received_ms, received_sure, unread, expires, problem = row[9:]
     recipients, delivered_to = _recipients(db, number) if outgoing else ((), 0)
+    held_by = _holders(db, number) if outgoing else 0
     return StoredMessage(
         id=record_id,
         conversation=_station(conversation),
@@ -266,7 +267,13 @@ def _message(db: sqlite3.Connection, row: tuple[Any, ...]) -> StoredMessage:
         recipients=recipients,
         delivered_to=delivered_to,
         problem=problem,
+        held_by=held_by,
     )
+
+
+def _holders(db: sqlite3.Connection, message: int) -> int:
+    (count,) = db.execute("SELECT count(*) FROM holders WHERE message = ?", (message,)).fetchone()
+    return int(count)
 
 
 def _recipients(db: sqlite3.Connection, message: int) -> tuple[tuple[RecipientState, ...], int]:

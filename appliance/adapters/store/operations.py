@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from appliance.adapters.store import messages, outbox, stations
-from appliance.node import ports
+from appliance.adapters.store import carried, messages, outbox, stations
+from appliance.node import carry_ports, ports
 
 Handler: TypeAlias = Callable[[sqlite3.Connection, Any], Any]
 
@@ -19,6 +19,9 @@ READS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.GetUnread: messages.get_unread,
     ports.GetStations: stations.get_stations,
     ports.GetValue: stations.get_value,
+    carry_ports.GetCarried: carried.get_carried,
+    carry_ports.GetCargo: carried.get_cargo,
+    carry_ports.Overdue: carried.overdue,
 }
 """They change nothing, so their answers wait for no disk."""
 
@@ -32,6 +35,9 @@ WRITES: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.SaveStation: stations.save_station,
     ports.ForgetStation: stations.forget_station,
     ports.SetValue: stations.set_value,
+    carry_ports.Ship: carried.ship,
+    carry_ports.Expire: carried.expire,
+    carry_ports.NoteHolder: carried.note_holder,
 }
 
 FROM_PEERS: Final = (
@@ -42,6 +48,9 @@ FROM_PEERS: Final = (
     ports.SaveStation,
     ports.ForgetStation,
     ports.Pending,
+    carry_ports.Ship,
+    carry_ports.GetCarried,
+    carry_ports.NoteHolder,
 )
 """What other stations bring about."""
 
@@ -56,23 +65,27 @@ def size_of(operation: ports.Operation[Any]) -> int:
     """Return about how many bytes an operation keeps in memory while it waits."""
     match operation:
         case ports.SaveOutgoing(message, record):
-            carried = len(record.raw) + len(message.text)
+            size = len(record.raw) + len(message.text)
         case ports.SaveIncoming(message, record, receipt):
-            carried = len(record.raw) + len(message.text) + len(receipt.raw)
+            size = len(record.raw) + len(message.text) + len(receipt.raw)
         case ports.MarkRead(receipts=records):
-            carried = sum(len(record.raw) for _, record in records)
+            size = sum(len(record.raw) for _, record in records)
         case (
             ports.SaveReceipt(records=ids)
             | ports.OutboxDone(records=ids)
             | ports.NoteProblem(records=ids)
         ):
-            carried = _ID_SIZE * len(ids)
+            size = _ID_SIZE * len(ids)
         case ports.Pending(skip=ids):
-            carried = _ID_SIZE * len(ids)
+            size = _ID_SIZE * len(ids)
+        case carry_ports.Ship(load):
+            size = len(load.record.raw) + _ID_SIZE * len(load.covers)
+        case carry_ports.GetCarried(records=ids) | carry_ports.NoteHolder(messages=ids):
+            size = _ID_SIZE * len(ids)
         case ports.SaveStation(station):
-            carried = len(station.card or b"")
+            size = len(station.card or b"")
         case ports.SetValue(value=value):
-            carried = len(value or b"")
+            size = len(value or b"")
         case _:
-            carried = 0
-    return _BASE_SIZE + carried
+            size = 0
+    return _BASE_SIZE + size

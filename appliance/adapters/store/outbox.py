@@ -113,11 +113,12 @@ def outbox_done(db: sqlite3.Connection, operation: OutboxDone) -> None:
 def pending(db: sqlite3.Connection, operation: Pending) -> tuple[tuple[bytes, bytes], ...]:
     """Return what a station still has to get, most urgent first, then in order."""
     parameters = {"station": operation.station.key, "awake_s": operation.awake_s}
+    all_parameters = parameters | {"wanted": operation.for_everyone}
     found: list[tuple[bytes, bytes]] = []
     last = None
     with (
         closing(db.execute(_WAITING_FOR_STATION, parameters)) as for_station,
-        closing(db.execute(_WAITING_FOR_EVERYONE, parameters)) as for_everyone,
+        closing(db.execute(_WAITING_FOR_EVERYONE, all_parameters)) as for_everyone,
     ):
         both: Iterator[_Waiting] = heapq.merge(for_station, for_everyone)
         for waiting in both:
@@ -145,7 +146,7 @@ _WAITING_FOR_STATION: Final = """
 _WAITING_FOR_EVERYONE: Final = f"""
     SELECT -2 * precedence, position, number
     FROM messages INDEXED BY messages_mine_to_everyone
-    WHERE outgoing AND conversation = x''
+    WHERE :wanted AND outgoing AND conversation = x''
     AND (expires_awake_s IS NULL OR expires_awake_s > :awake_s)
     AND NOT EXISTS (
         SELECT 1 FROM recipients

@@ -161,6 +161,14 @@ _VERSION_2: Final = (
     ) STRICT, WITHOUT ROWID
     """,
     "CREATE INDEX had_until ON had (until_awake_s)",
+    # Neighbours that carry a message of ours.
+    """
+    CREATE TABLE holders (
+        message INTEGER NOT NULL REFERENCES messages,
+        station BLOB NOT NULL,
+        PRIMARY KEY (message, station)
+    ) STRICT, WITHOUT ROWID
+    """,
 )
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_VERSION_1, _VERSION_2)

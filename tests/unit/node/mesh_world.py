@@ -24,8 +24,8 @@ from appliance.model.identity import Address, StationId, StationKey
 from appliance.model.net import Joined, NetNews
 from appliance.model.record import MAX_LIFETIME_S
 from appliance.node.effects import Dial, EndSession, Send
-from appliance.node.mailbox import Draft
 from appliance.node.usage import SessionInfo
+from appliance.node.writing import Draft
 
 Cable = frozenset[int]
 

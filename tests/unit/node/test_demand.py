@@ -17,9 +17,9 @@ from appliance.model.net import NetNews
 from appliance.node import targets
 from appliance.node.dial_times import MAX_ATTEMPTS
 from appliance.node.effects import AvoidRoute, Dial, Effect, EndSession, Send
-from appliance.node.mailbox import Draft
 from appliance.node.peers import Peers
 from appliance.node.usage import IDLE, IDLE_S, MAX_DEMANDED
+from appliance.node.writing import Draft
 from appliance.protocol.frames import Channel
 from appliance.protocol.gossip import MAX_LISTED, Listing, encode_gossip
 

@@ -20,7 +20,7 @@ from appliance.model.record import (
     make_record,
 )
 from appliance.node.effects import Send, Transact
-from appliance.node.mailbox import Draft, MessageRefusedError
+from appliance.node.writing import Draft, MessageRefusedError
 from appliance.protocol.acks import Outcome, decode_acks
 from appliance.protocol.frames import Channel
 from appliance.protocol.sealing import seal

@@ -1,0 +1,174 @@
+"""What people write and how it gets there: the mailbox, and what is carried for everybody.
+
+The two know nothing of each other; what one learns is handed to the other here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+from appliance.model.codec import FormatError
+from appliance.model.identity import CONSOLE, StationId, StationKey
+from appliance.model.record import (
+    Record,
+    RecordKind,
+    UnknownRecordError,
+    read_record,
+    record_id_of,
+)
+from appliance.model.secret import Secret
+from appliance.node.beginnings import Now
+from appliance.node.carry import Carry
+from appliance.node.carry_ports import Cargo, Overdue, Tier
+from appliance.node.clock import LamportClock
+from appliance.node.directory import Directory
+from appliance.node.effects import Effect, Send, Transact
+from appliance.node.mailbox import Mailbox
+from appliance.node.peers import Peers
+from appliance.node.ports import Moment
+from appliance.node.usage import SessionInfo
+from appliance.protocol.acks import Ack, Outcome, decode_acks, encode_acks
+from appliance.protocol.carrying import decode_parcel
+from appliance.protocol.frames import Channel
+from appliance.protocol.sealing import OpenError
+
+OVERDUE_S: Final = 60.0
+"""How often the store is asked for what waits for somebody and nobody carries: what a crash or a
+full disk has left so."""
+
+FIRST_OVERDUE_S: Final = 5.0
+"""After the start: whoever is there has been met by then."""
+
+OVERDUE: Final = 64
+"""At a time."""
+
+_TIERS: Final = {"new": Tier.NEW, "known": Tier.KNOWN, "verified": Tier.VERIFIED}
+
+
+class Post:
+    """The mail of this station."""
+
+    def __init__(
+        self,
+        key: StationKey,
+        clock: LamportClock,
+        cargo: Cargo,
+        *,
+        prekeys: dict[bytes, Secret],
+        directory: Directory,
+        peers: Peers,
+        absent: Callable[[StationId, Moment], list[Effect]],
+        random: Callable[[], float],
+    ) -> None:
+        """`absent` is called when something is there for a station without a session."""
+        self._own, self._directory, self._peers = key.id, directory, peers
+        self.mailbox = Mailbox(
+            key,
+            clock,
+            prekeys=prekeys,
+            has_line=lambda line: line == CONSOLE,
+            around=peers.is_around,
+            cannot_carry=lambda: [one.peer for one in peers.sessions() if not one.carries],
+            absent=absent,
+            spread=self._spread,
+            is_spread=lambda record: self.carry.knows(record),
+        )
+        self.carry = Carry(
+            key.id,
+            cargo,
+            tier_of=lambda author: _TIERS[directory.get(author).trust],
+            gossips=peers.gossips_with,
+            random=random,
+        )
+        self._overdue_at: float | None = None
+
+    # -- Sessions
+
+    def session_up(self, info: SessionInfo, moment: Moment, *, begin: bool) -> list[Effect]:
+        """A session stands; one of two that gossip begins."""
+        effects = self.mailbox.outbox.session_up(info.peer, moment, for_everyone=not info.carries)
+        if info.carries:
+            effects += self.carry.session_up(info.peer, moment, begin=begin)
+        return effects
+
+    def session_down(self, peer: StationId) -> None:
+        """A session ended."""
+        self.mailbox.outbox.session_down(peer)
+        self.carry.session_down(peer)
+
+    # -- What comes
+
+    def received(self, peer: StationId, channel: Channel, data: bytes, now: Now) -> list[Effect]:
+        """Take a message of one of the channels of mail; raises FormatError."""
+        match channel:
+            case Channel.RECORD:
+                try:
+                    record = read_record(data)
+                except UnknownRecordError as error:
+                    # A newer station may send it; what else it sends is still worth having.
+                    refusal = Ack(error.record, Outcome.REFUSED)
+                    return [Send(peer, Channel.ACK, encode_acks((refusal,)))]
+                return self.mailbox.record_received(peer, record, now.moment, uptime_s=now.uptime_s)
+            case Channel.ACK:
+                acks = decode_acks(data)
+                effects = self.mailbox.acked(peer, acks, now.moment)
+                return [*effects, *self.carry.acked(peer, acks, now.moment)]
+            case Channel.CARRY:
+                return self._carried(peer, data, now)
+            case Channel.SYNC:
+                return self.carry.sync_received(peer, data, now.moment)
+            case _:
+                raise FormatError(f"{channel.name} carries no mail")
+
+    def _carried(self, peer: StationId, data: bytes, now: Now) -> list[Effect]:
+        parcel = decode_parcel(data)
+        known = record_id_of(parcel.raw)
+        if self.carry.knows(known):
+            return self.carry.has_already(peer, known)
+        try:
+            record = read_record(parcel.raw)
+            load = self.carry.load_of(record, now.moment, came_from=peer, age_s=float(parcel.age_s))
+            effects = self.mailbox.carried(record, now.moment, uptime_s=now.uptime_s)
+        except (FormatError, OpenError):
+            return self.carry.refuse(peer, known)
+        if load.recipient == self._own and record.kind is RecordKind.MESSAGE:
+            return [*effects, *self.carry.has_already(peer, known)]
+        # First in our own inbox: if the power fails between the two, it is brought again.
+        return [*effects, *self.carry.ship(load, now.moment)]
+
+    def _spread(self, record: Record, moment: Moment) -> list[Effect]:
+        """Let everybody carry a record: one of ours while it waits for somebody, or a receipt."""
+        load = self.carry.load_of(record, moment, came_from=self._own)
+        ours = record.author == self._own
+        return self.carry.ship(load, moment, if_waiting=ours and bool(record.to))
+
+    # -- Time, in seconds of being awake
+
+    def next_wakeup(self) -> float:
+        """Say when to call `wakeup`."""
+        mail = self.mailbox.next_wakeup()
+        return min(
+            mail if mail is not None else math.inf,
+            self.carry.next_wakeup(),
+            self._overdue_at if self._overdue_at is not None else 0.0,
+        )
+
+    def wakeup(self, moment: Moment) -> list[Effect]:
+        """Do what is due."""
+        effects = [*self.mailbox.wakeup(moment), *self.carry.wakeup(moment)]
+        if self._overdue_at is None:
+            self._overdue_at = moment.awake_s + FIRST_OVERDUE_S
+        elif self._overdue_at <= moment.awake_s:
+            self._overdue_at = moment.awake_s + OVERDUE_S
+            effects.append(self._spread_overdue(moment))
+        return effects
+
+    def _spread_overdue(self, moment: Moment) -> Effect:
+        def found(waiting: tuple[tuple[StationId, bytes], ...]) -> list[Effect]:
+            records = [read_record(raw) for _, raw in waiting]
+            spread = [self._spread(record, moment) for record in records]
+            return [effect for effects in spread for effect in effects]
+
+        return Transact(Overdue(moment.awake_s, OVERDUE), found)

@@ -1,0 +1,135 @@
+"""What goes from neighbour to neighbour arrives, once, and is dropped when it has."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from mail_world import Desk, World, world
+
+from appliance.model.message import DeliveryState
+from appliance.model.record import Precedence
+
+PATIENCE_S = 30.0
+
+
+def introduce(w: World, *desks: Desk) -> None:
+    """Let each know the cards of all, and leave them apart."""
+    links = [w.connect(a, b) for a, b in pairwise(desks)]
+    w.settle(PATIENCE_S)
+    assert all(len(desk.station.directory.all()) == len(desks) - 1 for desk in desks)
+    for link in links:
+        link.up = False
+    w.settle()
+    assert not w.links
+
+
+def carried(desk: Desk) -> int:
+    (count,) = desk.db.execute("SELECT count(*) FROM carried").fetchone()
+    return int(count)
+
+
+def messages_carried(desk: Desk) -> int:
+    (count,) = desk.db.execute(
+        "SELECT count(*) FROM carried JOIN records ON number = record WHERE kind = 2"
+    ).fetchone()
+    return int(count)
+
+
+def test_a_message_goes_over_somebody_else_and_the_receipt_comes_back() -> None:
+    with world(desks=3, met=False) as w:
+        a, b, c = w.desks
+        introduce(w, a, b, c)
+        w.connect(a, b)
+        w.connect(b, c)
+        a.write(c, "over b")
+        w.settle(PATIENCE_S)
+        assert c.inbox() == ["over b"]
+        assert a.state_of(a.confirmed[0].id) is DeliveryState.DELIVERED
+        assert b.inbox() == []
+        c.read_all()
+        w.settle(PATIENCE_S)
+        assert a.state_of(a.confirmed[0].id) is DeliveryState.READ
+        assert [messages_carried(desk) for desk in w.desks] == [0, 0, 0]
+
+
+def test_a_courier_brings_it_across_though_there_is_never_a_way() -> None:
+    with world(desks=3, met=False) as w:
+        a, b, c = w.desks
+        introduce(w, a, b, c)
+        link = w.connect(a, b)
+        a.write(c, "by hand")
+        w.settle(PATIENCE_S)
+        link.up = False
+        w.settle()
+        b.crash()
+        b.start()
+        link = w.connect(b, c)
+        w.settle(PATIENCE_S)
+        assert c.inbox() == ["by hand"]
+        assert a.state_of(a.confirmed[0].id) is not DeliveryState.DELIVERED
+        link.up = False
+        w.settle()
+        w.connect(b, a)
+        w.settle(PATIENCE_S)
+        assert a.state_of(a.confirmed[0].id) is DeliveryState.DELIVERED
+        assert [messages_carried(desk) for desk in w.desks] == [0, 0, 0]
+
+
+def test_what_is_for_everyone_reaches_everyone_along_a_line() -> None:
+    with world(desks=6, met=False) as w:
+        introduce(w, *w.desks)
+        first, *others = w.desks
+        first.write(None, "boil the water")
+        w.settle(PATIENCE_S)
+        for a, b in pairwise(w.desks):
+            w.connect(a, b)
+        w.settle(PATIENCE_S)
+        assert [desk.inbox() for desk in others] == [["boil the water"]] * 5
+        (message,) = first.messages()
+        assert message.delivered_to == 5
+
+
+def test_a_direct_way_needs_no_copies() -> None:
+    with world(desks=3, met=False) as w:
+        a, b, c = w.desks
+        introduce(w, a, b, c)
+        w.connect(a, b)
+        w.connect(a, c)
+        a.write(c, "straight")
+        w.settle(PATIENCE_S)
+        assert c.inbox() == ["straight"]
+        assert [carried(desk) for desk in w.desks] == [0, 0, 0]
+
+
+def test_an_emergency_overtakes_a_full_queue_at_each_hop() -> None:
+    with world(desks=3, met=False) as w:
+        a, b, c = w.desks
+        introduce(w, a, b, c)
+        for number in range(300):
+            a.write(c, f"routine {number}")
+        w.settle(PATIENCE_S)
+        a.write(c, "fire", precedence=Precedence.EMERGENCY)
+        w.settle(PATIENCE_S)
+        w.connect(a, b)
+        w.connect(b, c)
+        while "fire" not in c.inbox():
+            assert w.step()
+        assert len(c.inbox()) <= 40
+        w.settle(PATIENCE_S)
+        assert len(c.inbox()) == 301
+
+
+def test_what_a_crash_left_uncarried_is_found() -> None:
+    with world(desks=3, met=False) as w:
+        a, b, c = w.desks
+        introduce(w, a, b, c)
+        a.write(c, "just before the power failed")
+        while not a.confirmed:
+            assert w.step()
+        assert not carried(a)
+        a.crash()
+        a.start()
+        w.connect(a, b)
+        w.connect(b, c)
+        w.settle(90.0)
+        assert c.inbox() == ["just before the power failed"]
