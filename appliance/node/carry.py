@@ -151,29 +151,43 @@ class Carry:
             awake_s=moment.awake_s,
         )
 
+    def spread(self, record: Record, moment: Moment) -> list[Effect]:
+        """Let everybody carry a record: one of ours while it waits for somebody, or a receipt."""
+        load = self.load_of(record, moment, came_from=self._own)
+        ours = record.author == self._own
+        return self.ship(load, moment, if_waiting=ours and bool(record.to))
+
     def ship(self, load: Load, moment: Moment, *, if_waiting: bool = False) -> list[Effect]:
         """Store a record and send it on."""
         peer, record = load.came_from, load.record
 
         def stored(shipped: Shipped) -> Sequence[Effect]:
-            effects = self._dropped(shipped.dropped)
-            if shipped.taken:
-                self._carried.add(record.id)
-                self._urgency[record.id] = urgency = _urgency(record)
-                if load.tier is Tier.OWN and record.kind is RecordKind.MESSAGE:
-                    self._ours.add(record.id)
-                for other, neighbour in self._neighbours.items():
-                    if other != peer and self._gossips(other):
-                        neighbour.lane.add(record.id, urgency)
-            elif not if_waiting:
-                self._known.add(record.id)
             outcome = Outcome.REFUSED if shipped.full else Outcome.CARRIED
-            return [*effects, *self._answer(peer, record.id, outcome), *self._go_on(moment)]
+            effects = self.shipped(load, shipped, moment, if_waiting=if_waiting)
+            return [*effects, *self._answer(peer, record.id, outcome)]
 
         def not_stored(_: str) -> Sequence[Effect]:
             return self._answer(peer, record.id, Outcome.LATER)
 
         return [Transact(Ship(load, if_waiting), stored, not_stored)]
+
+    def shipped(
+        self, load: Load, shipped: Shipped, moment: Moment, *, if_waiting: bool = False
+    ) -> list[Effect]:
+        """The store has taken a record, or not."""
+        peer, record = load.came_from, load.record
+        self._dropped(shipped.dropped)
+        if shipped.taken:
+            self._carried.add(record.id)
+            self._urgency[record.id] = urgency = _urgency(record)
+            if load.tier is Tier.OWN and record.kind is RecordKind.MESSAGE:
+                self._ours.add(record.id)
+            for other, neighbour in self._neighbours.items():
+                if other != peer and self._gossips(other):
+                    neighbour.lane.add(record.id, urgency)
+        elif not if_waiting and record.id not in self._carried:
+            self._known.add(record.id)
+        return self._go_on(moment)
 
     def refuse(self, peer: StationId, record: bytes) -> list[Effect]:
         """A record that a neighbour brought is of no use to anybody."""
@@ -195,7 +209,7 @@ class Carry:
             neighbour.lane.has((record,))
         return [Send(peer, Channel.ACK, encode_acks((Ack(record, outcome),)))]
 
-    def _dropped(self, records: Sequence[bytes]) -> list[Effect]:
+    def _dropped(self, records: Sequence[bytes]) -> None:
         for record in records:
             self._carried.discard(record)
             self._known.add(record)
@@ -203,7 +217,6 @@ class Carry:
             self._ours.discard(record)
         for neighbour in self._neighbours.values():
             neighbour.lane.has(records)
-        return []
 
     def acked(self, peer: StationId, acks: Sequence[Ack], moment: Moment) -> list[Effect]:
         """A neighbour says what became of records."""

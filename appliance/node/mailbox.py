@@ -22,6 +22,8 @@ from appliance.model.record import (
     make_record,
 )
 from appliance.model.secret import Secret
+from appliance.node.carry import Carry
+from appliance.node.carry_ports import Shipped
 from appliance.node.clock import LamportClock, order_of
 from appliance.node.effects import Effect, MessageChanged, Send, Transact
 from appliance.node.outbox import Outbox
@@ -65,20 +67,18 @@ class Mailbox:
         around: Callable[[StationId], bool],
         cannot_carry: Callable[[], list[StationId]],
         absent: Callable[[StationId, Moment], list[Effect]],
-        spread: Callable[[Record, Moment], list[Effect]],
-        is_spread: Callable[[bytes], bool],
+        carry: Carry,
     ) -> None:
         """`prekeys` are our prekeys' secret halves by id.
 
         `around` tells whether a session with a station can probably be had, `cannot_carry` who has
         one and takes records from their authors alone; `absent` is called when something is there
-        for a station without a session, `spread` for a record that is to go from neighbour to
-        neighbour; `is_spread` tells whether one did.
+        for a station without a session.
         """
         self._key, self._clock, self._prekeys = key, clock, prekeys
         self._writer = Writer(key, clock)
         self._has_line, self._around = has_line, around
-        self._cannot_carry, self._spread, self._is_spread = cannot_carry, spread, is_spread
+        self._cannot_carry, self._carry = cannot_carry, carry
         self._unconfirmed: dict[bytes, tuple[Record, float]] = {}
         """What is on its way to somebody in reach, and when that has taken too long."""
         self.outbox = Outbox(absent)
@@ -102,26 +102,31 @@ class Mailbox:
         """
         message, record = self._writer.write(draft, prekey, moment, uptime_s=uptime_s)
         recipient = message.conversation
+        load = self._carry.load_of(record, moment, came_from=self._key.id)
 
-        def stored(_: None) -> Sequence[Effect]:
+        def stored(shipped: Shipped | None) -> Sequence[Effect]:
             done(message)
+            effects: list[Effect] = [MessageChanged(record.id)]
             if recipient is not None:
-                return [MessageChanged(record.id), *self._dispatch(recipient, record, moment)]
-            offers = [self.outbox.offer(peer, record, moment) for peer in self._cannot_carry()]
-            effects = [MessageChanged(record.id), *self._spread(record, moment)]
-            return [*effects, *(effect for offer in offers for effect in offer)]
+                return [*effects, *self._dispatch(recipient, record, moment)]
+            if shipped is not None:
+                effects += self._carry.shipped(load, shipped, moment)
+            for peer in self._cannot_carry():
+                effects += self.outbox.offer(peer, record, moment)
+            return effects
 
         def not_stored(why: str) -> Sequence[Effect]:
             failed(why)
             return ()
 
-        return [Transact(SaveOutgoing(message, record, recipient), stored, not_stored)]
+        operation = SaveOutgoing(message, record, recipient, load if recipient is None else None)
+        return [Transact(operation, stored, not_stored)]
 
     def _dispatch(self, to: StationId, record: Record, moment: Moment) -> list[Effect]:
         """Send a record that is on disk to whom it is for, directly if that can be."""
         effects = self.outbox.offer(to, record, moment)
         if not self._around(to):
-            return [*effects, *self._spread(record, moment)]
+            return [*effects, *self._carry.spread(record, moment)]
         self._await(record, moment)
         return effects
 
@@ -143,7 +148,7 @@ class Mailbox:
             if at > moment.awake_s:
                 break
             del self._unconfirmed[record.id]
-            effects += self._spread(record, moment)
+            effects += self._carry.spread(record, moment)
         return effects
 
     def _landed(self, peer: StationId, records: Sequence[bytes], moment: Moment) -> list[Effect]:
@@ -285,9 +290,9 @@ class Mailbox:
             if changed:  # else anybody could use our counter up with receipts for nothing
                 self._clock.accept(self._clock.witness(record.stamp.lamport))
             effects: list[Effect] = [MessageChanged(message) for message in changed]
-            if answer and any(self._is_spread(message) for message in receipt.records):
+            if answer and any(self._carry.knows(message) for message in receipt.records):
                 # Who carries the message for nothing now hears of it.
-                effects += self._spread(record, moment)
+                effects += self._carry.spread(record, moment)
             return effects + self._landed(record.author, receipt.records, moment)
 
         def durable(_: tuple[bytes, ...]) -> Sequence[Effect]:

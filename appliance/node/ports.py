@@ -7,11 +7,14 @@ carries them out on SQLite.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from appliance.model.identity import StationId
 from appliance.model.message import DeliveryState
 from appliance.model.record import Precedence, Record
+
+if TYPE_CHECKING:
+    from appliance.node.carry_ports import Load
 
 R = TypeVar("R", covariant=True)
 
@@ -122,8 +125,11 @@ class StoredMessage:
 
 
 @dataclass(frozen=True)
-class SaveOutgoing(Operation[None]):
-    """Store what our operator wrote; a named recipient becomes `known`."""
+class SaveOutgoing(Operation["Shipped | None"]):
+    """Store what our operator wrote; a named recipient becomes `known`.
+
+    Returns what became of it as something to be carried, if it is.
+    """
 
     message: StoredMessage
     """As clients see it."""
@@ -133,6 +139,9 @@ class SaveOutgoing(Operation[None]):
 
     recipient: StationId | None
     """None: everyone."""
+
+    load: Load | None = None
+    """With which it is carried at once."""
 
 
 @dataclass(frozen=True)

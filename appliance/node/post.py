@@ -12,7 +12,6 @@ from typing import Final
 from appliance.model.codec import FormatError
 from appliance.model.identity import CONSOLE, StationId, StationKey
 from appliance.model.record import (
-    Record,
     RecordKind,
     UnknownRecordError,
     read_record,
@@ -64,6 +63,13 @@ class Post:
     ) -> None:
         """`absent` is called when something is there for a station without a session."""
         self._own, self._directory, self._peers = key.id, directory, peers
+        self.carry = Carry(
+            key.id,
+            cargo,
+            tier_of=lambda author: _TIERS[directory.get(author).trust],
+            gossips=peers.gossips_with,
+            random=random,
+        )
         self.mailbox = Mailbox(
             key,
             clock,
@@ -72,15 +78,7 @@ class Post:
             around=peers.is_around,
             cannot_carry=lambda: [one.peer for one in peers.sessions() if not one.carries],
             absent=absent,
-            spread=self._spread,
-            is_spread=lambda record: self.carry.knows(record),
-        )
-        self.carry = Carry(
-            key.id,
-            cargo,
-            tier_of=lambda author: _TIERS[directory.get(author).trust],
-            gossips=peers.gossips_with,
-            random=random,
+            carry=self.carry,
         )
         self._overdue_at: float | None = None
 
@@ -138,12 +136,6 @@ class Post:
         # First in our own inbox: if the power fails between the two, it is brought again.
         return [*effects, *self.carry.ship(load, now.moment)]
 
-    def _spread(self, record: Record, moment: Moment) -> list[Effect]:
-        """Let everybody carry a record: one of ours while it waits for somebody, or a receipt."""
-        load = self.carry.load_of(record, moment, came_from=self._own)
-        ours = record.author == self._own
-        return self.carry.ship(load, moment, if_waiting=ours and bool(record.to))
-
     # -- Time, in seconds of being awake
 
     def next_wakeup(self) -> float:
@@ -168,7 +160,7 @@ class Post:
     def _spread_overdue(self, moment: Moment) -> Effect:
         def found(waiting: tuple[tuple[StationId, bytes], ...]) -> list[Effect]:
             records = [read_record(raw) for _, raw in waiting]
-            spread = [self._spread(record, moment) for record in records]
+            spread = [self.carry.spread(record, moment) for record in records]
             return [effect for effects in spread for effect in effects]
 
         return Transact(Overdue(moment.awake_s, OVERDUE), found)

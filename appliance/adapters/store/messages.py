@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final
 
-from appliance.adapters.store import outbox
+from appliance.adapters.store import carried, outbox
 from appliance.model.identity import StationId
 from appliance.model.message import DeliveryState
 from appliance.model.record import Precedence, Record
+from appliance.node.carry_ports import Ship, Shipped
 from appliance.node.ports import (
     CountUnread,
     GetMessage,
@@ -73,14 +74,14 @@ def _add_message(db: sqlite3.Connection, message: StoredMessage, record: Record)
     return number
 
 
-def save_outgoing(db: sqlite3.Connection, operation: SaveOutgoing) -> None:
+def save_outgoing(db: sqlite3.Connection, operation: SaveOutgoing) -> Shipped | None:
     """Store what our operator wrote; it waits for its recipient, who is known from now on."""
     message, recipient = operation.message, operation.recipient
     number = _add_message(db, message, operation.record)
     if number is None:
         raise StoreError("duplicate", "This message is stored already.")
     if recipient is None:
-        return
+        return carried.ship(db, Ship(operation.load)) if operation.load is not None else None
     db.execute(
         "INSERT INTO recipients (message, station, state, at_ms, sure) VALUES (?, ?, ?, ?, ?)",
         (
@@ -95,6 +96,7 @@ def save_outgoing(db: sqlite3.Connection, operation: SaveOutgoing) -> None:
     db.execute(
         "UPDATE stations SET trust = 'known' WHERE id = ? AND trust = 'new'", (recipient.key,)
     )
+    return None
 
 
 def save_incoming(db: sqlite3.Connection, operation: SaveIncoming) -> Incoming:

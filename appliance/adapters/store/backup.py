@@ -1,0 +1,104 @@
+"""A copy of the database while it is used, and what is to be known of one before it is trusted.
+
+Which other files belong to a station, and how they are kept together, is said elsewhere.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from appliance.adapters.store import failures, schema
+from appliance.adapters.store.database import open_database
+from appliance.adapters.store.stations import get_value, set_value
+from appliance.model.codec import FormatError
+from appliance.model.record import read_record
+from appliance.node.ports import GetValue, SetValue, StoreError
+
+RESTORED_VALUE: Final = "restored"
+"""Name of the value that says that this station came from a backup."""
+
+_WAIT_S: Final = 10.0
+"""For another program's lock, which is held for moments only."""
+
+
+def copy_database(path: Path, to: Path) -> None:
+    """Write a consistent copy of the database at `path`, as of one moment, to the new file `to`.
+
+    Whoever uses the database goes on.  The copy holds nothing of what was deleted.  Raises
+    StoreError.
+    """
+    try:
+        with closing(_read_only(path)) as db:
+            (application,) = db.execute("PRAGMA application_id").fetchone()
+            if application != schema.APPLICATION_ID:
+                raise failures.damaged(path)
+            db.execute("VACUUM INTO ?", (str(to),))
+        check_copy(to)
+    except sqlite3.Error as error:
+        # What the copy lacks room for is no fault of the original.
+        where = to if failures.primary_code(error) == sqlite3.SQLITE_FULL else path
+        raise failures.explain(error, where) from error
+
+
+def check_copy(path: Path) -> None:
+    """Read every page and every reference of a database that nobody uses; raises StoreError."""
+    try:
+        with closing(_read_only(path)) as db:
+            answers = db.execute("PRAGMA integrity_check(1)").fetchall()
+            if answers != [("ok",)] or db.execute("PRAGMA foreign_key_check").fetchone():
+                raise failures.damaged(path)
+    except sqlite3.Error as error:
+        raise failures.explain(error, path) from error
+
+
+def owners(path: Path) -> frozenset[bytes]:
+    """Return the keys of the stations whose own database this is: none where it is still empty,
+    and more than one only where something is wrong."""
+    try:
+        with closing(_read_only(path)) as db:
+            keys = {key for (key,) in db.execute("SELECT author FROM messages WHERE outgoing")}
+            card = get_value(db, GetValue("card"))
+    except sqlite3.Error as error:
+        raise failures.explain(error, path) from error
+    if card is not None:
+        try:
+            keys.add(read_record(card).author.key)
+        except FormatError:
+            raise failures.damaged(path) from None
+    return frozenset(keys)
+
+
+def mark_restored(path: Path, value: bytes) -> None:
+    """Bring a copy to this version and note in it that it was restored; raises StoreError."""
+    with closing(open_database(path)) as database:
+        try:
+            set_value(database.connection, SetValue(RESTORED_VALUE, value))
+        except sqlite3.Error as error:
+            raise failures.explain(error, path) from error
+
+
+@contextmanager
+def nobody_uses(path: Path) -> Iterator[None]:
+    """Keep every daemon from the database at `path`; raises StoreError where one has it."""
+    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(
+                "in-use", f"A station runs with {path}. Stop it first: fencewire stop"
+            ) from None
+        yield
+    finally:
+        os.close(lock)
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_WAIT_S)
