@@ -54,6 +54,7 @@ def build(*, with_village: bool = False) -> argparse.ArgumentParser:
     commands = _Commands(parser.add_subparsers(metavar="COMMAND", title="commands"))
     _looking(commands)
     _writing(commands)
+    _keeping(commands)
     _talking(commands)
     _setting(commands)
     _starting(commands, with_village=with_village)
@@ -180,6 +181,49 @@ def _writing(commands: _Commands) -> None:
     inbox.add_argument(
         "--limit", metavar="N", type=_count, default=20, help="read ones to show (%(default)s)"
     )
+
+
+def _keeping(commands: _Commands) -> None:
+    export = commands.add(
+        "export",
+        "export:export",
+        "Write messages to a file: JSON Lines, or an ICS 309 log as CSV or as a page that prints.",
+        "  fencewire export > messages.jsonl\n"
+        "  fencewire export --conversation clinic --since 6h | jq .text\n"
+        '  fencewire export --format ics309-html --operator "K. Berg" --output log.html',
+    )
+    export.add_argument(
+        "--format",
+        choices=("jsonl", "ics309", "ics309-html"),
+        default="jsonl",
+        help="(%(default)s)",
+    )
+    export.add_argument(
+        "--conversation", metavar="WHO", help="only with a station, or everyone; else all"
+    )
+    export.add_argument(
+        "--since", metavar="TIME", help="from then on: 6h, 2d, 14:00, 2026-11-23T14:00"
+    )
+    export.add_argument("--until", metavar="TIME", help="before then")
+    export.add_argument("--output", metavar="FILE", help="to this; else to standard output")
+    export.add_argument("--operator", metavar="NAME", default="", help="who kept the log (ICS 309)")
+    export.add_argument("--incident", metavar="NAME", default="", help="its name (ICS 309)")
+    backup = commands.add(
+        "backup",
+        "backup:backup",
+        "Copy the station into one file, its secret key too, or make a station of such a file.",
+        "  fencewire backup /media/stick/clinic.backup       also while the daemon runs\n"
+        "  fencewire backup --restore clinic.backup          where no station is yet\n"
+        "  fencewire backup --restore --replace clinic.backup",
+    )
+    backup.add_argument("file", metavar="FILE")
+    backup.add_argument("--restore", action="store_true", help="make a station of the file")
+    backup.add_argument(
+        "--replace", action="store_true", help="with --restore: keep a station that is here aside"
+    )
+    backup.add_argument("--state", metavar="DIR", help="where keys and messages are kept")
+    for parser in (export, backup):
+        parser.add_argument("--force", action="store_true", help="overwrite a file")
 
 
 def _talking(commands: _Commands) -> None:

@@ -39,31 +39,28 @@ def copy_database(path: Path, to: Path) -> None:
             if application != schema.APPLICATION_ID:
                 raise failures.damaged(path)
             db.execute("VACUUM INTO ?", (str(to),))
-        check_copy(to)
+        with closing(_read_only(to)) as db:
+            if not _is_sound(db):
+                raise failures.damaged(path)
     except sqlite3.Error as error:
         # What the copy lacks room for is no fault of the original.
         where = to if failures.primary_code(error) == sqlite3.SQLITE_FULL else path
         raise failures.explain(error, where) from error
 
 
-def check_copy(path: Path) -> None:
-    """Read every page and every reference of a database that nobody uses; raises StoreError."""
+def owners(path: Path, *, card_value: str) -> frozenset[bytes]:
+    """Check all of a database that nobody uses, and return the keys of the stations whose it is.
+
+    There is none where it is still empty, and more than one only where something is wrong.
+    `card_value` is the name of the value with the station's own card.  Raises StoreError.
+    """
     try:
         with closing(_read_only(path)) as db:
-            answers = db.execute("PRAGMA integrity_check(1)").fetchall()
-            if answers != [("ok",)] or db.execute("PRAGMA foreign_key_check").fetchone():
+            (application,) = db.execute("PRAGMA application_id").fetchone()
+            if application != schema.APPLICATION_ID or not _is_sound(db):
                 raise failures.damaged(path)
-    except sqlite3.Error as error:
-        raise failures.explain(error, path) from error
-
-
-def owners(path: Path) -> frozenset[bytes]:
-    """Return the keys of the stations whose own database this is: none where it is still empty,
-    and more than one only where something is wrong."""
-    try:
-        with closing(_read_only(path)) as db:
             keys = {key for (key,) in db.execute("SELECT author FROM messages WHERE outgoing")}
-            card = get_value(db, GetValue("card"))
+            card = get_value(db, GetValue(card_value))
     except sqlite3.Error as error:
         raise failures.explain(error, path) from error
     if card is not None:
@@ -72,6 +69,11 @@ def owners(path: Path) -> frozenset[bytes]:
         except FormatError:
             raise failures.damaged(path) from None
     return frozenset(keys)
+
+
+def _is_sound(db: sqlite3.Connection) -> bool:
+    answers: list[tuple[str]] = db.execute("PRAGMA integrity_check(1)").fetchall()
+    return answers == [("ok",)]
 
 
 def mark_restored(path: Path, value: bytes) -> None:

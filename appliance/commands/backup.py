@@ -1,0 +1,244 @@
+"""A station in one file, and a station from such a file.
+
+The copy is made by this command and not by the daemon, which goes on meanwhile: SQLite lets others
+read a moment of the database, and nobody but the station's own user can.  Bulk data is left out:
+it is found by its hash at whoever else has it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from appliance.adapters.store.backup import copy_database, mark_restored, nobody_uses, owners
+from appliance.api.paths import default_state_dir
+from appliance.commands import exits
+from appliance.commands.backup_file import (
+    DATABASE,
+    KEY,
+    BackupError,
+    read_backup,
+    write_backup,
+)
+from appliance.commands.export_file import cannot_write, refuse_existing, whole_file
+from appliance.commands.output import Failure, Output
+from appliance.daemon.keyfile import KeyFileError, load_or_make, sync_directory
+from appliance.model.identity import StationKey
+from appliance.node.own_card import CARD_VALUE
+from appliance.node.ports import StoreError
+
+_STAGING: Final = "restoring"
+"""Where a backup is unpacked and checked, inside of the state directory."""
+
+_ASIDE: Final = "replaced"
+"""Where the former station is kept, with a number after it."""
+
+_LOCK: Final = f"{DATABASE}.lock"
+
+
+def backup(args: argparse.Namespace) -> int:
+    """Make a backup, or a station of one."""
+    out = Output(as_json=args.json)
+    state = Path(args.state).absolute() if args.state else default_state_dir()
+    file = Path(args.file)
+    try:
+        if args.replace and not args.restore:
+            raise Failure("--replace goes with --restore.", code=exits.USAGE)
+        return (
+            _restore(out, state, file, replace=args.replace)
+            if args.restore
+            else _make(out, state, file, force=args.force)
+        )
+    except Failure as error:
+        return out.failed(error)
+    except (BackupError, KeyFileError, StoreError) as error:
+        return out.failed(Failure(str(error)))
+
+
+def _make(out: Output, state: Path, file: Path, *, force: bool) -> int:
+    key = _key_of(state)
+    if not force:
+        refuse_existing(file)
+    try:
+        # Beside the file: it takes as much room again, and no other disk may have the secret key.
+        with tempfile.TemporaryDirectory(prefix=".fencewire-", dir=file.parent) as name:
+            staging = Path(name)
+            copy_database(state / DATABASE, staging / DATABASE)
+            _same_station(key, staging / DATABASE)
+            (staging / KEY).write_bytes((state / KEY).read_bytes())
+            with whole_file(file, force=force) as target:
+                write_backup(target, staging, station=key.id.text)
+    except OSError as error:
+        raise cannot_write(file, error) from None
+    size = file.stat().st_size
+    out.json({"file": str(file), "station": key.id.text, "bytes": size})
+    out.line(
+        f"{file} ({size / 1e6:,.1f} MB) is station ·{key.id.tag}: its SECRET KEY, its messages in\n"
+        "the clear, whom it has verified, and its settings; no attachments. Whoever has this file\n"
+        "can be this station: keep it where nobody else comes.\n"
+        f"To make a station of it, where none is yet: fencewire backup --restore {file}"
+    )
+    return exits.OK
+
+
+def _key_of(state: Path) -> StationKey:
+    """Return the key of the station that is there; makes none."""
+    try:
+        there = (state / KEY).exists() and (state / DATABASE).exists()
+    except PermissionError:
+        raise Failure(f"{state} is somebody else's.", "Run this as its user, or root.") from None
+    if not there:
+        raise Failure(f"There is no station in {state}.", "Say where it is with --state.")
+    return load_or_make(state)
+
+
+def _same_station(key: StationKey, database: Path) -> None:
+    if not owners(database, card_value=CARD_VALUE) <= {key.id.key}:
+        raise Failure("The messages are of another station than the key.")
+
+
+def _restore(out: Output, state: Path, file: Path, *, replace: bool) -> int:
+    try:
+        _refuse_station(state, replace=replace)
+        owner = _owner(state)
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner(state)
+        with nobody_uses(state / DATABASE):
+            _refuse_station(state, replace=replace)
+            staging = state / _STAGING
+            if staging.exists():  # from a restore that was cut short
+                shutil.rmtree(staging)
+            staging.mkdir(mode=0o700)
+            try:
+                key, made_ms = _unpack(file, staging)
+                for name in (KEY, DATABASE):
+                    owner(staging / name)
+                aside = _put_in_place(state, staging, owner) if replace else None
+                if aside is None:
+                    _install(state, staging)
+            finally:
+                shutil.rmtree(staging)
+            owner(state / _LOCK)
+    except OSError as error:
+        raise cannot_write(state, error) from None
+    out.json(
+        {
+            "station": key.id.text,
+            "state": str(state),
+            "made_ms": made_ms,
+            "replaced": str(aside) if aside is not None else None,
+        }
+    )
+    made = time.strftime("%Y-%m-%d %H:%M", time.localtime(made_ms / 1000))
+    out.line(
+        f"{state} is station ·{key.id.tag} as of {made} by the clock of then.\n"
+        "What came later comes back only from others. Never run the board that it was made on\n"
+        "beside this one: two boards with one key are an alarm everywhere."
+    )
+    if aside is not None:
+        out.line(f"The station that was here is kept in {aside}, with its secret key.")
+    out.line("Start it: fencewire")
+    return exits.OK
+
+
+def _refuse_station(state: Path, *, replace: bool) -> None:
+    if replace:
+        return
+    if os.path.lexists(state / KEY) or _database_files(state):
+        raise Failure(
+            f"There is a station in {state} already.",
+            "Add --replace to keep it aside and put the backup in its place, or choose another"
+            " place with --state.",
+        )
+
+
+def _database_files(state: Path) -> list[str]:
+    """Return the names of the database and what belongs to it, in the order to move them.
+
+    Its log goes after the database: alone it is refused, where a database alone would lose it.
+    """
+    if not state.exists():
+        return []
+    names = sorted(path.name for path in state.iterdir() if path.name.startswith(DATABASE))
+    return [name for name in names if name != _LOCK]
+
+
+def _owner(state: Path) -> Callable[[Path], None]:
+    """Return what gives files to the user whose station it is, where root restores it."""
+    there = state
+    while not there.exists():
+        there = there.parent
+    status = there.stat()
+
+    def give(path: Path) -> None:
+        if os.geteuid() == 0:
+            os.chown(path, status.st_uid, status.st_gid)
+
+    return give
+
+
+def _unpack(file: Path, staging: Path) -> tuple[StationKey, int]:
+    """Unpack a backup and check all of it, before anything of it counts."""
+    manifest = read_backup(file, staging)
+    try:
+        key = load_or_make(staging)
+        _same_station(key, staging / DATABASE)
+        mark = {"made_ms": manifest.made_ms, "restored_ms": int(time.time() * 1000)}
+        mark_restored(staging / DATABASE, json.dumps(mark).encode())
+    except KeyFileError:
+        raise BackupError(f"The station key in {file} is damaged.") from None
+    except StoreError as error:
+        if error.code == "store-newer":
+            raise BackupError(
+                f"{file} was made by a newer Fencewire. Update this one first."
+            ) from None
+        if error.code == "store-corrupt":
+            raise BackupError(f"The database in {file} is damaged.") from None
+        raise
+    if key.id.text != manifest.station:
+        raise BackupError(f"The key in {file} is not that of the station it names.")
+    for name in (KEY, DATABASE):
+        with (staging / name).open("rb") as unpacked:
+            os.fsync(unpacked.fileno())
+    return key, manifest.made_ms
+
+
+def _install(state: Path, staging: Path) -> None:
+    """Give the files their names.
+
+    The key comes first: a daemon that starts between the two, after a power cut, is the right
+    station without messages, never another one with these.
+    """
+    (staging / KEY).replace(state / KEY)
+    sync_directory(state)
+    (staging / DATABASE).replace(state / DATABASE)
+    sync_directory(state)
+
+
+def _put_in_place(state: Path, staging: Path, owner: Callable[[Path], None]) -> Path:
+    """Keep the former station aside and install the other one; return where the former is.
+
+    At no moment is a key missing, since a daemon would make a new one, or beside a database that
+    belongs to another.
+    """
+    count = 1
+    while os.path.lexists(state / f"{_ASIDE}-{count}"):
+        count += 1
+    aside = state / f"{_ASIDE}-{count}"
+    aside.mkdir(mode=0o700)
+    owner(aside)
+    if (state / KEY).exists():
+        os.link(state / KEY, aside / KEY)
+    for name in _database_files(state):
+        (state / name).rename(aside / name)
+    sync_directory(aside)
+    sync_directory(state)
+    _install(state, staging)
+    return aside

@@ -1,0 +1,170 @@
+"""A backup's own format: a tar with a list of what it holds, the station's key and its database.
+
+Nothing is unpacked but these, each once and of the size and hash that the list says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from appliance import __version__
+from appliance.api.jsonable import JsonShapeError, from_json, to_json
+from appliance.daemon.keyfile import FILE_NAME
+
+KEY: Final = FILE_NAME
+DATABASE: Final = "station.db"
+"""`daemon.main.STORE_NAME`, which would bring aiohttp along."""
+
+_MANIFEST: Final = "manifest.json"
+_FOLDER: Final = "fencewire-backup"
+_README: Final = "README.txt"
+_MAX_MANIFEST: Final = 64 * 1024
+_FORMAT: Final = 1
+_PIECE: Final = 1024 * 1024
+_NO_BACKUP: Final = (
+    KeyError,
+    tarfile.TarError,
+    EOFError,
+    OverflowError,
+    ValueError,
+    RecursionError,
+)
+"""What other files bring about."""
+
+_WORDS: Final = """\
+This is a backup of a Fencewire station. It holds its SECRET KEY: whoever has it can be this
+station and read what is written to it. The messages in it are in the clear.
+
+Where no station is yet:      fencewire backup --restore FILE
+In the place of another one:  fencewire backup --restore FILE --replace
+
+Never run a restored station beside the board that the backup was made on.
+"""
+
+
+class BackupError(Exception):
+    """A file can't be used as a backup; the message says why."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file in a backup."""
+
+    bytes: int
+    """Its size."""
+
+    sha256: str
+    """Of its bytes, hex."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a backup holds."""
+
+    format: int
+    """1."""
+
+    station: str
+    """Station id of the key."""
+
+    made_ms: int
+    """Milliseconds since 1970, by the clock of the machine that made it."""
+
+    version: str
+    """Of the program that made it."""
+
+    key: Part
+    """``station.key``."""
+
+    database: Part
+    """``station.db``."""
+
+
+def write_backup(target: IO[bytes], folder: Path, *, station: str) -> None:
+    """Write a backup of the key and the database that lie in `folder`."""
+    manifest = Manifest(
+        format=_FORMAT,
+        station=station,
+        made_ms=int(time.time() * 1000),
+        version=__version__,
+        key=_part(folder / KEY),
+        database=_part(folder / DATABASE),
+    )
+    listed = json.dumps(to_json(manifest), indent=1).encode() + b"\n"
+    with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, data in ((_README, _WORDS.encode()), (_MANIFEST, listed)):
+            tar.addfile(_entry(name, len(data), manifest.made_ms), io.BytesIO(data))
+        for name, part in ((KEY, manifest.key), (DATABASE, manifest.database)):
+            with (folder / name).open("rb") as source:
+                tar.addfile(_entry(name, part.bytes, manifest.made_ms), source)
+
+
+def read_backup(file: Path, folder: Path) -> Manifest:
+    """Unpack key and database of a backup into `folder`; raises BackupError.
+
+    Only that they are what the list says is checked here.
+    """
+    try:
+        source = file.open("rb")
+    except OSError as error:
+        raise BackupError(f"{file} can't be read: {error.strerror}.") from None
+    try:
+        with source, tarfile.open(fileobj=source, mode="r:") as tar:
+            members = {member.name.removeprefix(f"{_FOLDER}/"): member for member in tar}
+            manifest = _manifest(_content(tar, members, _MANIFEST).read(_MAX_MANIFEST), file)
+            for name, part in ((KEY, manifest.key), (DATABASE, manifest.database)):
+                _unpack(_content(tar, members, name), part, folder / name)
+    except _NO_BACKUP:
+        raise BackupError(f"{file} is no backup of a station, or it is damaged.") from None
+    return manifest
+
+
+def _entry(name: str, size: int, made_ms: int) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(f"{_FOLDER}/{name}")
+    entry.size, entry.mode, entry.mtime = size, 0o600, made_ms // 1000
+    return entry
+
+
+def _part(path: Path) -> Part:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Part(path.stat().st_size, digest)
+
+
+def _manifest(data: bytes, file: Path) -> Manifest:
+    listed = json.loads(data)
+    if isinstance(listed, dict) and listed.get("format") != _FORMAT:
+        raise BackupError(f"{file} was made by a newer Fencewire. Update this one first.")
+    try:
+        return from_json(Manifest, listed)
+    except JsonShapeError as error:
+        raise ValueError(str(error)) from None
+
+
+def _content(tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], name: str) -> IO[bytes]:
+    member = members[name]
+    content = tar.extractfile(member) if member.type == tarfile.REGTYPE else None
+    if content is None:
+        raise ValueError(f"{name} is no file")
+    return content
+
+
+def _unpack(source: IO[bytes], part: Part, to: Path) -> None:
+    digest = hashlib.sha256()
+    left = part.bytes
+    descriptor = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as target:
+        while piece := source.read(min(_PIECE, left)):
+            target.write(piece)
+            digest.update(piece)
+            left -= len(piece)
+    if left or digest.hexdigest() != part.sha256:
+        raise ValueError(f"{to.name} is not what the list says")
