@@ -17,16 +17,23 @@ from typing import Final
 from appliance.adapters.blobs import Blobs
 from appliance.adapters.service_manager import notify, notify_alive, watchdog_interval_s
 from appliance.adapters.sessions import ANY_HOST, DEFAULT_PORT, Hooks, Sessions
-from appliance.adapters.store import Store
 from appliance.api.event_log import EventLog
 from appliance.api.paths import trouble_path
 from appliance.api.schema import Problem
 from appliance.api.server import ApiServer, SocketError
-from appliance.daemon.announcer import Announcer
+from appliance.daemon.announcer import DISK, Announcer
 from appliance.daemon.backend import DaemonBackend
 from appliance.daemon.keyfile import KeyFileError, load_or_make
 from appliance.daemon.runtime import Runtime
 from appliance.daemon.settings import Settings
+from appliance.daemon.store_health import (
+    DAMAGED,
+    can_mend,
+    mended,
+    open_store,
+    until,
+    until_damaged,
+)
 from appliance.daemon.timekeeper import Timekeeper
 from appliance.model.identity import StationKey
 from appliance.model.record import BOOT_SIZE
@@ -69,7 +76,9 @@ def run_daemon(
     os.umask(0o077)
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        asyncio.run(_serve(state, api, port=port, hosts=hosts or ANY_HOST, interfaces=interfaces))
+        hosts = hosts or ANY_HOST
+        while asyncio.run(_serve(state, api, port=port, hosts=hosts, interfaces=interfaces)):
+            log.warning("starting anew, to mend the store")
         trouble_path(api).unlink(missing_ok=True)
     except SocketError as error:
         log.error("%s", error)  # Who has the socket is not to be spoken for.
@@ -98,13 +107,14 @@ async def _serve(
     port: int | None,
     hosts: tuple[str, ...],
     interfaces: tuple[str, ...],
-) -> None:
-    stopping = asyncio.Event()
+) -> bool:
+    """Run until told to stop; returns whether to start anew."""
+    stopping, anew = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     # The store's lock comes first: two daemons on one state directory would be one station twice.
-    store = await asyncio.to_thread(Store.open, state / STORE_NAME)
+    store = await open_store(state / STORE_NAME)
     try:
         key = load_or_make(state)
         settings = Settings(store, state, os.urandom(BOOT_SIZE))
@@ -123,6 +133,7 @@ async def _serve(
         trouble_path(api).unlink(missing_ok=True)
         loop.set_exception_handler(_stop_on_failure(failed, stopping))
         await _begin(runtime, settings, interfaces)
+        runtime.spawn(_watch_store(runtime, announcer, state / STORE_NAME, anew, stopping))
         notify("READY=1")
         log.info("%s ·%s is ready", runtime.station.name, runtime.station.id.tag)
         await _until(stopping)
@@ -132,6 +143,7 @@ async def _serve(
         await runtime.stop()
     if failed:
         raise StartError("A part of the daemon failed; the log above says which.")
+    return anew.is_set()
 
 
 async def _build(
@@ -191,6 +203,24 @@ async def _begin(runtime: Runtime, settings: Settings, interfaces: tuple[str, ..
     # What was loaded by now lives as long as the daemon; looking through it again costs a pause.
     gc.collect()
     gc.freeze()
+
+
+async def _watch_store(
+    runtime: Runtime,
+    announcer: Announcer,
+    path: Path,
+    anew: asyncio.Event,
+    stopping: asyncio.Event,
+) -> None:
+    """Say what became of a damaged store, and start anew, outside calls, when damage is found."""
+    problem = mended(path)
+    if problem is not None:
+        announcer.raise_problem(problem)
+    await until_damaged(path, troubled=lambda: DISK in announcer.problems)
+    announcer.raise_problem(DAMAGED)
+    await until(lambda: can_mend(path) and not runtime.station.calls.active)
+    anew.set()
+    stopping.set()
 
 
 async def _until(stopping: asyncio.Event) -> None:

@@ -1,21 +1,32 @@
 """The database file: locked, made whole or not at all, checked, and brought to this version.
 
-A file that is damaged, belongs to something else or was written by a newer version is refused and
-left as it is; a new one is made only where there is nothing.
+A file that belongs to something else or was written by a newer version is refused and left as it
+is.  A damaged one is set aside, and what can be read of it is saved (see `salvage`).  A new one is
+made only where there is nothing.
+
+Damage is looked for at start: in all pages of a small database, in what a second allows of a large
+one, whose every page `SlowCheck` reads later while it is in use.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import sqlite3
-from contextlib import closing
+import sys
+import threading
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from appliance.adapters.store import failures, schema
+from appliance.adapters.store import failures, salvage, schema
+from appliance.adapters.store.pages import MAGIC, Log
+from appliance.adapters.store.salvage import beside
 from appliance.node.ports import StoreError
+
+log = logging.getLogger(__name__)
 
 WAL_SIZE: Final = 4 * 1024 * 1024
 """Bytes to which the log is cut when it starts again.  It is not cut to nothing: writing over what
@@ -57,20 +68,25 @@ class Database:
     @property
     def wal_path(self) -> Path:
         """Where SQLite keeps the log."""
-        return _beside(self.path, "-wal")
+        return beside(self.path, "-wal")
 
 
 def open_database(path: Path) -> Database:
-    """Open the database at `path`, or make it; raises StoreError."""
+    """Open the database at `path`, mend it if it is damaged, or make it; raises StoreError."""
     try:
         lock = _lock(path)
     except OSError as error:
         raise failures.explain_os(error) from error
     connection = None
     try:
+        salvage.finish(path)
         if not path.exists():
             _create(path)
-        _look_before_touching(path)
+        sound = _is_sound(path)
+        # What opens all the same goes on as it is where there is no room to mend it.
+        if not sound or (beside(path, ".suspect").exists() and salvage.has_room(path)):
+            log.error("the message store %s is damaged; saving what can be read", path)
+            salvage.mend(path)
         connection = _connect(path)
         if schema.version_of(connection) < schema.VERSION:
             schema.migrate(connection)
@@ -86,12 +102,8 @@ def open_database(path: Path) -> Database:
         raise
 
 
-def _beside(path: Path, ending: str) -> Path:
-    return path.with_name(path.name + ending)
-
-
 def _lock(path: Path) -> int:
-    lock = os.open(_beside(path, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(beside(path, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -109,16 +121,16 @@ def _lock(path: Path) -> int:
 
 def _create(path: Path) -> None:
     """Make an empty database under another name, and give it its own when it is whole."""
-    if any(_beside(path, ending).exists() for ending in ("-wal", "-journal")):
+    if any(beside(path, ending).exists() for ending in ("-wal", "-journal")):
         # SQLite would play this log into the new file.
         raise StoreError(
             "store-corrupt",
             f"The message store {path} is gone, but {path.name}-wal beside it is still there. "
             "Nothing was changed. Put the store back, or move what is left of it elsewhere.",
         )
-    draft = _beside(path, ".new")
+    draft = beside(path, ".new")
     for ending in ("", "-journal", "-wal", "-shm"):
-        _beside(draft, ending).unlink(missing_ok=True)
+        beside(draft, ending).unlink(missing_ok=True)
     os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
         with closing(sqlite3.connect(draft, isolation_level=None)) as db:
@@ -138,28 +150,37 @@ def _create(path: Path) -> None:
         os.close(directory)
 
 
-def _look_before_touching(path: Path) -> None:
-    """Refuse what is not ours, too new or damaged, without changing a byte of it.
+def _is_sound(path: Path) -> bool:
+    """Look for damage, and refuse what is not ours or too new, without changing a byte.
 
     A connection that may write would copy what is left in the log into the file when it closes.
     """
-    if path.stat().st_size == 0:
-        raise failures.damaged(path)
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
-        (application,) = db.execute("PRAGMA application_id").fetchone()
-        version = schema.version_of(db)
-        if application != schema.APPLICATION_ID or version == 0:
-            raise StoreError(
-                "store-corrupt",
-                f"{path} is no message store of Fencewire. Nothing was changed. Move it elsewhere.",
-            )
-        if version > schema.VERSION:
-            raise StoreError(
-                "store-newer",
-                f"The message store {path} was written by a newer Fencewire. Nothing was changed. "
-                "Update this one.",
-            )
-        _check(db, path)
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            return False
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            (application,) = db.execute("PRAGMA application_id").fetchone()
+            version = schema.version_of(db)
+            names = {name for (name,) in db.execute("SELECT name FROM sqlite_schema")}
+            if application != schema.APPLICATION_ID and "records" not in names:
+                raise StoreError(
+                    "store-corrupt",
+                    f"{path} is no message store of Fencewire. Nothing was changed. "
+                    "Move it elsewhere.",
+                )
+            if version > schema.VERSION:
+                raise StoreError(
+                    "store-newer",
+                    f"The message store {path} was written by a newer Fencewire. "
+                    "Nothing was changed. Update this one.",
+                )
+            named = application == schema.APPLICATION_ID and version > 0
+            return named and _reads_well(db, path) and not _log_has_hole(path)
+    except sqlite3.Error as error:
+        if _is_damage(error):
+            return False
+        raise
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -176,18 +197,90 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _check(db: sqlite3.Connection, path: Path) -> None:
+def _reads_well(db: sqlite3.Connection, path: Path) -> bool:
     """Look for damage: in every page of a small database, at the ends of a large one's tables."""
     (page_size,) = db.execute("PRAGMA page_size").fetchone()
     (page_count,) = db.execute("PRAGMA page_count").fetchone()
     if page_size * page_count <= FULL_CHECK_SIZE:
         (answer,) = db.execute("PRAGMA quick_check(1)").fetchone()
-        if answer != "ok":
-            raise failures.damaged(path)
-        return
-    if path.stat().st_size < page_size * page_count and not _beside(path, "-wal").exists():
-        raise failures.damaged(path)
-    names = db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
-    for (name,) in names:
+        return bool(answer == "ok")
+    if path.stat().st_size < page_size * page_count and not beside(path, "-wal").exists():
+        return False
+    for name in _tables(db):
         for direction in ("ASC", "DESC"):
             db.execute(f'SELECT * FROM "{name}" ORDER BY 1 {direction} LIMIT 1').fetchall()  # noqa: S608
+    return True
+
+
+def _log_has_hole(path: Path) -> bool:
+    """Tell whether SQLite, which stops at the first bad frame of the log, misses commits behind it.
+
+    The last commit may be torn by a power cut, which is no damage: nobody was told of it.  One
+    before it was on disk before the last began.  How far SQLite has read stands in the index of
+    the log (sqlite.org/walformat.html, 2.1); nobody else has a lock on that file now.
+    """
+    try:
+        index = beside(path, "-shm").read_bytes()[:20]
+        frames = Log(beside(path, "-wal"))
+    except FileNotFoundError:
+        return False
+    try:
+        return frames.commits_after(int.from_bytes(index[16:20], sys.byteorder)) > 1
+    finally:
+        frames.close()
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    return failures.primary_code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def _tables(db: sqlite3.Connection) -> list[str]:
+    rows = db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+    return [str(name) for (name,) in rows]
+
+
+def suspect(path: Path) -> None:
+    """Have a database mended when it is opened next."""
+    beside(path, ".suspect").touch(mode=0o600)
+
+
+class SlowCheck:
+    """Reads every page of a database that is in use, once."""
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is read before `run`."""
+        self._path = path
+        self._stopped = False
+        self._db: sqlite3.Connection | None = None
+
+    def run(self) -> bool:
+        """Tell whether it is sound, as far as it was read; for a thread of its own.
+
+        One table after the other, each in a transaction of its own: while one lasts, the log
+        can't begin anew.
+        """
+        # Of this thread alone, on Linux; the disk serves it last, too.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        uri = f"{self._path.absolute().as_uri()}?mode=ro"
+        try:
+            with closing(sqlite3.connect(uri, uri=True, check_same_thread=False)) as db:
+                self._db = db
+                for name in _tables(db):
+                    if self._stopped:
+                        break
+                    (answer,) = db.execute(f'PRAGMA quick_check("{name}")').fetchone()
+                    if answer != "ok":
+                        return False
+        except sqlite3.Error as error:
+            return not _is_damage(error)
+        finally:
+            self._db = None
+        return True
+
+    def stop(self) -> None:
+        """Have `run` end soon."""
+        self._stopped = True
+        if (db := self._db) is not None:
+            # It may be closed by now.
+            with suppress(sqlite3.ProgrammingError):
+                db.interrupt()

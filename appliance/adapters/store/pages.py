@@ -80,6 +80,7 @@ class Pages:
         try:
             with suppress(FileNotFoundError):
                 self._log = Log(path.with_name(f"{path.name}-wal"))
+                self._log.read_frames()
             header = _read(self._file, 0, _HEADER_1)
             size = int.from_bytes(header[16:18], "big")
             sound = header.startswith(MAGIC) and (size == 1 or _is_page_size(size))
@@ -90,7 +91,7 @@ class Pages:
             self._usable = self._size - (header[20] if sound else 0)
             in_log = self._log.pages if self._log is not None else {}
             length = os.fstat(self._file).st_size
-            self.count = max(-(-length // self._size), *in_log, 0, 0)
+            self.count = max([-(-length // self._size), *in_log])
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -199,7 +200,7 @@ class Log:
     """A write-ahead log, also one with a hole in it, after which SQLite sees nothing (4)."""
 
     def __init__(self, path: Path) -> None:
-        """Read which pages its commits wrote; raises OSError."""
+        """Open it; raises OSError."""
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         header = _read(self._file, 0, LOG_HEADER)
         magic, _, size = struct.unpack_from(">III", header)
@@ -207,9 +208,7 @@ class Log:
         self.page_size = size if _is_page_size(size) else PAGE_SIZE
         self._salt = self._most_frequent_salt() if magic >> 1 != 0x377F0682 >> 1 else header[16:24]
         self.pages: dict[int, int] = {}
-        """The last committed frame of each page; the first frame is 0."""
-
-        self._read_frames()
+        """The last committed frame of each page, by `read_frames`; the first frame is 0."""
 
     def close(self) -> None:
         """Close the file."""
@@ -220,7 +219,7 @@ class Log:
         return _read(self._file, self._offset(frame) + FRAME_HEADER, self.page_size)
 
     def commits_after(self, frame: int) -> int:
-        """Return how many commits of this log begin their last frame there or later."""
+        """Return how many commits of this log have their last frame there or later."""
         return sum(
             1
             for number, header in enumerate(self._headers())
@@ -241,7 +240,7 @@ class Log:
         salts = Counter(header[8:16] for header in self._headers())
         return salts.most_common(1)[0][0] if salts else bytes(8)
 
-    def _read_frames(self) -> None:
+    def read_frames(self) -> None:
         """Note the pages of all frames that are as they were written.
 
         A frame's checksum goes on from that of the frame before, which is written there, so each
