@@ -327,7 +327,7 @@ class _Answer:
     def _answer(self, item: _Item) -> None:
         self._offer(item)
         whole = item.range
-        if not item.shorts or self._ids.count(whole.lower, whole.upper) > MAX_LACKED:
+        if not item.shorts or self._ids.count(whole.lower, whole.upper) > 2 * MAX_LISTED:
             return
         own = self._shorts(whole)
         named = tuple(own[short] for short in item.shorts if short in own)
