@@ -122,12 +122,12 @@ def heading(
 ) -> Heading:
     """Return what stands above the log of a station."""
     first, last = (shown_time(end) if end is not None else "" for end in period)
-    zone = time.strftime("%Z, UTC%z", time.localtime(status.clock.ms / 1000))
+    offset = time.strftime("%z", time.localtime(status.clock.ms / 1000))
     return Heading(
         station=f"{visible(status.name)} ·{status.tag}, {number(status.number)}",
         operator=visible(operator),
         incident=visible(incident),
-        period=f"{first} to {last} ({zone})" if first or last else "",
+        period=f"{first} to {last} (UTC{offset[:3]}:{offset[3:]})" if first or last else "",
         prepared=shown_time(status.clock),
     )
 

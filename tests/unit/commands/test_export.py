@@ -188,7 +188,7 @@ def test_the_log_as_csv(backend: MemoryBackend) -> None:
     assert log[0] == "\ufeff"
     rows = list(csv.reader(io.StringIO(log[1:], newline="")))
     assert rows[0] == ["Communications Log (ICS 309)"]
-    assert rows[2] == ["Operational period", "2023-11-14 22:13 to  (UTC, UTC+0000)"]
+    assert rows[2] == ["Operational period", "2023-11-14 22:13 to  (UTC+00:00)"]
     assert rows[4] == ["Operator", "'=cmd()"]
     assert rows[7] == ["Time", "From", "To", "Subject/Message"]
     assert len(rows) == 8 + len(HOSTILE) + 1 + 1
