@@ -19,6 +19,7 @@ import aiohttp
 
 from appliance.adapters.dscp import Dscp, mark
 from appliance.model.codec import FormatError
+from appliance.model.identity import StationId
 from appliance.protocol.frames import Channel, OverflowedError, Receiver, Sender
 from appliance.protocol.hello import Proved
 from appliance.protocol.keepalive import (
@@ -28,6 +29,7 @@ from appliance.protocol.keepalive import (
     ControlKind,
     KeepAlive,
 )
+from appliance.protocol.time_claim import TimeClaim
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +85,16 @@ class WebSocket(Protocol):
     async def send_bytes(self, data: bytes, compress: int | None = None) -> None: ...
     async def receive(self, timeout: float | None = None) -> aiohttp.WSMessage: ...
     async def close(self, *, code: int = ..., message: bytes = ...) -> bool: ...
+
+
+class Clock(Protocol):
+    """Tells others the time, and takes what they say of it."""
+
+    def tell(self) -> TimeClaim:
+        """Return what to answer."""
+
+    def heard(self, peer: StationId, claim: TimeClaim, round_trip_s: float) -> None:
+        """Take what a station has just answered."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +159,7 @@ class Session:
         outgoing: bool,
         certificate_digest: bytes | None,
         on_message: Callable[[Session, Channel, bytes], None],
+        clock: Clock | None = None,
     ) -> None:
         self.proved = proved
         self.path = path
@@ -156,6 +169,7 @@ class Session:
 
         self._socket = socket_
         self._on_message = on_message
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
         self.since = self._loop.time()
         over_mesh = path.remote_host == proved.peer.host
@@ -258,9 +272,13 @@ class Session:
             return None
         if control.kind is ControlKind.PING:
             self._keepalive.pinged(self._loop.time())
-            self.send(Channel.CONTROL, Control(ControlKind.PONG, control.number).encode())
+            time = self._clock.tell() if self._clock is not None else None
+            pong = Control(ControlKind.PONG, control.number, time=time)
+            self.send(Channel.CONTROL, pong.encode())
         elif control.kind is ControlKind.PONG:
-            self._keepalive.pong(control.number, self._loop.time())
+            took_s = self._keepalive.pong(control.number, self._loop.time())
+            if took_s is not None and control.time is not None and self._clock is not None:
+                self._clock.heard(self.proved.peer, control.time, took_s)
         else:
             return control.reason if _REASON.fullmatch(control.reason) else "closed"
         return None

@@ -24,7 +24,7 @@ from appliance.adapters.acceptor import Acceptor, Limits
 from appliance.adapters.blobs import Blobs
 from appliance.adapters.bulk import BulkClient, BulkServer, tune_bulk, url_of
 from appliance.adapters.certificate import client_context, server_context, station_of
-from appliance.adapters.session import Session, WebSocket, path_of, tune
+from appliance.adapters.session import Clock, Session, WebSocket, path_of, tune
 from appliance.model.codec import FormatError
 from appliance.model.identity import IdentityError, StationId, StationKey
 from appliance.protocol.frames import MAX_FRAME, Channel
@@ -83,6 +83,9 @@ class Hooks:
 
     on_refused: Callable[[str, str, str], None]
     """Someone at a host failed to prove a key: host, code, text."""
+
+    clock: Clock | None = None
+    """What time it is; None: nothing is said of it."""
 
 
 class Sessions:
@@ -184,6 +187,7 @@ class Sessions:
                 outgoing=False,
                 certificate_digest=None,
                 on_message=self._hooks.on_message,
+                clock=self._hooks.clock,
             )
             self._hold(session)
             await self._run(session)
@@ -298,6 +302,7 @@ class Sessions:
             outgoing=True,
             certificate_digest=hashlib.sha256(certificate).digest(),
             on_message=self._hooks.on_message,
+            clock=self._hooks.clock,
         )
 
     def _hold(self, session: Session) -> None:

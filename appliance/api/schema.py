@@ -119,6 +119,9 @@ class Status:
     mesh: MeshStatus = field(default_factory=MeshStatus)
     """How far it is part of a mesh."""
 
+    clock_source: str = ""
+    """Where the time comes from, in words: ``clock from GPS, 2 stations away``."""
+
 
 @dataclass(frozen=True)
 class Station:
@@ -167,7 +170,7 @@ class Station:
     """Its card is here, so that it can be written to."""
 
     clock_off_s: float | None
-    """How far its wall clock is from ours; None: not known."""
+    """How far its machine's clock is from the time here; None: not known."""
 
     hops: int | None = None
     """Links between us: 1 for a neighbour; None: not known."""

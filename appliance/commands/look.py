@@ -30,6 +30,7 @@ async def status(client: Client, out: Output, _args: argparse.Namespace) -> int:
         ("reaches", _reached(now)),
         ("unread", str(now.unread)),
         ("voice", voice),
+        ("clock", visible(now.clock_source or "not known")),
         ("address", f"{now.address} port {now.port}"),
         ("id", now.spoken_id),
         ("running", f"{duration(now.uptime_s)}, version {visible(now.version)}"),

@@ -233,7 +233,7 @@ class Announcer:
             self._links_differ = False
             self.log.publish("links")
         mesh = self._views.mesh
-        reach = (mesh.reach(), mesh.status())
+        reach = (mesh.reach(), mesh.status(), self._runtime.time.source)
         if reach != self._reach:
             self._reach = reach
             self.log.publish("status")

@@ -110,6 +110,7 @@ class DaemonBackend:
             media=media,
             problems=tuple(self._announcer.problems.values()),
             mesh=self._mesh.status(),
+            clock_source=runtime.time.source,
         )
 
     async def set_name(self, name: str) -> Status:

@@ -171,8 +171,9 @@ def _has_capabilities() -> bool:
 
 def _clock(runtime: Runtime) -> Check:
     moment = runtime.time.moment()
+    source = runtime.time.source
     if moment.sure:
-        return Check("clock", "ok", "The clock is kept right by a time source.", "")
+        return Check("clock", "ok", f"{source[:1].upper()}{source[1:]}.", "")
     if moment.wall_ms < BUILT_MS:
         return Check(
             "clock",
@@ -183,7 +184,8 @@ def _clock(runtime: Runtime) -> Check:
     return Check(
         "clock",
         "ok",
-        "No time source is known, so times are shown with a ~. Nothing depends on them.",
+        "No time source is known and too few stations agree, so times are shown with a ~. "
+        "Nothing depends on them.",
         "",
     )
 

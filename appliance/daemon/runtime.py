@@ -102,6 +102,7 @@ class Runtime:
         self.station = station
         self.store = store
         self.time = timekeeper
+        timekeeper.changed = self.mesh_changed
         self._watcher = watcher
         self.sessions = make_sessions(
             Hooks(
@@ -109,6 +110,7 @@ class Runtime:
                 on_message=self._message,
                 on_close=self._session_closed,
                 on_refused=self._refused,
+                clock=timekeeper,
             )
         )
         self.sound = Sound(on_event=self._media_event, on_change=watcher.media_changed)
@@ -149,6 +151,7 @@ class Runtime:
         self.finding.start(boot=boot, interfaces=interfaces)
         self.spawn(self.sound.run())
         self.spawn(self._keep_awake())
+        self.spawn(self.time.keep_looking())
         self.spawn(self._need_store())
 
     async def stop(self) -> None:

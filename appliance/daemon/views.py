@@ -130,7 +130,7 @@ class Views:
             unread=self.unread.get(sid, 0),
             alarm=runtime.station.directory.alarm(sid),
             has_card=contact.card is not None,
-            clock_off_s=None,
+            clock_off_s=runtime.time.off_s(sid),
             hops=self.mesh.hops.hops(sid),
             metric=way.metric if way is not None else None,
         )

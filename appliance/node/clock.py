@@ -47,8 +47,14 @@ class LamportClock:
             boot=self._boot,
             uptime_ms=max(int(uptime_s * 1000), 0),
             wall_ms=min(max(moment.wall_ms, 0), (1 << 53) - 1),
-            certainty=Certainty.SYNCED if moment.sure else Certainty.UNSET,
+            certainty=_certainty(moment),
         )
+
+
+def _certainty(moment: Moment) -> Certainty:
+    if not moment.sure:
+        return Certainty.UNSET
+    return Certainty.PEERS if moment.agreed else Certainty.SYNCED
 
 
 def order_of(lamport: int, record_id: bytes) -> int:

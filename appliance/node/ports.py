@@ -44,6 +44,9 @@ class Moment:
     awake_s: float
     """Seconds that this station has been running in all its life: no clock can make it jump."""
 
+    agreed: bool = False
+    """It is sure by what other stations say."""
+
 
 @dataclass(frozen=True)
 class RecipientState:

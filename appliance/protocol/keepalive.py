@@ -1,6 +1,7 @@
 """Whether a session's other side is still there, and how far away it is.
 
 The sides take turns to ask now and then, and answer at once.  Asking also keeps NAT bindings open.
+An answer says what time it is at the other side (`time_claim`), which stations of v0.2.0 ignore.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from appliance.model.codec import Fields, decode, encode
+from appliance.model.codec import FIRST_IGNORABLE_KEY, Fields, decode, encode
+from appliance.protocol.time_claim import TimeClaim
 
 PING_EVERY_S: Final = 5.0
 """How often on a session between neighbours' own addresses, where nothing else watches the way."""
@@ -25,6 +27,9 @@ DEAD_AFTER_PINGS: Final = 3.2
 
 TURN: Final = 1.2
 """Who pinged last waits so much longer, so that the two sides take turns."""
+
+TIME_KEY: Final = FIRST_IGNORABLE_KEY
+"""Of an answer's map: stations that don't know it pass over it."""
 
 RTT_WEIGHT: Final = 0.125
 """Weight of a new round-trip sample (RFC 6298 section 2)."""
@@ -51,9 +56,15 @@ class Control:
     reason: str = ""
     """Bye: why, for programs."""
 
+    time: TimeClaim | None = None
+    """Pong: what time it is there; older stations don't say."""
+
     def encode(self) -> bytes:
         """Return the bytes that are sent."""
-        return encode({0: int(self.kind), 1: self.number, 2: self.reason})
+        fields: dict[int, object] = {0: int(self.kind), 1: self.number, 2: self.reason}
+        if self.time is not None:
+            fields[TIME_KEY] = self.time.fields()
+        return encode(fields)
 
     @classmethod
     def decode(cls, data: bytes) -> Control | None:
@@ -62,7 +73,8 @@ class Control:
         kind = fields.uint(0)
         if kind not in set(ControlKind):
             return None
-        control = cls(ControlKind(kind), fields.uint(1), fields.text(2, limit=64))
+        claim = TimeClaim.read(fields.inner(TIME_KEY)) if fields.has(TIME_KEY) else None
+        control = cls(ControlKind(kind), fields.uint(1), fields.text(2, limit=64), claim)
         fields.end()
         return control
 
@@ -108,13 +120,17 @@ class KeepAlive:
         if self._number:
             self._ping_at = now + self._every_s
 
-    def pong(self, number: int, now: float) -> None:
-        """Take an answer; one that is not to the latest ping says nothing about the round trip."""
+    def pong(self, number: int, now: float) -> float | None:
+        """Take an answer; return how long it took.
+
+        One that is not to the latest ping says nothing about the round trip.
+        """
         if number != self._number or self._sent_at is None:
-            return
+            return None
         sample = max(now - self._sent_at, 0.0)
         self._sent_at = None
         if self.rtt_s is None:
             self.rtt_s = sample
         else:
             self.rtt_s += RTT_WEIGHT * (sample - self.rtt_s)
+        return sample

@@ -6,7 +6,7 @@ from appliance.tui import views
 from appliance.tui.look import BAD, BOLD, CARE, PLAIN
 from appliance.tui.pane import Pane, Row, row_cells
 from appliance.tui.store import TuiState
-from appliance.tui.text import fit, plain_name
+from appliance.tui.text import fit, one_line, plain_name
 from appliance.tui.wording import Times, number
 
 
@@ -38,6 +38,11 @@ def top_row(state: TuiState, now_s: float, times: Times, width: int) -> Row:
     at = views.clock(state, now_s)
     if at is not None:
         facts.append([(times.clock(at), PLAIN)])
+    if status.clock_source:
+        source: Row = [(one_line(status.clock_source), PLAIN)]
+        taken = row_cells(me) + sum(row_cells(row) + 2 for row in [*facts, source])
+        if taken < width:
+            facts.insert(-1, source)
     room = width - row_cells(me) - sum(row_cells(row) for row in facts) - 1
     gap = max(min(room // len(facts), 6), 1)
     line = list(me)

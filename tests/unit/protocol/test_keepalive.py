@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
+
+from appliance.model.codec import Fields, FormatError, decode, encode
 from appliance.protocol import keepalive
 from appliance.protocol.keepalive import (
     DEAD_AFTER_PINGS,
     MESH_PING_EVERY_S,
     PING_EVERY_S,
+    TIME_KEY,
     TURN,
+    Control,
+    ControlKind,
     KeepAlive,
 )
+from appliance.protocol.time_claim import SourceTime, TimeClaim
 
 
 def test_pings_are_regular_and_an_answer_gives_the_round_trip() -> None:
@@ -68,3 +75,17 @@ def test_the_two_sides_take_turns() -> None:
     assert abs(len(settled) - 118.0 / PING_EVERY_S) <= 1
     assert settled[::2] == settled[:1] * len(settled[::2])
     assert settled[1::2] == [1 - settled[0]] * len(settled[1::2])
+
+
+def test_an_answer_says_what_time_it_is_and_older_stations_pass_over_it() -> None:
+    claim = TimeClaim(1_800_000_000_000, SourceTime(1_800_000_000_123, 50, 3, True))
+    for time in (None, TimeClaim(5), claim):
+        pong = Control(ControlKind.PONG, 7, time=time)
+        data = pong.encode()
+        assert Control.decode(data) == pong
+        fields = Fields(decode(data, limit=4096), "as v0.2.0 reads it")
+        assert (fields.uint(0), fields.uint(1), fields.text(2, limit=64)) == (1, 7, "")
+        fields.end()
+    for wrong in ({}, [1], {0: 1, 1: 1}, "noon"):
+        with pytest.raises(FormatError):
+            Control.decode(encode({0: 1, 1: 7, 2: "", TIME_KEY: wrong}))
