@@ -27,7 +27,6 @@ from appliance.model.message import DeliveryState
 from appliance.model.secret import Secret
 from appliance.node.beginnings import Identity, Memory, Now
 from appliance.node.call_effects import CallChanged, Media, NeedSession, SendSip
-from appliance.node.carry_ports import GetCargo
 from appliance.node.effects import (
     AlarmRaised,
     Dial,
@@ -49,6 +48,7 @@ from appliance.node.ports import (
     StoredMessage,
 )
 from appliance.node.ports import Operation as StoreOperation
+from appliance.node.ports.carrying import GetCargo
 from appliance.node.station import Station
 from appliance.node.usage import SessionInfo
 from appliance.node.writing import Draft
@@ -249,11 +249,10 @@ class Desk:
             )
 
     def messages(self) -> tuple[StoredMessage, ...]:
-        found: tuple[StoredMessage, ...] = self._read(GetMessages(None, True, None, 10_000))
-        return found
+        return tuple(self._read(GetMessages(None, True, None, 10_000)))
 
     def inbox(self) -> list[str]:
-        return [message.text for message in self.messages() if not message.outgoing]
+        return [one.text for one in self.messages() if not one.outgoing]
 
     def state_of(self, message: bytes) -> DeliveryState:
         stored = self._read(GetMessage(message))
@@ -271,8 +270,7 @@ class World:
         self.handles = 0
         self.max_in_flight = 0
         self.desks: list[Desk] = []
-        for number in range(desks):
-            self.desks.append(Desk(self, number + 1))
+        self.desks += (Desk(self, number + 1) for number in range(desks))
 
     def close(self) -> None:
         for desk in self.desks:
@@ -283,18 +281,15 @@ class World:
 
     def connect(self, a: Desk, b: Desk) -> Link:
         """A session comes to be; both ends hear of it, in any order."""
-        link = Link({}, {a: Pipe(), b: Pipe()})
+        link = Link({a: self.handles + 1, b: self.handles + 2}, {a: Pipe(), b: Pipe()})
         self.links.append(link)
-        for desk in (a, b):
-            self.handles += 1
-            link.ends[desk] = self.handles
+        self.handles += 2
         both = [(a, b, True), (b, a, False)]
         self.rng.shuffle(both)
-        for desk, other, _ in both:
+        for desk, other, outgoing in both:
             # Each link is a cable of its own, on which the two announce themselves.
             announced = (other.id.text, other.id, (("there", 1),), (f"eth{self.handles}",))
             desk.carry_out(desk.station.sighted(*announced, desk.now))
-        for desk, other, outgoing in both:
             info = SessionInfo(
                 handle=link.ends[desk],
                 peer=other.id,
@@ -355,8 +350,7 @@ class World:
             if desk.may_commit:
                 choices.append(("commit", desk))
         for link in self.links:
-            waiting = [sender for sender, pipe in link.pipes.items() if pipe.sender.queued]
-            choices += [("frame", (link, sender)) for sender in waiting]
+            choices += [("frame", (link, one)) for one, p in link.pipes.items() if p.sender.queued]
         if not choices:
             return False
         kind, what = self.rng.choice(choices)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appliance.model.card import Prekey
+from appliance.model.cargo import NOTHING, Cargo
 from appliance.model.identity import StationKey
 from appliance.model.secret import Secret
-from appliance.node.carry_ports import NOTHING, Cargo
 from appliance.node.ports import Moment, StoredStation
 
 

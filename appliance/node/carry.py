@@ -13,23 +13,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from appliance.model.cargo import Cargo, Load, Shipped, Tier
 from appliance.model.codec import FormatError
 from appliance.model.identity import StationId
 from appliance.model.message import Receipt
 from appliance.model.record import Record, RecordKind
+from appliance.node.call_gate import CallGate
 from appliance.node.carry_lane import CarryLane
-from appliance.node.carry_ports import (
-    Cargo,
-    Expire,
-    GetCarried,
-    Load,
-    NoteHolder,
-    Ship,
-    Shipped,
-    Tier,
-)
 from appliance.node.effects import Effect, MessageChanged, Send, Transact
 from appliance.node.ports import Moment
+from appliance.node.ports.carrying import Expire, GetCarried, NoteHolder, Ship
 from appliance.protocol.acks import Ack, Outcome, encode_acks
 from appliance.protocol.carrying import (
     MAX_WANTED,
@@ -54,6 +47,17 @@ BATCH: Final = 16
 COMPARE_S: Final = (15.0, 600.0)
 """Least and most time between two comparisons with a neighbour: it doubles while they find
 nothing."""
+
+AGAIN_S: Final = 2.0
+"""After one that had to leave out a part: what it found is on its way by then."""
+
+BEGUN: Final = 8
+"""Comparisons that a neighbour may begin in a row ..."""
+
+BEGUN_S: Final = 1.0
+"""... and seconds until it may begin one more: each costs us more than it."""
+
+NONCE_SIZE: Final = 16
 
 STUCK_S: Final = 60.0
 """A comparison that is not answered for so long is given up."""
@@ -97,13 +101,15 @@ class Carry:
         tier_of: Callable[[StationId], Tier],
         gossips: Callable[[StationId], bool],
         random: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
     ) -> None:
         """`cargo` is what the store holds; `tier_of` tells how far an author is trusted.
 
         `gossips` tells with whom of those that have a session records are exchanged.
         """
         self._own, self._tier_of, self._random = own, tier_of, random
-        self._gossips = gossips
+        self._gossips, self._random_bytes = gossips, random_bytes
+        self._begun = CallGate(burst=BEGUN, refill_s=BEGUN_S)
         self._carried = IdSet(record for record, _, _ in cargo.carried)
         self._urgency = {record: urgency for record, urgency, _ in cargo.carried}
         self._ours = {record for record, _, ours in cargo.carried if ours}
@@ -280,7 +286,7 @@ class Carry:
         neighbour.ours = Reconciler(self._carried)
         neighbour.differed = False
         neighbour.compare_at = now + STUCK_S
-        data = neighbour.ours.begin()
+        data = neighbour.ours.begin(self._random_bytes(NONCE_SIZE))
         return [Send(peer, Channel.SYNC, encode_sync(Compare(Part.BEGIN, data)))]
 
     def sync_received(self, peer: StationId, data: bytes, moment: Moment) -> list[Effect]:
@@ -290,39 +296,40 @@ class Carry:
         if neighbour is None or message is None:
             return []
         if isinstance(message, Wanted):
+            neighbour.differed = True
             for record in message.records:
                 if record in self._urgency:
                     neighbour.lane.add(record, self._urgency[record])
             return self._fetch(peer, neighbour, moment)
         if message.part is Part.BEGIN:
+            if not self._begun.allows(peer, moment.awake_s):
+                return []
             neighbour.theirs = Reconciler(self._carried)
         answers = message.part is Part.ANSWER
         reconciler = neighbour.ours if answers else neighbour.theirs
         if reconciler is None:
             return []
         step = reconciler.received(message.data)
-        effects: list[Effect] = []
-        if step.reply is not None:
-            reply = Compare(Part.GO_ON if answers else Part.ANSWER, step.reply)
-            effects.append(Send(peer, Channel.SYNC, encode_sync(reply)))
-        missing = [record for record in step.theirs if not self.knows(record)]
-        for start in range(0, len(missing), MAX_WANTED):
-            wanted = Wanted(tuple(missing[start : start + MAX_WANTED]))
-            effects.append(Send(peer, Channel.SYNC, encode_sync(wanted)))
-        for record in step.ours:
-            neighbour.lane.add(record, self._urgency.get(record, 0))
-        neighbour.differed |= bool(missing or step.ours)
-        if step.reply is None:
-            self._compared(neighbour, moment.awake_s)
-        return [*effects, *self._fetch(peer, neighbour, moment)]
+        part = Part.GO_ON if answers else Part.ANSWER
+        replies = [Compare(part, reply) for reply in step.replies]
+        wanted = self._wanted([record for record in step.theirs if not self.knows(record)])
+        neighbour.differed |= bool(wanted)
+        if step.done and answers:
+            self._compared(neighbour, moment.awake_s, cut_short=step.cut_short)
+        said: list[Compare | Wanted] = [*replies, *wanted]
+        return [Send(peer, Channel.SYNC, encode_sync(one)) for one in said]
 
-    def _compared(self, neighbour: _Neighbour, now: float) -> None:
+    def _wanted(self, missing: Sequence[bytes]) -> list[Wanted]:
+        starts = range(0, len(missing), MAX_WANTED)
+        return [Wanted(tuple(missing[start : start + MAX_WANTED])) for start in starts]
+
+    def _compared(self, neighbour: _Neighbour, now: float, *, cut_short: bool) -> None:
         least, most = COMPARE_S
         longer = min(neighbour.interval_s * 2, most)
         neighbour.interval_s = least if neighbour.differed else longer
-        neighbour.ours = neighbour.theirs = None
-        neighbour.differed = False
-        neighbour.compare_at = now + neighbour.interval_s * (0.75 + 0.5 * self._random())
+        neighbour.ours = None
+        wait = AGAIN_S if cut_short else neighbour.interval_s
+        neighbour.compare_at = now + wait * (0.75 + 0.5 * self._random())
 
     # -- Time
 

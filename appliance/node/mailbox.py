@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from appliance.model.card import Prekey
+from appliance.model.cargo import Shipped
 from appliance.model.codec import FormatError
 from appliance.model.identity import CONSOLE, Address, StationId, StationKey
 from appliance.model.message import MAX_RECEIPTED, DeliveryState, Receipt, Text
@@ -23,7 +24,6 @@ from appliance.model.record import (
 )
 from appliance.model.secret import Secret
 from appliance.node.carry import Carry
-from appliance.node.carry_ports import Shipped
 from appliance.node.clock import LamportClock, order_of
 from appliance.node.effects import Effect, MessageChanged, Send, Transact
 from appliance.node.outbox import Outbox
@@ -51,7 +51,7 @@ CONFIRMED_S: Final = 5.0
 """After which copies of what should have arrived go over everybody."""
 
 MAX_UNCONFIRMED: Final = 1024
-"""Records that are waited for; those beyond are found in the store (`carry_ports.Overdue`)."""
+"""Records that are waited for; those beyond are found in the store (`carrying.Overdue`)."""
 
 
 class Mailbox:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from appliance.model.cargo import Cargo, Tier
 from appliance.model.codec import FormatError
 from appliance.model.identity import CONSOLE, StationId, StationKey
 from appliance.model.record import (
@@ -20,13 +21,13 @@ from appliance.model.record import (
 from appliance.model.secret import Secret
 from appliance.node.beginnings import Now
 from appliance.node.carry import Carry
-from appliance.node.carry_ports import Cargo, Overdue, Tier
 from appliance.node.clock import LamportClock
 from appliance.node.directory import Directory
 from appliance.node.effects import Effect, Send, Transact
 from appliance.node.mailbox import Mailbox
 from appliance.node.peers import Peers
 from appliance.node.ports import Moment
+from appliance.node.ports.carrying import Overdue
 from appliance.node.usage import SessionInfo
 from appliance.protocol.acks import Ack, Outcome, decode_acks, encode_acks
 from appliance.protocol.carrying import decode_parcel
@@ -60,6 +61,7 @@ class Post:
         peers: Peers,
         absent: Callable[[StationId, Moment], list[Effect]],
         random: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
     ) -> None:
         """`absent` is called when something is there for a station without a session."""
         self._own, self._directory, self._peers = key.id, directory, peers
@@ -69,6 +71,7 @@ class Post:
             tier_of=lambda author: _TIERS[directory.get(author).trust],
             gossips=peers.gossips_with,
             random=random,
+            random_bytes=random_bytes,
         )
         self.mailbox = Mailbox(
             key,

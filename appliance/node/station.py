@@ -71,6 +71,7 @@ class Station:
             peers=self.peers,
             absent=self._wanted_by_mail,
             random=random,
+            random_bytes=random_bytes,
         )
         self.mailbox = self.post.mailbox
         self.calls = Calls(station=key.id, random_bytes=random_bytes)

@@ -37,6 +37,15 @@ def test_a_stage_that_hangs_is_stopped(capsys: pytest.CaptureFixture[str]) -> No
     assert "did not end within" in capsys.readouterr().out
 
 
+def test_each_test_has_one_stage() -> None:
+    fast, *others = [stage for stage in stages.stages([]) if stage.arguments[0] == "pytest"]
+    apart = {path for stage in others for path in stage.arguments[1:]}
+    ignored = {one.removeprefix("--ignore=") for one in fast.arguments[2:]}
+    assert fast.ends_run
+    assert stages.SIMULATIONS in apart
+    assert ignored == apart | {stages.IMAGE_TESTS}
+
+
 def test_every_package_is_in_one_part_of_the_lock() -> None:
     lock = ROOT / "requirements-dev.lock"
 

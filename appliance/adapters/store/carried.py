@@ -10,20 +10,10 @@ import sqlite3
 from typing import Final
 
 from appliance.adapters.store import outbox
+from appliance.model.cargo import Cargo, Load, Shipped, Tier
 from appliance.model.identity import StationId
 from appliance.model.record import Precedence
-from appliance.node.carry_ports import (
-    Cargo,
-    Expire,
-    GetCargo,
-    GetCarried,
-    Load,
-    NoteHolder,
-    Overdue,
-    Ship,
-    Shipped,
-    Tier,
-)
+from appliance.node.ports.carrying import Expire, GetCargo, GetCarried, NoteHolder, Overdue, Ship
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Of everything that is carried, our own aside."""

@@ -6,10 +6,10 @@ import sqlite3
 from typing import Any, Final
 
 from appliance.adapters.store import carried, outbox
+from appliance.model.cargo import Shipped
 from appliance.model.identity import StationId
 from appliance.model.message import DeliveryState
 from appliance.model.record import Precedence, Record
-from appliance.node.carry_ports import Ship, Shipped
 from appliance.node.ports import (
     CountUnread,
     GetMessage,
@@ -25,6 +25,7 @@ from appliance.node.ports import (
     StoredMessage,
     StoreError,
 )
+from appliance.node.ports.carrying import Ship
 
 MAX_SHOWN: Final = 64
 """Recipients that a message is returned with."""

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from appliance.adapters.store import carried, messages, outbox, stations
-from appliance.node import carry_ports, ports
+from appliance.node import ports
+from appliance.node.ports import carrying
 
 Handler: TypeAlias = Callable[[sqlite3.Connection, Any], Any]
 
@@ -19,9 +20,9 @@ READS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.GetUnread: messages.get_unread,
     ports.GetStations: stations.get_stations,
     ports.GetValue: stations.get_value,
-    carry_ports.GetCarried: carried.get_carried,
-    carry_ports.GetCargo: carried.get_cargo,
-    carry_ports.Overdue: carried.overdue,
+    carrying.GetCarried: carried.get_carried,
+    carrying.GetCargo: carried.get_cargo,
+    carrying.Overdue: carried.overdue,
 }
 """They change nothing, so their answers wait for no disk."""
 
@@ -35,9 +36,9 @@ WRITES: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.SaveStation: stations.save_station,
     ports.ForgetStation: stations.forget_station,
     ports.SetValue: stations.set_value,
-    carry_ports.Ship: carried.ship,
-    carry_ports.Expire: carried.expire,
-    carry_ports.NoteHolder: carried.note_holder,
+    carrying.Ship: carried.ship,
+    carrying.Expire: carried.expire,
+    carrying.NoteHolder: carried.note_holder,
 }
 
 FROM_PEERS: Final = (
@@ -48,9 +49,9 @@ FROM_PEERS: Final = (
     ports.SaveStation,
     ports.ForgetStation,
     ports.Pending,
-    carry_ports.Ship,
-    carry_ports.GetCarried,
-    carry_ports.NoteHolder,
+    carrying.Ship,
+    carrying.GetCarried,
+    carrying.NoteHolder,
 )
 """What other stations bring about."""
 
@@ -78,9 +79,9 @@ def size_of(operation: ports.Operation[Any]) -> int:
             size = _ID_SIZE * len(ids)
         case ports.Pending(skip=ids):
             size = _ID_SIZE * len(ids)
-        case carry_ports.Ship(load):
+        case carrying.Ship(load):
             size = len(load.record.raw) + _ID_SIZE * len(load.covers)
-        case carry_ports.GetCarried(records=ids) | carry_ports.NoteHolder(messages=ids):
+        case carrying.GetCarried(records=ids) | carrying.NoteHolder(messages=ids):
             size = _ID_SIZE * len(ids)
         case ports.SaveStation(station):
             size = len(station.card or b"")

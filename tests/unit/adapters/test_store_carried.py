@@ -10,6 +10,7 @@ import pytest
 from appliance.adapters.store import carried as module
 from appliance.adapters.store import schema
 from appliance.adapters.store.carried import expire, get_cargo, get_carried, overdue, ship
+from appliance.model.cargo import Load, Shipped, Tier
 from appliance.model.identity import Address, StationId, StationKey
 from appliance.model.message import DeliveryState, Receipt
 from appliance.model.record import (
@@ -20,16 +21,7 @@ from appliance.model.record import (
     Stamp,
     make_record,
 )
-from appliance.node.carry_ports import (
-    Expire,
-    GetCargo,
-    GetCarried,
-    Load,
-    Overdue,
-    Ship,
-    Shipped,
-    Tier,
-)
+from appliance.node.ports.carrying import Expire, GetCargo, GetCarried, Overdue, Ship
 
 ANN, BOB, EVE = (StationKey.from_bytes(bytes([n]) * 32) for n in (1, 2, 3))
 NEIGHBOUR, OTHER_NEIGHBOUR = ANN.id, BOB.id

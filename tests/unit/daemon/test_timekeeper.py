@@ -10,6 +10,8 @@ from appliance.adapters import time_sources
 from appliance.daemon import timekeeper
 from appliance.daemon.timekeeper import Timekeeper
 from appliance.model.identity import StationKey
+from appliance.model.record import Certainty
+from appliance.node.clock import LamportClock
 from appliance.protocol.time_claim import SourceTime, TimeClaim
 
 PEER = StationKey.from_bytes(b"p" * 32).id
@@ -42,6 +44,8 @@ def test_sleep_is_no_time_awake_and_passes_on_the_wall(monkeypatch: pytest.Monke
     assert told == ["clock from GPS, 1 station away"]
     before = kept.moment()
     assert (before.sure, before.agreed) == (True, True)
+    stamp = LamportClock(b"one boot").stamp(before, uptime_s=1.0)
+    assert (stamp.certainty, stamp.wall_ms) == (Certainty.PEERS, before.wall_ms)
     machine.slept += 5000.0
     machine.awake += 1.0
     after = kept.moment()

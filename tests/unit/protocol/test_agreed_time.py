@@ -87,6 +87,15 @@ def test_clocks_that_were_never_set_have_no_say() -> None:
     assert told(flat) == {"clock not set"}
 
 
+@pytest.mark.parametrize("off_s", [-20 * 365 * DAY_S, 60 * 365 * DAY_S])
+def test_a_source_beyond_belief_is_none(off_s: float) -> None:
+    world = World()
+    board, liar = world.board(), world.board()
+    board.has(off_s=off_s)
+    board.hear(liar.id, liar.lies(off_s))
+    assert told([board]) == {"clock not set"}
+
+
 def test_no_majority_means_not_set() -> None:
     world = World()
     boards = [world.board(off_s) for off_s in (0.0, 1.0, DAY_S, DAY_S + 1)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from appliance.model.codec import Fields, FormatError, decode, encode
@@ -89,3 +91,15 @@ def test_an_answer_says_what_time_it_is_and_older_stations_pass_over_it() -> Non
     for wrong in ({}, [1], {0: 1, 1: 1}, "noon"):
         with pytest.raises(FormatError):
             Control.decode(encode({0: 1, 1: 7, 2: "", TIME_KEY: wrong}))
+
+
+def test_a_spoilt_answer_raises_nothing_but_a_format_error() -> None:
+    claim = TimeClaim(1_800_000_000_000, SourceTime(1_800_000_000_123, 50, 3, True))
+    data = Control(ControlKind.PONG, 7, time=claim).encode()
+    for place in range(len(data)):
+        for flip in (1, 2, 16, 64, 128, 255):
+            spoilt = data[:place] + bytes((data[place] ^ flip,)) + data[place + 1 :]
+            with suppress(FormatError):
+                Control.decode(spoilt)
+        with pytest.raises(FormatError):
+            Control.decode(data[:place])

@@ -1,9 +1,4 @@
-"""What the carrying of records needs from a store, as operations (`ports` says how these work).
-
-A record that is carried lies on the disk of stations that are neither its author nor whom it is
-for, until a receipt overtakes it, its time is over, or others need the room.  An id that was once
-taken or refused stays known until then, so that nobody brings it again.
-"""
+"""Records that are carried for others: what decides for how long, and what became of them."""
 
 from __future__ import annotations
 
@@ -13,7 +8,6 @@ from typing import Final
 
 from appliance.model.identity import StationId
 from appliance.model.record import Record
-from appliance.node.ports import Operation
 
 
 class Tier(IntEnum):
@@ -76,50 +70,6 @@ class Shipped:
 
 
 @dataclass(frozen=True)
-class Ship(Operation[Shipped]):
-    """Carry a record."""
-
-    load: Load
-    """What, and for how long."""
-
-    if_waiting: bool = False
-    """Only if it still waits for somebody."""
-
-
-@dataclass(frozen=True)
-class Overdue(Operation[tuple[tuple[StationId, bytes], ...]]):
-    """Ask for what waits for somebody and is not carried: for whom, and the encoded record."""
-
-    awake_s: float
-    """Now; what has expired by then is left out."""
-
-    limit: int
-    """At most so many."""
-
-
-@dataclass(frozen=True)
-class NoteHolder(Operation[tuple[bytes, ...]]):
-    """A neighbour carries messages of ours; returns those for which that is new."""
-
-    station: StationId
-    """Who."""
-
-    messages: tuple[bytes, ...]
-    """Ids."""
-
-
-@dataclass(frozen=True)
-class GetCarried(Operation[tuple[tuple[bytes, float, bytes], ...]]):
-    """Ask for records that are carried: ids, ages in seconds and encoded records."""
-
-    records: tuple[bytes, ...]
-    """Which; those that are not carried any more are left out."""
-
-    awake_s: float
-    """Now."""
-
-
-@dataclass(frozen=True)
 class Cargo:
     """What is known of all that is or was carried."""
 
@@ -131,19 +81,3 @@ class Cargo:
 
 
 NOTHING: Final = Cargo((), ())
-
-
-@dataclass(frozen=True)
-class GetCargo(Operation[Cargo]):
-    """Ask for everything that is known."""
-
-
-@dataclass(frozen=True)
-class Expire(Operation[tuple[bytes, ...]]):
-    """Drop what is too old; returns the ids that need not be known any more."""
-
-    awake_s: float
-    """Now."""
-
-    limit: int
-    """At most so many at a time."""

@@ -7,14 +7,12 @@ carries them out on SQLite.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from appliance.model.cargo import Load, Shipped
 from appliance.model.identity import StationId
 from appliance.model.message import DeliveryState
 from appliance.model.record import Precedence, Record
-
-if TYPE_CHECKING:
-    from appliance.node.carry_ports import Load
 
 R = TypeVar("R", covariant=True)
 
@@ -128,7 +126,7 @@ class StoredMessage:
 
 
 @dataclass(frozen=True)
-class SaveOutgoing(Operation["Shipped | None"]):
+class SaveOutgoing(Operation[Shipped | None]):
     """Store what our operator wrote; a named recipient becomes `known`.
 
     Returns what became of it as something to be carried, if it is.
