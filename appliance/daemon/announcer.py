@@ -212,7 +212,9 @@ class Announcer:
         if station == self._runtime.station.id:
             return
         view = self._views.station(self._runtime.station.directory.get(station))
-        face = replace(view, since_s=None, last_seen=None, rtt_ms=None, metric=None)
+        face = replace(
+            view, since_s=None, last_seen=None, rtt_ms=None, metric=None, clock_off_s=None
+        )
         if self._faces.get(station) != face:
             self._faces[station] = face
             if len(self._faces) > MAX_FACES:

@@ -17,6 +17,7 @@ from appliance.api.schema import Check
 from appliance.daemon.runtime import Runtime
 from appliance.model.media import DeviceList, ListDevices
 from appliance.node.mesh import Mesh
+from appliance.protocol.agreed_time import NOT_SET
 
 LOW_DISK_BYTES: Final = 200 * 1024 * 1024
 WITHOUT_SOUND: Final = "Files work without: call --play --record."
@@ -172,7 +173,7 @@ def _has_capabilities() -> bool:
 def _clock(runtime: Runtime) -> Check:
     moment = runtime.time.moment()
     source = runtime.time.source
-    if moment.sure:
+    if source != NOT_SET:
         return Check("clock", "ok", f"{source[:1].upper()}{source[1:]}.", "")
     if moment.wall_ms < BUILT_MS:
         return Check(

@@ -42,6 +42,7 @@ from appliance.protocol.time_choice import (
     choose,
     from_clocks,
     from_sources,
+    is_believable,
 )
 from appliance.protocol.time_claim import SourceTime, TimeClaim
 
@@ -58,6 +59,8 @@ MAX_WAIT_S: Final = 600.0
 
 WAITING_PACE: Final = 0.5
 """Seconds a second while it waits."""
+
+NOT_SET: Final = "clock not set"
 
 JUDGE_EVERY_S: Final = 10.0
 """How often it is decided anew although nobody has said anything."""
@@ -131,6 +134,9 @@ class AgreedTime:
 
     def looked(self, source: OwnSource | None, now: float) -> None:
         """The machine's own sources were asked; None: it has none."""
+        offset_s = source.offset_s if source is not None else None
+        if offset_s is not None and not is_believable(now + offset_s):
+            source = None  # receivers count weeks, and old ones begin anew after 20 years
         self._own = (source, now) if source is not None else None
         self._judged_at = -math.inf
 
@@ -142,7 +148,7 @@ class AgreedTime:
         right = own_s if held is None or held.follows_machine else now + held.offset
         wall = self._forward(right, now)
         if held is None:
-            return Reading(wall, Certainty.UNSET, "clock not set")
+            return Reading(wall, Certainty.UNSET, NOT_SET)
         if wall - right > MAX_ERROR_S:
             return Reading(wall, Certainty.UNSET, f"{held.words(now)}; ours was ahead and waits")
         certainty = Certainty.SYNCED if held.hops == 0 else Certainty.PEERS

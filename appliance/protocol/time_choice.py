@@ -36,6 +36,9 @@ HOLD_CLOCKS_S: Final = 24 * 3600.0
 EARLIEST_S: Final = 1_780_000_000.0
 """May 2026: a clock before this was never set."""
 
+LATEST_S: Final = EARLIEST_S + 50 * 365.25 * 86_400
+"""No clock shows this by an honest mistake, and calendars have an end."""
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -65,8 +68,8 @@ class Heard:
     @property
     def has_source(self) -> bool:
         """Tell whether it has a time that is worth something."""
-        plausible = self.at + self.source >= EARLIEST_S
-        return self.hops < MAX_HOPS and self.error_s <= MAX_ERROR_S and plausible
+        believable = is_believable(self.at + self.source)
+        return self.hops < MAX_HOPS and self.error_s <= MAX_ERROR_S and believable
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,11 @@ class Held:
 
 def _stations(count: int) -> str:
     return f"{count} station{'' if count == 1 else 's'}"
+
+
+def is_believable(wall_s: float) -> bool:
+    """Tell whether somebody may have set a clock to this time."""
+    return EARLIEST_S <= wall_s <= LATEST_S
 
 
 def choose(held: Held | None, found: Held | None, now: float) -> Held | None:
@@ -202,7 +210,7 @@ def from_clocks(fresh: Sequence[Heard], machine: float, now: float) -> Held | No
         return None
     clocks: list[tuple[float, Heard | None]] = [(machine, None)]
     clocks += [(one.clock, one) for one in fresh]
-    clocks = sorted((one for one in clocks if now + one[0] >= EARLIEST_S), key=lambda one: one[0])
+    clocks = sorted((one for one in clocks if is_believable(now + one[0])), key=lambda one: one[0])
     groups = _groups([offset for offset, _ in clocks], CLOCKS_WITHIN_S)
     best = max(groups, key=len, default=range(0))
     if len(best) < CLOCKS - 1 or 2 * len(best) <= len(clocks):
