@@ -1,4 +1,8 @@
-"""What keeps the time on this machine: the kernel's word on its clock, and GPS by gpsd."""
+"""What keeps the time on this machine: the kernel's word on its clock, and GPS by gpsd.
+
+Both are believed: a program of this machine that takes gpsd's port in its place sets the time that
+this station shows.
+"""
 
 from __future__ import annotations
 

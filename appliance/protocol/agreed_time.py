@@ -12,11 +12,12 @@ a source are told as they are, never as what their station believes, so that nob
 twice and two stations can't confirm each other.
 
 Sources are believed by the largest number that agree, and of those the middle one; clocks only when
-more than half agree, of three or more.  A minority can therefore move the time only between what
-honest ones say.  A majority can move it: keys are free, so whoever brings more keys than all others
-with whom we have sessions sets the clock of every station that has no source of its own.  One liar
-is enough where nobody else has a source and we never had one.  Nothing but what is shown depends on
-it: no order, no lifetime, no key.
+more than half agree, of three or more.  Where honest ones agree, a minority can therefore move the
+time only between what they say; where they don't, by no more than agreeing allows.  A majority can
+move it: keys are free, so whoever brings more keys than all others with whom we have sessions sets
+the clock of every station that has no source of its own.  One liar is enough where nobody else has
+a source and we never had one.  Nothing but what is shown depends on it: no order, no lifetime, no
+key.
 
 Time never goes back here: it runs at half speed until it is right.  A clock that is more than
 `MAX_WAIT_S` ahead was never set, or a liar's, and is put right at once: to stand still for ten
