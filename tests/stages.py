@@ -1,8 +1,8 @@
 """Everything that `scripts/test` runs once the environment is there: lint, types, tests, the image.
 
-The fast tests go first and end the run when they fail; the ones that build villages follow. At the
-end it says how long each stage took, what was skipped and why, and the sum of all tests. What is
-installed, and how, stays in `scripts/environment.sh`.
+The fast tests go first and end the run when they fail; the simulations and the ones that build
+villages follow. At the end it says how long each stage took, what was skipped and why, and the sum
+of all tests. What is installed, and how, stays in `scripts/environment.sh`.
 
 The image has stages of its own, because it takes minutes to build and to boot: with `--image` all
 tests of one image and nothing else; with `--ci`, after everything else, that PCs which were
@@ -28,6 +28,8 @@ from images.builder.work import cache_dir
 ROOT = Path(__file__).resolve().parent.parent
 SLOW_TESTS = ("tests/village", "tests/interop")
 """Real daemons and programs; a minute or more."""
+SIMULATIONS = "tests/sim"
+"""Many stations in virtual time; a minute."""
 IMAGE_TESTS = "tests/image"
 """Virtual machines; many minutes."""
 NO_TESTS_COLLECTED = 5
@@ -84,8 +86,10 @@ def stages(arguments: list[str], *, ci: bool = False) -> list[Stage]:
     if arguments:
         return [*checks, Stage("tests", ("pytest", *arguments), 660)]
     slow = [path for path in SLOW_TESTS if (ROOT / path).is_dir()]
-    fast = ("pytest", "tests", *(f"--ignore={path}" for path in (*slow, IMAGE_TESTS)))
+    apart = (*slow, SIMULATIONS, IMAGE_TESTS)
+    fast = ("pytest", "tests", *(f"--ignore={path}" for path in apart))
     checks.append(Stage("fast tests", fast, 420, ends_run=True))
+    checks.append(Stage("simulations", ("pytest", SIMULATIONS), 300))
     if slow:
         checks.append(Stage("slow tests", ("pytest", *slow), 660))
     if ci:

@@ -1,0 +1,284 @@
+"""One station: the board that lasts, and the process that comes and goes on it."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from appliance.daemon.timekeeper import AWAKE_VALUE
+from appliance.model.card import Prekey
+from appliance.model.identity import StationKey
+from appliance.model.secret import Secret
+from appliance.node.beginnings import Identity, Memory, Now
+from appliance.node.call_effects import CallChanged, Media, NeedSession, SendSip
+from appliance.node.effects import (
+    AlarmOver,
+    AlarmRaised,
+    AvoidRoute,
+    Dial,
+    Effect,
+    EndSession,
+    MessageChanged,
+    Send,
+    StationChanged,
+    Transact,
+    VerificationChanged,
+)
+from appliance.node.own_card import CARD_VALUE
+from appliance.node.ports import (
+    GetMessage,
+    GetMessages,
+    GetStations,
+    GetValue,
+    Moment,
+    SetValue,
+    StoredMessage,
+)
+from appliance.node.ports.carrying import GetCargo
+from appliance.node.station import Station
+from appliance.protocol.frames import Channel
+from sim.chance import key_of
+from sim.disk import Disk
+from sim.happenings import Alarmed, Changed, Died, Ended, FaultError, Started
+
+if TYPE_CHECKING:
+    from sim.sessions import Session
+    from sim.world import World
+
+EPOCH_MS: Final = 1_790_000_000_000
+"""What a right wall clock shows when the world begins."""
+
+KEEP_AWAKE_S: Final = 60.0
+"""How often the daemon notes for how long it has been awake."""
+
+EARLY_S: Final = 1e-6
+"""A timer that fires by a rounding too early would find nothing due, for ever."""
+
+MAX_WAKEUPS: Final = 400
+"""In one second."""
+
+
+class DeathError(Exception):
+    """The process ends here, in the middle of what it does."""
+
+
+class Board:
+    """A station, its disk and its clocks."""
+
+    def __init__(self, world: World, index: int, db: sqlite3.Connection) -> None:
+        self.world, self.index = world, index
+        seed = world.scenario.seed
+        self.rng = random.Random(f"board/{seed}/{index}")
+        self.key = StationKey.from_bytes(key_of("key", seed, index))
+        self.id = self.key.id
+        secret = key_of("prekey", seed, index)
+        private = X25519PrivateKey.from_private_bytes(secret)
+        self._prekey = Prekey(secret[:8], private.public_key().public_bytes_raw())
+        self._secret = Secret(secret)
+        self.disk = Disk(self, db, fsync_s=self.rng.choice((0.002, 0.02, 0.2)))
+        self.wall_off_ms = 0
+        """How wrong the wall clock is."""
+
+        self.sure = False
+        """The clock says that it is right, be it so or not."""
+
+        self.alive = False
+        """The process runs."""
+
+        self.gone = False
+        """For good."""
+
+        self.life = 0
+        """Counts starts and ends, so that nothing planned for one process reaches the next."""
+
+        self.starts = 0
+        self.sessions: dict[int, Session] = {}
+        """By handle, those that the station was told of."""
+
+        self._fuse: int | None = None
+        self._cut = False
+        self._wake_at: float | None = None
+        self._wakeups = (0, 0)
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        return f"s{self.index}"
+
+    # -- Life
+
+    def start(self) -> None:
+        """Start the process with what the disk has."""
+        if self.alive or self.gone:
+            return
+        self.life += 1
+        self.starts += 1
+        self.alive, self._fuse, self._wake_at = True, None, None
+        self._started_at = self.world.time.now
+        self._monotonic_off = self.rng.uniform(10.0, 1e6) - self.world.time.now
+        awake = self.disk.read(GetValue(AWAKE_VALUE))
+        self._awake_before_s = int(awake) / 1000 if awake is not None else 0.0
+        self.boot = self.rng.randbytes(8)
+        self.station = Station(
+            Identity(self.key, self.boot, self._prekey, self._secret),
+            self._memory(),
+            random=self.rng.random,
+            random_bytes=self.rng.randbytes,
+        )
+        self.world.tell(Started(self))
+        self.feed(lambda station, now: station.start(now))
+        self.later(KEEP_AWAKE_S, self._keep_awake)
+        self.world.network.started(self)
+
+    def _memory(self) -> Memory:
+        latest = self.disk.read(GetMessages(None, True, None, 1))
+        return Memory(
+            stations=self.disk.read(GetStations()),
+            highest_order=latest[-1].order if latest else 0,
+            card=self.disk.read(GetValue(CARD_VALUE)),
+            cargo=self.disk.read(GetCargo()),
+        )
+
+    def _keep_awake(self) -> None:
+        awake_ms = int(self.now.moment.awake_s * 1000)
+        operation = SetValue(AWAKE_VALUE, str(awake_ms).encode())
+        self.disk.submit(Transact(operation, lambda _: (), lazy=True))
+        self.later(KEEP_AWAKE_S, self._keep_awake)
+
+    def die_within(self, boundaries: int, *, power: bool) -> None:
+        """End the process after so many more effects and steps of the disk; `power`: by a cut."""
+        self._fuse, self._cut = boundaries, power
+
+    def boundary(self) -> None:
+        """Here the process can end; raises DeathError when it does."""
+        if self._fuse is not None:
+            if self._fuse <= 0:
+                raise DeathError
+            self._fuse -= 1
+
+    def die(self, *, power: bool) -> None:
+        """End the process now."""
+        if not self.alive:
+            return
+        self.life += 1
+        self.alive = False
+        self.disk.cut()
+        self.world.network.died(self, power=power)
+        self.world.tell(Died(self, power))
+
+    # -- Time
+
+    @property
+    def now(self) -> Now:
+        """The time as the board sees it."""
+        at = self.world.time.now
+        uptime = at - self._started_at
+        wall_ms = max(EPOCH_MS + int(at * 1000) + self.wall_off_ms, 0)
+        moment = Moment(wall_ms, self.sure, self._awake_before_s + uptime)
+        return Now(at + self._monotonic_off, uptime, moment)
+
+    def later(self, seconds: float, what: Callable[[], None]) -> None:
+        """Let the process do something, if it still runs then."""
+        life = self.life
+        self.world.time.after(seconds, lambda: self._guard(life, what))
+
+    def _guard(self, life: int, what: Callable[[], None]) -> None:
+        if life != self.life:
+            return
+        try:
+            what()
+            if life == self.life:
+                self._arm()
+        except DeathError:
+            self.die(power=self._cut)
+        except FaultError:
+            raise
+        except Exception as error:
+            raise FaultError(f"{self.name} failed: {type(error).__name__}: {error}") from error
+
+    def feed(self, what: Callable[[Station, Now], Iterable[Effect]]) -> None:
+        """Give the station an input and carry out what it wants."""
+        if self.alive:
+            self._guard(self.life, lambda: self.carry_out(what(self.station, self.now)))
+
+    def _arm(self) -> None:
+        at = self.station.next_wakeup(self.now)
+        if at is None:
+            return
+        due = max(at - self._monotonic_off + EARLY_S, self.world.time.now)
+        if self._wake_at is None or due < self._wake_at:
+            self._wake_at = due
+            self.later(due - self.world.time.now, lambda: self._wake(due))
+
+    def _wake(self, due: float) -> None:
+        if self._wake_at != due:
+            return
+        self._wake_at = None
+        second = int(due)
+        count = self._wakeups[1] + 1 if self._wakeups[0] == second else 1
+        self._wakeups = (second, count)
+        if count > MAX_WAKEUPS:
+            raise FaultError(f"{self.name} spins: {count} wakeups in a second")
+        at = self.station.next_wakeup(self.now)
+        if at is not None and at <= self.now.monotonic:
+            self.carry_out(self.station.wakeup(self.now))
+
+    # -- Effects
+
+    def carry_out(self, effects: Iterable[Effect]) -> None:
+        """Do what the station wants, in order."""
+        for effect in effects:
+            self.boundary()
+            self._one(effect)
+
+    def _one(self, effect: Effect) -> None:
+        match effect:
+            case Send(peer, channel, data):
+                self._send(peer, channel, data)
+            case SendSip(peer, data):
+                self._send(peer, Channel.SIP, data)
+            case Transact():
+                self.disk.submit(effect)
+            case Dial():
+                self.world.network.dial(self, effect)
+            case EndSession(handle, reason):
+                self.world.tell(Ended(self, reason))
+                session = self.sessions.get(handle)
+                if session is not None:
+                    session.end(self, reason)
+            case MessageChanged(message):
+                stored = self.message(message)
+                if stored is not None:
+                    self.world.tell(Changed(self, stored))
+            case AlarmRaised():
+                self.world.tell(Alarmed(self, effect))
+            case NeedSession(peer):
+                self.carry_out(self.station.peers.need(peer, self.now.monotonic))
+            case StationChanged() | VerificationChanged() | AlarmOver():
+                pass
+            case CallChanged() | Media() | AvoidRoute():
+                pass
+            case _:
+                raise AssertionError(effect)
+
+    def _send(self, peer: Any, channel: Channel, data: bytes) -> None:
+        info = self.station.peers.session(peer)
+        session = self.sessions.get(info.handle) if info is not None else None
+        if session is not None:
+            session.send(self, channel, data)
+
+    # -- What its operator sees
+
+    def message(self, message: bytes) -> StoredMessage | None:
+        """Return a message as the store has it."""
+        found: StoredMessage | None = self.disk.read(GetMessage(message))
+        return found
+
+    def messages(self) -> tuple[StoredMessage, ...]:
+        """Return all messages that the store has."""
+        found: tuple[StoredMessage, ...] = self.disk.read(GetMessages(None, True, None, 1_000_000))
+        return found

