@@ -18,8 +18,8 @@ LOOKS_WAIT: Final = True
 
 The store's worker does not wait: a look into the outbox that comes in one turn with a message that
 has just arrived finds the receipt for it, which is then sent before the message is on disk.  Off:
-as the worker does it, and seeds 6 (11 stations) and 7 (12 stations), 3 minutes, show messages as
-delivered that are not."""
+as the worker does it, and about one run in ten at 10 to 12 stations shows a message as delivered
+that is not."""
 
 MAX_DATABASE: Final = 16 * 1024 * 1024
 """Bytes that no station's database may exceed here; far more than these runs write."""
@@ -99,15 +99,17 @@ class Scenario:
     def of(cls, seed: int, stations: int, minutes: float) -> Scenario:
         """Draw one."""
         rng = random.Random(f"scenario/{seed}/{stations}")
+        islands = rng.random() < 0.25
         # What one writes costs all the others something, and each of them answers everybody.
         crowd = max(1.0, stations / 12)
         return cls(
             seed=seed,
             stations=stations,
             minutes=minutes,
-            settle_s=1200.0,
+            # A courier may take long to come by everywhere.
+            settle_s=3600.0 if islands else 600.0,
             segment_size=rng.choice((2, 3, 4, 6)) if stations < 60 else rng.choice((4, 8, 12)),
-            islands=rng.random() < 0.25,
+            islands=islands,
             couriers=rng.randrange(3) + stations // 20,
             stay_s=rng.uniform(20.0, 60.0),
             loss=rng.choice((0.0, 0.02, 0.1, 0.3)),
