@@ -230,9 +230,6 @@ class Message:
     delivered_to: int
     """How many stations have it on disk."""
 
-    carried_by: int
-    """How many of our neighbours pass it on, or did."""
-
     written_at: WallTime
     """What its author claims."""
 
@@ -247,6 +244,9 @@ class Message:
 
     problem: str | None
     """Why it is still waiting, where that is known."""
+
+    carried_by: int = 0
+    """How many of our neighbours pass it on, or did."""
 
 
 @dataclass(frozen=True)

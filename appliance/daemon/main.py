@@ -38,9 +38,9 @@ from appliance.daemon.timekeeper import Timekeeper
 from appliance.model.identity import StationKey
 from appliance.model.record import BOOT_SIZE
 from appliance.node.beginnings import Identity, Memory
-from appliance.node.carry_ports import GetCargo
 from appliance.node.own_card import CARD_VALUE
 from appliance.node.ports import GetMessages, GetStations, GetValue, StoreError
+from appliance.node.ports.carrying import GetCargo
 from appliance.node.station import Station
 
 log = logging.getLogger(__name__)

@@ -165,17 +165,28 @@ class Carry:
 
     def ship(self, load: Load, moment: Moment, *, if_waiting: bool = False) -> list[Effect]:
         """Store a record and send it on."""
-        peer, record = load.came_from, load.record
 
         def stored(shipped: Shipped) -> Sequence[Effect]:
-            outcome = Outcome.REFUSED if shipped.full else Outcome.CARRIED
-            effects = self.shipped(load, shipped, moment, if_waiting=if_waiting)
-            return [*effects, *self._answer(peer, record.id, outcome)]
+            return self.taken(load, shipped, moment, if_waiting=if_waiting)
 
         def not_stored(_: str) -> Sequence[Effect]:
-            return self._answer(peer, record.id, Outcome.LATER)
+            return self.not_taken(load)
 
         return [Transact(Ship(load, if_waiting), stored, not_stored)]
+
+    def taken(
+        self, load: Load, shipped: Shipped | None, moment: Moment, *, if_waiting: bool = False
+    ) -> list[Effect]:
+        """What a neighbour has brought, or we have written, is on disk; None: not to be carried."""
+        outcome = Outcome.REFUSED if shipped is not None and shipped.full else Outcome.CARRIED
+        answer = self._answer(load.came_from, load.record.id, outcome)
+        if shipped is None:
+            return answer
+        return [*self.shipped(load, shipped, moment, if_waiting=if_waiting), *answer]
+
+    def not_taken(self, load: Load) -> list[Effect]:
+        """It could not be stored."""
+        return self._answer(load.came_from, load.record.id, Outcome.LATER)
 
     def shipped(
         self, load: Load, shipped: Shipped, moment: Moment, *, if_waiting: bool = False

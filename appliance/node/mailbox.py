@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from appliance.model.card import Prekey
-from appliance.model.cargo import Shipped
+from appliance.model.cargo import Load, Shipped
 from appliance.model.codec import FormatError
 from appliance.model.identity import CONSOLE, Address, StationId, StationKey
 from appliance.model.message import MAX_RECEIPTED, DeliveryState, Receipt, Text
@@ -158,18 +158,19 @@ class Mailbox:
 
     # -- Receiving
 
-    def carried(self, record: Record, moment: Moment, *, uptime_s: float) -> list[Effect]:
-        """Take what came from neighbour to neighbour, if it is for us or for everyone.
+    def carried(self, load: Load, moment: Moment, *, uptime_s: float) -> list[Effect]:
+        """Take what a neighbour has brought, for us and for everybody else whom it is for.
 
-        Raises FormatError or OpenError when it is of no use.
+        What is stored here is carried in the same breath or after it, since nobody brings again
+        what is carried.  Raises FormatError or OpenError when it is of no use.
         """
-        if record.author == self._key.id:
-            return []
-        if record.to and record.to[0].station != self._key.id:
-            return []
+        record = load.record
+        ours = load.recipient == self._key.id
+        if record.author == self._key.id or (record.to and not ours):
+            return self._carry.ship(load, moment)
         if record.kind is RecordKind.RECEIPT:
-            return self._receipt(record.author, record, moment, answer=False)
-        return self._message(record.author, record, moment, uptime_s, answer=False)
+            return self._receipt(record.author, record, moment, load=load)
+        return self._message(record.author, record, moment, uptime_s, load=load)
 
     def record_received(
         self, peer: StationId, record: Record, moment: Moment, *, uptime_s: float
@@ -191,8 +192,9 @@ class Mailbox:
         moment: Moment,
         uptime_s: float,
         *,
-        answer: bool = True,
+        load: Load | None = None,
     ) -> list[Effect]:
+        """Take a message from a peer, or from a neighbour that carried it."""
         text = self._open(record)
         line = record.to[0].line if record.to else CONSOLE
         if record.author == self._key.id or not self._has_line(line):
@@ -217,25 +219,31 @@ class Mailbox:
             record.author, DeliveryState.DELIVERED, (record.id,), moment, uptime_s
         )
 
+        to_all = load if load is not None and load.recipient is None else None
+
         def stored(result: Incoming) -> Sequence[Effect]:
             effects: list[Effect] = []
-            if answer and peer == record.author:
+            if load is not None:
+                effects += self._carry.taken(load, result.shipped, moment)
+                if result.new:
+                    effects += self._dispatch(record.author, receipt, moment)
+            elif peer == record.author:
                 effects += [Send(peer, Channel.RECORD, raw) for raw in result.receipts]
                 if result.new:
                     self._await(receipt, moment)
-            elif answer:
+            else:
                 effects.append(_ack(peer, record, Outcome.STORED))
-            elif result.new:
-                effects += self._dispatch(record.author, receipt, moment)
             if result.new:
                 self._clock.accept(believed)
                 effects.append(MessageChanged(record.id))
             return effects
 
         def not_stored(_: str) -> Sequence[Effect]:
-            return [_ack(peer, record, Outcome.LATER)] if answer else []
+            if load is not None:
+                return self._carry.not_taken(load)
+            return [_ack(peer, record, Outcome.LATER)]
 
-        return [Transact(SaveIncoming(message, record, receipt), stored, not_stored)]
+        return [Transact(SaveIncoming(message, record, receipt, to_all), stored, not_stored)]
 
     def _open(self, record: Record) -> str:
         """Return the text of a message that is for us; raises FormatError or OpenError."""
@@ -280,8 +288,9 @@ class Mailbox:
         )
 
     def _receipt(
-        self, peer: StationId, record: Record, moment: Moment, *, answer: bool = True
+        self, peer: StationId, record: Record, moment: Moment, *, load: Load | None = None
     ) -> list[Effect]:
+        """Take a receipt from a peer, or from a neighbour that carried it."""
         if [address.station for address in record.to] != [self._key.id]:
             raise FormatError("receipt: not for this station")
         receipt = Receipt.decode(record.content)
@@ -290,17 +299,21 @@ class Mailbox:
             if changed:  # else anybody could use our counter up with receipts for nothing
                 self._clock.accept(self._clock.witness(record.stamp.lamport))
             effects: list[Effect] = [MessageChanged(message) for message in changed]
-            if answer and any(self._carry.knows(message) for message in receipt.records):
+            if load is None and any(self._carry.knows(message) for message in receipt.records):
                 # Who carries the message for nothing now hears of it.
                 effects += self._carry.spread(record, moment)
             return effects + self._landed(record.author, receipt.records, moment)
 
         def durable(_: tuple[bytes, ...]) -> Sequence[Effect]:
             # Only now may the recipient forget its receipt.
-            return [_ack(peer, record, Outcome.STORED)] if answer else []
+            if load is not None:
+                return self._carry.ship(load, moment)
+            return [_ack(peer, record, Outcome.STORED)]
 
         def not_stored(_: str) -> Sequence[Effect]:
-            return [_ack(peer, record, Outcome.LATER)] if answer else []
+            if load is not None:
+                return self._carry.not_taken(load)
+            return [_ack(peer, record, Outcome.LATER)]
 
         operation = SaveReceipt(record.author, receipt.state, receipt.records, moment)
         return [Transact(operation, durable, not_stored, lazy=True, early=applied)]

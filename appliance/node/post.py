@@ -13,7 +13,6 @@ from appliance.model.cargo import Cargo, Tier
 from appliance.model.codec import FormatError
 from appliance.model.identity import CONSOLE, StationId, StationKey
 from appliance.model.record import (
-    RecordKind,
     UnknownRecordError,
     read_record,
     record_id_of,
@@ -131,13 +130,9 @@ class Post:
         try:
             record = read_record(parcel.raw)
             load = self.carry.load_of(record, now.moment, came_from=peer, age_s=float(parcel.age_s))
-            effects = self.mailbox.carried(record, now.moment, uptime_s=now.uptime_s)
+            return self.mailbox.carried(load, now.moment, uptime_s=now.uptime_s)
         except (FormatError, OpenError):
             return self.carry.refuse(peer, known)
-        if load.recipient == self._own and record.kind is RecordKind.MESSAGE:
-            return [*effects, *self.carry.has_already(peer, known)]
-        # First in our own inbox: if the power fails between the two, it is brought again.
-        return [*effects, *self.carry.ship(load, now.moment)]
 
     # -- Time, in seconds of being awake
 
@@ -161,8 +156,8 @@ class Post:
         return effects
 
     def _spread_overdue(self, moment: Moment) -> Effect:
-        def found(waiting: tuple[tuple[StationId, bytes], ...]) -> list[Effect]:
-            records = [read_record(raw) for _, raw in waiting]
+        def found(waiting: tuple[bytes, ...]) -> list[Effect]:
+            records = [read_record(raw) for raw in waiting]
             spread = [self.carry.spread(record, moment) for record in records]
             return [effect for effects in spread for effect in effects]
 

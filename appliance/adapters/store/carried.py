@@ -11,7 +11,6 @@ from typing import Final
 
 from appliance.adapters.store import outbox
 from appliance.model.cargo import Cargo, Load, Shipped, Tier
-from appliance.model.identity import StationId
 from appliance.model.record import Precedence
 from appliance.node.ports.carrying import Expire, GetCargo, GetCarried, NoteHolder, Overdue, Ship
 
@@ -29,6 +28,9 @@ NEIGHBOUR_SHARE: Final = 0.5
 
 LINGER_S: Final = 24 * 3600.0
 """For how long what was too old stays known."""
+
+FOREVER_S: Final = 100 * 366 * LINGER_S
+"""The same for what we have written to everyone: else it would be found to wait once more."""
 
 _EVERYONE: Final = b""
 
@@ -249,18 +251,19 @@ def note_holder(db: sqlite3.Connection, operation: NoteHolder) -> tuple[bytes, .
 # -- What is asked for
 
 
-def overdue(db: sqlite3.Connection, operation: Overdue) -> tuple[tuple[StationId, bytes], ...]:
-    """Return what waits for somebody and has never been carried."""
+def overdue(db: sqlite3.Connection, operation: Overdue) -> tuple[bytes, ...]:
+    """Return what waits for somebody, or is for everyone, and has never been carried."""
     rows = db.execute(
-        "SELECT outbox.station, raw FROM outbox JOIN records ON records.number = outbox.record"
-        " LEFT JOIN messages USING (number)"
-        " WHERE NOT EXISTS (SELECT 1 FROM carried WHERE record = records.number)"
+        "SELECT DISTINCT raw FROM records LEFT JOIN messages USING (number) WHERE number IN ("
+        " SELECT record FROM outbox UNION ALL"
+        " SELECT number FROM messages WHERE outgoing AND conversation = x'')"
+        " AND NOT EXISTS (SELECT 1 FROM carried WHERE record = records.number)"
         " AND NOT EXISTS (SELECT 1 FROM known WHERE id = records.id)"
         " AND (messages.expires_awake_s IS NULL OR messages.expires_awake_s > ?)"
-        " ORDER BY outbox.urgency DESC, outbox.position LIMIT ?",
+        " ORDER BY records.urgency DESC, records.position LIMIT ?",
         (operation.awake_s, operation.limit),
     )
-    return tuple((StationId(station), raw) for station, raw in rows)
+    return tuple(raw for (raw,) in rows)
 
 
 def get_carried(
@@ -293,14 +296,15 @@ def expire(db: sqlite3.Connection, operation: Expire) -> tuple[bytes, ...]:
     """Drop what is too old, and forget about what nobody can bring any more."""
     gone: list[bytes] = []
     old = db.execute(
-        "SELECT record, id FROM carried INDEXED BY carried_until"
+        "SELECT record, id, tier = ? AND recipient = x'' FROM carried INDEXED BY carried_until"
         " JOIN records ON records.number = carried.record WHERE carried.expires_awake_s <= ?"
         " ORDER BY carried.expires_awake_s LIMIT ?",
-        (operation.awake_s, operation.limit),
+        (int(Tier.OWN), operation.awake_s, operation.limit),
     ).fetchall()
-    for number, record_id in old:
+    for number, record_id, is_ours_to_all in old:
         # Others may be a little behind with its age, and bring it again.
-        _drop(db, number, record_id, operation.awake_s + LINGER_S)
+        linger_s = FOREVER_S if is_ours_to_all else LINGER_S
+        _drop(db, number, record_id, operation.awake_s + linger_s)
     gone = [
         record_id
         for (record_id,) in db.execute(

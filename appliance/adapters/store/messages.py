@@ -49,6 +49,8 @@ def _add_message(db: sqlite3.Connection, message: StoredMessage, record: Record)
     """Store a message and its record; return their number, or None when they are here already."""
     number = outbox.add_record(db, record, position=message.order, kept=True)
     if number is None:
+        number = _carried_only(db, record)
+    if number is None:
         return None
     db.execute(
         "INSERT INTO messages (number, conversation, author, outgoing, line, precedence, position,"
@@ -73,6 +75,17 @@ def _add_message(db: sqlite3.Connection, message: StoredMessage, record: Record)
         ),
     )
     return number
+
+
+def _carried_only(db: sqlite3.Connection, record: Record) -> int | None:
+    """Return the number of a record that is here for others alone, and is kept from now on."""
+    found = db.execute(
+        "UPDATE records SET kept = 1 WHERE id = ?"
+        " AND NOT EXISTS (SELECT 1 FROM messages WHERE messages.number = records.number)"
+        " RETURNING number",
+        (record.id,),
+    ).fetchone()
+    return None if found is None else int(found[0])
 
 
 def save_outgoing(db: sqlite3.Connection, operation: SaveOutgoing) -> Shipped | None:
@@ -103,9 +116,11 @@ def save_outgoing(db: sqlite3.Connection, operation: SaveOutgoing) -> Shipped | 
 def save_incoming(db: sqlite3.Connection, operation: SaveIncoming) -> Incoming:
     """Store a message and our receipt for it; for one that is here, bring up its receipts again."""
     author = operation.message.author
-    if _add_message(db, operation.message, operation.record) is not None:
+    new = _add_message(db, operation.message, operation.record) is not None
+    shipped = carried.ship(db, Ship(operation.load)) if operation.load is not None else None
+    if new:
         outbox.add_for(db, author, operation.receipt)
-        return Incoming(new=True, receipts=(operation.receipt.raw,))
+        return Incoming(True, (operation.receipt.raw,), shipped)
     receipts = db.execute(
         "SELECT receipt.number, receipt.raw FROM records AS message"
         " JOIN messages ON messages.number = message.number"
@@ -114,7 +129,7 @@ def save_incoming(db: sqlite3.Connection, operation: SaveIncoming) -> Incoming:
         (operation.record.id, author.key),
     ).fetchall()
     outbox.add_to_outbox(db, author, [number for number, _ in receipts])
-    return Incoming(new=False, receipts=tuple(raw for _, raw in receipts))
+    return Incoming(False, tuple(raw for _, raw in receipts), shipped)
 
 
 def save_receipt(db: sqlite3.Connection, operation: SaveReceipt) -> tuple[bytes, ...]:

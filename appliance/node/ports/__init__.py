@@ -158,6 +158,9 @@ class SaveIncoming(Operation["Incoming"]):
     receipt: Record
     """Kept for its author until the author has it."""
 
+    load: Load | None = None
+    """With which it is carried at once."""
+
 
 @dataclass(frozen=True)
 class Incoming:
@@ -168,6 +171,9 @@ class Incoming:
 
     receipts: tuple[bytes, ...]
     """Our encoded receipts for it, to be sent (again)."""
+
+    shipped: Shipped | None = None
+    """What became of it as something to be carried, if it is to be."""
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ class Ship(Operation[Shipped]):
 
 
 @dataclass(frozen=True)
-class Overdue(Operation[tuple[tuple[StationId, bytes], ...]]):
-    """Ask for what waits for somebody and is not carried: for whom, and the encoded record."""
+class Overdue(Operation[tuple[bytes, ...]]):
+    """Ask for records of ours that wait for somebody, or are for everyone, and are not carried."""
 
     awake_s: float
     """Now; what has expired by then is left out."""

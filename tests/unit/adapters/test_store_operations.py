@@ -56,9 +56,14 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 async def pending(
-    store: Store, to: StationId, *, skip: frozenset[bytes] = frozenset(), awake_s: float = 0.0
+    store: Store,
+    to: StationId,
+    *,
+    skip: frozenset[bytes] = frozenset(),
+    awake_s: float = 0.0,
+    for_everyone: bool = True,
 ) -> list[bytes]:
-    found = await store.perform(Pending(to, awake_s, skip, 100))
+    found = await store.perform(Pending(to, awake_s, skip, 100, for_everyone))
     return [record_id for record_id, _ in found]
 
 

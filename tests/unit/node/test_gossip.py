@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 
 import pytest
 from core_node import Node, carry, join
@@ -69,9 +70,10 @@ def test_cards_reach_everybody_on_a_line_whatever_the_order() -> None:
     for node in nodes:
         node.at += 100.0
         node.do(node.station.wakeup(node.now))
-    told = sum(len(node.sent) for node in nodes)
+    told = Counter(message.channel for node in nodes for message in node.sent)
     carry_all(nodes)
-    assert told == 8, "a summary from each end of each session"
+    assert told[Channel.GOSSIP] == 8, "a summary from each end of each session"
+    assert told.keys() == {Channel.GOSSIP, Channel.SYNC}
     assert not any(node.sent for node in nodes)
     # A new name floods.
     nodes[0].do(
