@@ -141,7 +141,14 @@ def test_a_receipt_says() -> None:
 def test_two_stations_prove_their_keys() -> None:
     vector = {name: bytes.fromhex(value) for name, value in VECTORS["session"].items()}
     hellos = Hello.decode(vector["callee hello"]), Hello.decode(vector["caller hello"])
-    callee = Callee(BOB, nonce=b"b" * 32, boot=b"bobs bot", token=b"token by bob....", port=18950)
+    callee = Callee(
+        BOB,
+        nonce=b"b" * 32,
+        boot=b"bobs bot",
+        token=b"token by bob....",
+        port=18950,
+        versions=(1,),
+    )
     caller = Caller(
         ALICE,
         seen=BOB.id,
@@ -150,6 +157,7 @@ def test_two_stations_prove_their_keys() -> None:
         boot=b"boot too",
         token=b"token by alice..",
         port=18951,
+        versions=(1,),
     )
     assert callee.hello == vector["callee hello"]
     assert caller.answer(callee.hello) == (vector["caller hello"], vector["proof"])
