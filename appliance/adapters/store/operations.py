@@ -41,6 +41,10 @@ WRITES: Final[dict[type[ports.Operation[Any]], Handler]] = {
     carrying.NoteHolder: carried.note_holder,
 }
 
+SENT: Final[frozenset[type[ports.Operation[Any]]]] = frozenset({ports.Pending, carrying.GetCarried})
+"""What these find leaves this station: it must be on disk by then, or a power cut makes a receipt
+for what is not there."""
+
 FROM_PEERS: Final = (
     ports.SaveIncoming,
     ports.SaveReceipt,

@@ -22,7 +22,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from appliance.adapters.store import failures
 from appliance.adapters.store.database import WAL_SIZE, Database
-from appliance.adapters.store.operations import READS, WRITES, Handler
+from appliance.adapters.store.operations import READS, SENT, WRITES, Handler
 from appliance.node.ports import Incoming, Operation, StoreError
 
 log = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ class Worker:
         reader = READS.get(kind)
         try:
             if reader is not None:
-                self._answer(job.on_durable, reader(self._db, job.operation), done=job)
+                self._read(job, reader)
             else:
                 self._write(job, WRITES[kind])
         except sqlite3.Error as error:
@@ -190,6 +190,14 @@ class Worker:
             log.exception("%s failed", kind.__name__)
             text = "A fault in the program stopped this from being stored. Its log says more."
             self._fail(job, StoreError("store-failed", text))
+
+    def _read(self, job: Job[Any], reader: Handler) -> None:
+        found = reader(self._db, job.operation)
+        if self._must_commit and type(job.operation) in SENT:
+            self._in_transaction.append((job, found))
+        else:
+            # Nothing that waits for the disk, or that leaves us, is in it.
+            self._answer(job.on_durable, found, done=job)
 
     def _write(self, job: Job[Any], writer: Handler) -> None:
         if not self._db.in_transaction:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +14,7 @@ from store_samples import ANN, BOB, incoming, outgoing
 from appliance.adapters.store import Store, worker
 from appliance.adapters.store import store as store_module
 from appliance.adapters.store.database import WAL_SIZE
-from appliance.node.ports import CountUnread, GetValue, MarkRead, SetValue, StoreError
+from appliance.node.ports import CountUnread, GetValue, MarkRead, Pending, SetValue, StoreError
 
 
 def count_on_disk(path: Path) -> int:
@@ -40,6 +41,37 @@ async def test_answers_come_in_order_and_reads_see_what_is_not_on_disk_yet(tmp_p
     assert [entry for entry in told if entry in got] == got
     assert [entry for entry in told if entry not in got] == [("set 1", None), ("set 2", None)]
     await store.close()
+
+
+async def test_what_is_to_be_sent_is_on_disk_when_it_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = Store.open(path)
+    on_disk: list[int] = []
+    blocked = threading.Event()
+    store.submit(SetValue("first", b""), on_durable=lambda _: None)
+    real = worker.Worker._commit
+
+    def slow(self: worker.Worker) -> None:
+        blocked.wait(5.0)
+        real(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker.Worker, "_commit", slow)
+        store.submit(incoming(ANN), on_durable=lambda _: None)
+        found = asyncio.get_running_loop().create_future()
+
+        def tell(pending: tuple[tuple[bytes, bytes], ...]) -> None:
+            on_disk.append(count_on_disk(path))
+            found.set_result(pending)
+
+        store.submit(Pending(ANN, 0.0, frozenset(), 10), on_durable=tell)
+        # A mere look is answered meanwhile.
+        assert await store.perform(CountUnread()) == {ANN: 1}
+        assert not found.done()
+        blocked.set()
+        assert len(await asyncio.wait_for(found, 5)) == 1
+        assert on_disk == [1]
+        await store.close()
 
 
 async def test_a_lazy_operation_is_seen_at_once_and_on_disk_soon(
