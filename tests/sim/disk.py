@@ -12,21 +12,16 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from appliance.adapters.store import schema
-from appliance.adapters.store.operations import READS, WRITES
+from appliance.adapters.store.operations import READS, SENT, WRITES
 from appliance.adapters.store.worker import LAZY_S, MAX_BATCH
 from appliance.node.effects import Transact
-from appliance.node.ports import Incoming, Operation, Pending, SaveIncoming, StoreError
-from appliance.node.ports.carrying import GetCarried
-from sim.scenario import LOOKS_WAIT
+from appliance.node.ports import Incoming, Operation, SaveIncoming, StoreError
 
 if TYPE_CHECKING:
     from sim.board import Board
 
 TURN_S: Final = 0.0005
 """Until what was submitted is looked at."""
-
-TO_BE_SENT: Final = (Pending, GetCarried)
-"""Operations that only read, and whose answers go to other stations."""
 
 FULL: Final = "The disk is full."
 
@@ -87,17 +82,22 @@ class Disk:
         for effect in batch:
             self._board.boundary()
             if type(effect.operation) in READS:
-                if LOOKS_WAIT and self._open and isinstance(effect.operation, TO_BE_SENT):
-                    self._open.append((effect, self.read(effect.operation)))
-                    continue
-                answers.append((effect.then, self.read(effect.operation)))
+                found = self.read(effect.operation)
+                if self._waited_for and type(effect.operation) in SENT:
+                    self._open.append((effect, found))
+                else:
+                    answers.append((effect.then, found))
             else:
                 self._write(effect, answers)
         self._answer(answers)
-        if any(self._must_commit(effect, result) for effect, result in self._open):
+        if self._waited_for:
             self._board.later(self._fsync_s, self._commit)
         else:
             self._rest()
+
+    @property
+    def _waited_for(self) -> bool:
+        return any(self._must_commit(effect, result) for effect, result in self._open)
 
     def _rest(self) -> None:
         self._busy = bool(self._waiting)

@@ -13,14 +13,6 @@ that end up on one link, for a layer that delivers over direct sessions alone.""
 EVERYONE_REACHES_ALL: Final = True
 """Whether messages to everyone are judged.  Off: for a layer that tells only neighbours."""
 
-LOOKS_WAIT: Final = True
-"""Whether what the store says of records that are to be sent waits until the disk has them.
-
-The store's worker does not wait: a look into the outbox that comes in one turn with a message that
-has just arrived finds the receipt for it, which is then sent before the message is on disk.  Off:
-as the worker does it, and about one run in ten at 10 to 12 stations shows a message as delivered
-that is not."""
-
 MAX_DATABASE: Final = 16 * 1024 * 1024
 """Bytes that no station's database may exceed here; far more than these runs write."""
 
