@@ -10,6 +10,11 @@ resend.c; somebody else's question is remembered without a time to repeat it).
 Who starts anew has announced nothing and may take every way, so that is what helps: it costs the
 links of one station a hello or two.
 
+Not every way that is offered in vain is one.  When the last way to somewhere is cut, a neighbour
+that went over us may seem to offer one for 20 s more: on links without split horizon nobody says
+that it is none.  Such a way costs at least what ours did and the link between us, so only cheaper
+ones count; the others wait the 65 s.
+
 What stays out: starting babeld anew.
 """
 
@@ -40,14 +45,19 @@ class StarvedRoutes:
         """`own`: our prefixes; who offers ways to these is a liar."""
         self._own = frozenset(own)
         self._since: dict[str, float] = {}
+        self._metrics: dict[str, tuple[int, float]] = {}
+        """Of the ways that were taken last, and when they last were."""
         self._last = -math.inf
         self._rest = REST_S
 
     def look(self, routes: Iterable[NetRoute], now: float) -> bool:
         """Take in all routes as they are; returns whether to start anew."""
         there = [route for route in routes if route.metric < INFINITY]
-        taken = {route.prefix for route in there if route.installed}
-        starved = {route.prefix for route in there} - taken - self._own
+        taken = {route.prefix: (route.metric, now) for route in there if route.installed}
+        offered = {route.prefix for route in there if self._leads_on(route)}
+        starved = offered - taken.keys() - self._own
+        metrics = (self._metrics | taken).items()
+        self._metrics = {prefix: way for prefix, way in metrics if now - way[1] < REST_S}
         self._since = {prefix: self._since.get(prefix, now) for prefix in starved}
         rested = now - self._last
         if rested < self._rest or all(now - at < STARVED_S for at in self._since.values()):
@@ -56,3 +66,9 @@ class StarvedRoutes:
         self._last = now
         self._since.clear()
         return True
+
+    def _leads_on(self, route: NetRoute) -> bool:
+        """Tell whether a way can't be our own, back from a neighbour."""
+        link = route.metric - route.refmetric
+        ours, _ = self._metrics.get(route.prefix, (0, 0.0))
+        return route.refmetric < ours + link
