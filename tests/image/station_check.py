@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.adapters.store import Store
+from appliance.adapters.store.salvage import set_aside
 from appliance.daemon.keyfile import load_or_make
 from appliance.model.identity import StationId
 from appliance.model.message import DeliveryState
@@ -65,6 +66,8 @@ class StationCheck:
             raise LostError(f"the station has become {identity}")
         database = directory / "station.db"
         asyncio.run(_check_store(database, written, received))
+        if (damaged := set_aside(database)) is not None:
+            raise LostError(f"the database was damaged: {damaged[1]}")
         with closing(sqlite3.connect(database)) as db:
             problems = [
                 *db.execute("PRAGMA integrity_check").fetchall(),

@@ -18,7 +18,7 @@ from appliance.model.codec import FormatError, decode, encode
 from appliance.model.identity import (
     StationId,
 )
-from appliance.protocol.hello import Callee, Caller, Hello, ProofError
+from appliance.protocol.hello import VERSIONS, Callee, Caller, Hello, ProofError
 
 
 def handshake(
@@ -99,12 +99,16 @@ def test_a_hello_may_grow() -> None:
     with pytest.raises(ProofError):
         handshake(grow)  # a hello that grew on the way is one that was changed
     callee = Callee(BOB, nonce=b"b" * 32, boot=bytes(8), token=b"b" * 16, port=1)
-    for extra, fits in (({64: 1}, True), ({63: 1}, False), ({0: [1, 0, -4, 1 << 60, "x"]}, True)):
+    for extra, fits in (
+        ({64: 1}, True),
+        ({63: 1}, False),
+        ({0: [1, 2, 0, -4, 1 << 60, "x"]}, True),
+    ):
         fields = decode(callee.hello, limit=1024)
         assert isinstance(fields, dict)
         data = encode({**fields, **extra})
         if fits:
-            assert Hello.decode(data).versions == (1,)
+            assert Hello.decode(data).versions == VERSIONS
         else:
             with pytest.raises(FormatError):
                 Hello.decode(data)

@@ -240,7 +240,9 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.perform(CountUnread()) == unread
         for who in OTHERS:
             for awake_s in (0.0, 10.0, 20.0):
-                found = self.perform(Pending(who, awake_s, frozenset({ME.key}), 1000))
+                found = self.perform(
+                    Pending(who, awake_s, frozenset({ME.key}), 1000, for_everyone=True)
+                )
                 assert [one for one, _ in found] == self.model.pending(who, awake_s)
         stations = {one.id: one.trust for one in self.perform(GetStations())}
         assert stations == self.model.trust

@@ -82,7 +82,7 @@ def talking() -> FakeClient:
             4,
             outgoing=True,
             state="relayed",
-            delivered_to=3,
+            carried_by=3,
             problem="north-gate is away",
         ),
         message(GATE, "Too late.", 5, outgoing=True, state="expired", written_at=at(-9_000)),

@@ -26,7 +26,6 @@ from write_log_samples import SECTOR, Log
 from appliance.adapters.store import Store
 from appliance.daemon.keyfile import load_or_make
 from appliance.model.identity import StationKey
-from appliance.node.ports import StoreError
 from images.vm.write_log import Span
 
 DISK = 16 << 20
@@ -246,5 +245,5 @@ def test_a_damaged_database_is_found(tmp_path: Path, check: StationCheck) -> Non
     with (tmp_path / "fencewire" / "station.db").open("r+b") as file:
         file.seek(4096)
         file.write(b"?" * 8192)
-    with pytest.raises(StoreError):
+    with pytest.raises(LostError, match="was damaged"):
         check(9, tmp_path)
