@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from appliance.adapters.store.messages import MAX_SHOWN
+from appliance.adapters.store.reading import MAX_SHOWN
 from appliance.model.identity import StationId
 from appliance.model.message import DeliveryState
 from sim.happenings import (

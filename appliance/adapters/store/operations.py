@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from appliance.adapters.store import carried, messages, outbox, stations
+from appliance.adapters.store import carried, messages, outbox, reading, stations
 from appliance.node import ports
 from appliance.node.ports import carrying
 
@@ -14,10 +14,10 @@ Handler: TypeAlias = Callable[[sqlite3.Connection, Any], Any]
 
 READS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.Pending: outbox.pending,
-    ports.GetMessage: messages.get_message,
-    ports.GetMessages: messages.get_messages,
-    ports.CountUnread: messages.count_unread,
-    ports.GetUnread: messages.get_unread,
+    ports.GetMessage: reading.get_message,
+    ports.GetMessages: reading.get_messages,
+    ports.CountUnread: reading.count_unread,
+    ports.GetUnread: reading.get_unread,
     ports.GetStations: stations.get_stations,
     ports.GetValue: stations.get_value,
     carrying.GetCarried: carried.get_carried,
