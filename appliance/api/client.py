@@ -12,24 +12,20 @@ daemon refuses, `NotRunning` when there is none and `ConnectionLost` when it goe
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeAlias, TypeVar, get_args
-from urllib.parse import quote, urlencode
+from typing import Final, Self, TypeAlias, get_args
+from urllib.parse import urlencode
 
 from appliance.api import requests as ask
 from appliance.api import unix_http
+from appliance.api.calling import Caller, listed, parsed, quoted, refusal, shaped
 from appliance.api.errors import ClientError, ConnectionLost, NotRunning, RequestError
-from appliance.api.jsonable import JsonShapeError, from_json, to_json
-from appliance.api.paths import default_api_path
 from appliance.api.schema import (
     CallInfo,
     Check,
-    ErrorBody,
     Event,
     EventType,
     Link,
@@ -58,7 +54,6 @@ __all__ = [
     "event_data",
 ]
 
-T = TypeVar("T")
 EventData: TypeAlias = Status | Station | Message | CallInfo | Verification | Problem | None
 
 _EVENT_TYPES: Final = frozenset(get_args(EventType))
@@ -70,9 +65,6 @@ _EVENT_CLASSES: Final[dict[str, type[EventData]]] = {
     "verification": Verification,
     "alarm": Problem,
 }
-_TIMEOUT_S: Final = 30.0
-"""For an answer; the daemon answers from memory or its disk."""
-
 _DOCTOR_TIMEOUT_S: Final = 90.0
 _SILENCE_S: Final = 45.0
 """Three of the daemon's signs of life on an event stream."""
@@ -100,15 +92,11 @@ def event_data(event: Event) -> EventData:
     Raises ClientError when it does not have that shape.
     """
     cls = _EVENT_CLASSES.get(event.type)
-    return _shaped(cls, event.data) if cls is not None else None
+    return shaped(cls, event.data) if cls is not None else None
 
 
-class Client:
+class Client(Caller):
     """The daemon behind one socket.  It keeps no connection, so it may be used from many tasks."""
-
-    def __init__(self, path: Path | None = None, *, timeout_s: float = _TIMEOUT_S) -> None:
-        self.path = path or default_api_path()
-        self._timeout_s = timeout_s
 
     async def __aenter__(self) -> Self:
         return self
@@ -123,23 +111,23 @@ class Client:
 
     async def index(self) -> ask.Index:
         """List the endpoints."""
-        return _shaped(ask.Index, await self._call("GET", "/v1"))
+        return shaped(ask.Index, await self._call("GET", "/v1"))
 
     async def status(self) -> Status:
         """Describe this station."""
-        return _shaped(Status, await self._call("GET", "/v1/status"))
+        return shaped(Status, await self._call("GET", "/v1/status"))
 
     async def set_name(self, name: str) -> Status:
         """Choose the name that others see."""
-        return _shaped(Status, await self._call("PUT", "/v1/name", ask.SetName(name)))
+        return shaped(Status, await self._call("PUT", "/v1/name", ask.SetName(name)))
 
     async def stations(self) -> tuple[Station, ...]:
         """List all stations known, nearest and latest first."""
-        return _list(Station, await self._call("GET", "/v1/stations"))
+        return listed(Station, await self._call("GET", "/v1/stations"))
 
     async def station(self, station: str) -> Station:
         """Find one by id, the first 4 or more characters of it, name or number."""
-        return _shaped(Station, await self._call("GET", f"/v1/stations/{_quoted(station)}"))
+        return shaped(Station, await self._call("GET", f"/v1/stations/{quoted(station)}"))
 
     async def add_peer(
         self, host: str, port: int | None = None, *, timeout_s: float = 10.0
@@ -147,7 +135,7 @@ class Client:
         """Connect to a station by its network address and wait until it has proved its key."""
         peer = ask.AddPeer(host, port, timeout_s)
         answer = await self._call("POST", "/v1/peers", peer, timeout_s=timeout_s + self._timeout_s)
-        return _shaped(Station, answer)
+        return shaped(Station, answer)
 
     async def send(
         self,
@@ -160,11 +148,11 @@ class Client:
     ) -> Message:
         """Write to a station or to ``everyone``; returns when it is on our disk."""
         new = ask.NewMessage(to, text, line, precedence, lifetime_s)
-        return _shaped(Message, await self._call("POST", "/v1/messages", new))
+        return shaped(Message, await self._call("POST", "/v1/messages", new))
 
     async def message(self, message: str) -> Message:
         """Find one message by its id."""
-        return _shaped(Message, await self._call("GET", f"/v1/messages/{_quoted(message)}"))
+        return shaped(Message, await self._call("GET", f"/v1/messages/{quoted(message)}"))
 
     async def messages(
         self,
@@ -179,98 +167,98 @@ class Client:
             query["with"] = conversation
         if before is not None:
             query["before"] = str(before)
-        return _shaped(MessagePage, await self._call("GET", f"/v1/messages?{urlencode(query)}"))
+        return shaped(MessagePage, await self._call("GET", f"/v1/messages?{urlencode(query)}"))
 
     async def mark_read(self, conversation: str, *, up_to: int) -> int:
         """Note that the operator has seen what came up to that `order`; how many were unread."""
         answer = await self._call("POST", "/v1/messages/read", ask.MarkRead(conversation, up_to))
-        return _shaped(ask.MarkedRead, answer).count
+        return shaped(ask.MarkedRead, answer).count
 
     async def draft(self, conversation: str) -> str:
         """Return the text that was begun in a conversation."""
-        answer = await self._call("GET", f"/v1/drafts/{_quoted(conversation)}")
-        return _shaped(ask.Draft, answer).text
+        answer = await self._call("GET", f"/v1/drafts/{quoted(conversation)}")
+        return shaped(ask.Draft, answer).text
 
     async def set_draft(self, conversation: str, text: str) -> None:
         """Keep the text that was begun, over restarts too."""
-        await self._call("PUT", f"/v1/drafts/{_quoted(conversation)}", ask.Draft(text))
+        await self._call("PUT", f"/v1/drafts/{quoted(conversation)}", ask.Draft(text))
 
     async def calls(self) -> tuple[CallInfo, ...]:
         """List running calls first, then some that are over, latest first."""
-        return _list(CallInfo, await self._call("GET", "/v1/calls"))
+        return listed(CallInfo, await self._call("GET", "/v1/calls"))
 
     async def call(
         self, to: str, *, line: str = "console", play: str | None = None, record: str | None = None
     ) -> CallInfo:
         """Call; `play` and `record` are WAV files in place of microphone and speaker."""
         new = ask.PlaceCall(to, line, play, record)
-        return _shaped(CallInfo, await self._call("POST", "/v1/calls", new))
+        return shaped(CallInfo, await self._call("POST", "/v1/calls", new))
 
     async def answer(
         self, call: str, *, play: str | None = None, record: str | None = None
     ) -> CallInfo:
         """Answer a ringing call."""
-        target = f"/v1/calls/{_quoted(call)}/answer"
-        return _shaped(CallInfo, await self._call("POST", target, ask.Answer(play, record)))
+        target = f"/v1/calls/{quoted(call)}/answer"
+        return shaped(CallInfo, await self._call("POST", target, ask.Answer(play, record)))
 
     async def hang_up(self, call: str) -> CallInfo:
         """End a call, decline it while it rings here, or cancel it while it rings there."""
-        return _shaped(CallInfo, await self._call("POST", f"/v1/calls/{_quoted(call)}/hangup"))
+        return shaped(CallInfo, await self._call("POST", f"/v1/calls/{quoted(call)}/hangup"))
 
     async def set_call(
         self, call: str, *, muted: bool | None = None, volume_pct: int | None = None
     ) -> CallInfo:
         """Mute, or change the loudness."""
         change = ask.ChangeCall(muted, volume_pct)
-        return _shaped(CallInfo, await self._call("PATCH", f"/v1/calls/{_quoted(call)}", change))
+        return shaped(CallInfo, await self._call("PATCH", f"/v1/calls/{quoted(call)}", change))
 
     async def verify(self, station: str, *, spoken_id: str | None = None) -> Verification:
         """Begin to compare six digits, or compare a whole id that was read out."""
-        target = f"/v1/stations/{_quoted(station)}/verify"
+        target = f"/v1/stations/{quoted(station)}/verify"
         answer = await self._call("POST", target, ask.StartVerification(spoken_id))
-        return _shaped(Verification, answer)
+        return shaped(Verification, answer)
 
     async def verifications(self) -> tuple[Verification, ...]:
         """List running and recent comparisons, latest first, abandoned ones too."""
-        return _list(Verification, await self._call("GET", "/v1/verifications"))
+        return listed(Verification, await self._call("GET", "/v1/verifications"))
 
     async def finish_verification(self, verification: str, *, match: bool) -> Verification:
         """Say whether the two operators saw the same digits."""
-        target = f"/v1/verifications/{_quoted(verification)}"
+        target = f"/v1/verifications/{quoted(verification)}"
         answer = await self._call("POST", target, ask.FinishVerification(match))
-        return _shaped(Verification, answer)
+        return shaped(Verification, answer)
 
     async def sound(self) -> SoundSettings:
         """List sound devices."""
-        return _shaped(SoundSettings, await self._call("GET", "/v1/sound"))
+        return shaped(SoundSettings, await self._call("GET", "/v1/sound"))
 
     async def set_sound(
         self, *, input_device: str | None, output_device: str | None
     ) -> SoundSettings:
         """Choose both sound devices, None for the system's default; kept over restarts."""
         chosen = ask.SetSound(input_device, output_device)
-        return _shaped(SoundSettings, await self._call("PUT", "/v1/sound", chosen))
+        return shaped(SoundSettings, await self._call("PUT", "/v1/sound", chosen))
 
     async def test_sound(self) -> SoundTest:
         """Listen to the microphone and play a tone for 2 s."""
-        return _shaped(SoundTest, await self._call("POST", "/v1/sound/test"))
+        return shaped(SoundTest, await self._call("POST", "/v1/sound/test"))
 
     async def links(self) -> tuple[Link, ...]:
         """List network interfaces and who is met there."""
-        return _list(Link, await self._call("GET", "/v1/links"))
+        return listed(Link, await self._call("GET", "/v1/links"))
 
     async def path_to(self, station: str) -> MeshPath:
         """Find over whom packets to a station go now."""
-        return _shaped(MeshPath, await self._call("GET", f"/v1/stations/{_quoted(station)}/path"))
+        return shaped(MeshPath, await self._call("GET", f"/v1/stations/{quoted(station)}/path"))
 
     async def mesh(self) -> Mesh:
         """Describe the mesh as far as it is known; ask again while it says that it is waiting."""
-        return _shaped(Mesh, await self._call("GET", "/v1/mesh"))
+        return shaped(Mesh, await self._call("GET", "/v1/mesh"))
 
     async def doctor(self) -> tuple[Check, ...]:
         """Look at sound, multicast, privileges, clock, disk and ports."""
         answer = await self._call("GET", "/v1/doctor", timeout_s=_DOCTOR_TIMEOUT_S)
-        return _list(Check, answer)
+        return listed(Check, answer)
 
     async def events(self, cursor: str | None = None) -> AsyncGenerator[Event]:
         """Yield what happens after `cursor` until ConnectionLost; begins with a ``reset`` if None.
@@ -310,69 +298,11 @@ class Client:
         async with aclosing(lines) as stream:
             async for status, line in stream:
                 if status != 200 and line:
-                    raise _refusal(status, line)
+                    raise refusal(status, line)
                 if not line:
                     if status == 200:
                         yield Connected()
                     continue
-                data = _parsed(line)
+                data = parsed(line)
                 if isinstance(data, dict) and data.get("type") in _EVENT_TYPES:
-                    yield _shaped(Event, data)
-
-    async def _call(
-        self, method: str, target: str, body: object = None, *, timeout_s: float | None = None
-    ) -> object:
-        content = None
-        if body is not None:
-            text = json.dumps(to_json(body), ensure_ascii=False)
-            try:
-                content = text.encode()
-            except UnicodeEncodeError:
-                raise RequestError(
-                    400, "bad-request", "This text has bytes that are no characters.", "Send UTF-8."
-                ) from None
-        status, answer = await unix_http.fetch(
-            self.path, method, target, content, timeout_s=timeout_s or self._timeout_s
-        )
-        if status != 200:
-            raise _refusal(status, answer)
-        return _parsed(answer)
-
-
-def _quoted(part: str) -> str:
-    return quote(part, safe="", errors="replace")
-
-
-def _foreign(error: Exception) -> RequestError:
-    return RequestError(
-        502,
-        "bad-answer",
-        f"The daemon's answer is not understood: {error}.",
-        "Use a client and a daemon of the same version.",
-    )
-
-
-def _parsed(content: bytes) -> object:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise _foreign(error) from None
-
-
-def _shaped(cls: type[T], data: object) -> T:
-    try:
-        return from_json(cls, data)
-    except JsonShapeError as error:
-        raise _foreign(error) from None
-
-
-def _list(cls: type[T], data: object) -> tuple[T, ...]:
-    if not isinstance(data, list):
-        raise _foreign(JsonShapeError("should be a list"))
-    return tuple(_shaped(cls, item) for item in data)
-
-
-def _refusal(status: int, content: bytes) -> RequestError:
-    data = _parsed(content)
-    body = _shaped(ErrorBody, data.get("error") if isinstance(data, dict) else None)
-    return RequestError(status, body.code, body.text, body.fix)
+                    yield shaped(Event, data)

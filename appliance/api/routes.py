@@ -5,70 +5,17 @@ How requests arrive and how errors and events leave is `server`'s matter.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final, TypeAlias, TypeVar
+from typing import Final
 
 from aiohttp import web
 
 from appliance.api import requests as ask
-from appliance.api.backend import ApiError, Backend
-from appliance.api.jsonable import JsonShapeError, from_json
+from appliance.api.backend import Backend
+from appliance.api.routing import Route, bad_request, body, integer
 from appliance.api.schema import API_VERSION
-
-T = TypeVar("T")
-Action: TypeAlias = Callable[[Backend, web.Request], Awaitable[object]]
-"""Answers a request with a dataclass, a tuple of them, or None for an empty object."""
 
 _MAX_INTEGER: Final = 2**63 - 1
 """What SQLite can compare."""
-
-
-@dataclass(frozen=True)
-class Route:
-    """One endpoint."""
-
-    method: str
-    """Such as ``GET``."""
-
-    path: str
-    """With ``{placeholders}``."""
-
-    text: str
-    """What it does, in a sentence."""
-
-    action: Action
-    """What it does."""
-
-
-async def body(request: web.Request, cls: type[T]) -> T:
-    """Read a request's JSON body as `cls`; an empty body is an empty object."""
-    raw = await request.read()
-    try:
-        data = json.loads(raw) if raw.strip() else {}
-    except (ValueError, RecursionError):
-        raise bad_request("The body is no JSON.", "Send one JSON object in UTF-8.") from None
-    try:
-        return from_json(cls, data, reject_unknown=True)
-    except JsonShapeError as error:
-        raise bad_request(
-            f"The request is not as it should be: {error}.", "GET /v1 lists what there is."
-        ) from None
-
-
-def bad_request(text: str, fix: str) -> ApiError:
-    """Return the error of a request that is malformed, whatever the daemon would say to it."""
-    return ApiError(400, "bad-request", text, fix)
-
-
-def _integer(request: web.Request, name: str, *, least: int, most: int) -> int | None:
-    text = request.query.get(name)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
-        raise bad_request(f"{name} should be a whole number, {least} to {most}.", f"Change {name}.")
-    return int(text)
 
 
 async def _index(_backend: Backend, _request: web.Request) -> object:
@@ -114,10 +61,10 @@ async def _send(backend: Backend, request: web.Request) -> object:
 
 
 async def _messages(backend: Backend, request: web.Request) -> object:
-    limit = _integer(request, "limit", least=1, most=ask.MAX_PAGE)
+    limit = integer(request, "limit", least=1, most=ask.MAX_PAGE)
     return await backend.messages(
         request.query.get("with"),
-        before=_integer(request, "before", least=0, most=_MAX_INTEGER),
+        before=integer(request, "before", least=0, most=_MAX_INTEGER),
         limit=limit or ask.DEFAULT_PAGE,
     )
 

@@ -28,7 +28,8 @@ from appliance.api import requests as ask
 from appliance.api.backend import ApiError, Backend
 from appliance.api.jsonable import as_text, to_json
 from appliance.api.peercred import may_use
-from appliance.api.routes import EVENTS, ROUTES, Action
+from appliance.api.routes import EVENTS, ROUTES
+from appliance.api.routing import Action
 from appliance.api.schema import ErrorBody, Event
 from appliance.api.streams import EventStreams
 
@@ -219,8 +220,8 @@ class ApiServer:
             head_timeout_s=self._limits.read_s,
         )
 
-    def _handler(self, action: Action) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def handle(request: web.Request) -> web.Response:
+    def _handler(self, action: Action) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
             # Only the arrival of the request is bounded here: how long the work may take is for
             # the daemon to say, and to break it off half-way would be worse than to wait.
             try:
@@ -231,6 +232,9 @@ class ApiServer:
                     408, "too-slow", "The request did not come to its end.", "Try again."
                 ) from None
             result = await action(self._backend, request)
+            if isinstance(result, web.StreamResponse):
+                result.force_close()
+                return result
             return _answer(200, {} if result is None else to_json(result))
 
         return handle
