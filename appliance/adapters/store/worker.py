@@ -3,7 +3,8 @@
 What waits is taken together, each operation inside a savepoint of its own, and committed together:
 one fsync for all of them.  Lazy operations alone leave the transaction open for a while, since
 somebody else's commit will soon take them along.  When a commit fails, everything in it is undone
-and everybody who waits for it is told.
+and everybody who waits for it is told; but what somebody was told is applied has been shown to an
+operator, and is carried out again at once, in a transaction that is committed when there is room.
 
 Copying the log into the database (a checkpoint) costs two more fsyncs and is done when nothing
 waits.
@@ -18,11 +19,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeGuard, TypeVar
 
 from appliance.adapters.store import failures
 from appliance.adapters.store.database import WAL_SIZE, Database
-from appliance.adapters.store.operations import READS, SENT, WRITES, Handler
+from appliance.adapters.store.operations import READS, SENT, WRITES
 from appliance.node.ports import Incoming, Operation, StoreError
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,12 @@ MIN_COMMITS: Final = 32
 
 WAL_LIMIT: Final = 4 * WAL_SIZE
 """Bytes of the log at which it is copied even though others wait."""
+
+RETRY_S: Final = 2.0
+"""After a commit that failed, until what was shown is tried again, alone."""
+
+MAX_SHOWN: Final = 2 * MAX_BATCH
+"""Operations that are shown while commits fail; more are refused before they are shown."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,10 @@ class Worker:
         """Since the log was last copied."""
         self._disk_full = False
         """The last transaction found no room."""
+        self._failing: StoreError | None = None
+        """Why the last commit failed."""
+        self._undone: list[Job[Any]] = []
+        """What was shown, is undone, and can't be carried out again just now; in order."""
         self._answers: list[Answer] = []
 
     def run(self) -> None:
@@ -114,6 +125,7 @@ class Worker:
         try:
             while self._turn():
                 pass
+            self._give_up()
             if self._commits:
                 self._copy_log("TRUNCATE")
         except Exception:
@@ -126,6 +138,11 @@ class Worker:
         """Carry out what waits, and commit it if somebody waits for that; False: told to finish."""
         finish = self._take()
         idle = not self._batch
+        if self._failing is not None and self._overdue():
+            # Alone, since the next may be too long for what room there is.
+            self._put_back()
+            if self._in_transaction:
+                self._commit()
         while self._batch:
             self._carry_out(self._batch[0])
             self._batch.popleft()
@@ -142,7 +159,8 @@ class Worker:
     def _give_up(self) -> None:
         """Tell those who were taken in that nothing more will be stored."""
         error = StoreError("store-failed", "The store has stopped. Restart this station.")
-        for job in (*(job for job, _ in self._in_transaction), *self._batch):
+        self._roll_back()
+        for job in (*self._undone, *(job for job, _ in self._in_transaction), *self._batch):
             self._fail(job, error)
         self._flush()
 
@@ -169,53 +187,53 @@ class Worker:
 
     def _overdue(self) -> bool:
         return self._commit_at is not None and (
-            len(self._in_transaction) >= MAX_BATCH or time.monotonic() >= self._commit_at
+            (self._failing is None and len(self._in_transaction) >= MAX_BATCH)
+            or time.monotonic() >= self._commit_at
         )
 
     # -- One operation
 
     def _carry_out(self, job: Job[Any]) -> None:
-        kind = type(job.operation)
-        reader = READS.get(kind)
         try:
-            if reader is not None:
-                self._read(job, reader)
+            if type(job.operation) in READS:
+                self._read(job)
             else:
-                self._write(job, WRITES[kind])
-        except sqlite3.Error as error:
-            self._failed(job, error)
-        except StoreError as error:
-            self._fail(job, error)
-        except Exception:
+                self._write(job)
+        except (sqlite3.Error, StoreError) as error:
+            if self._loses_all(error):
+                self._abandon(error)
+            self._fail(job, self._explain(error))
+
+    def _call(self, job: Job[Any]) -> Any:
+        """Let the operation have its way; raises sqlite3.Error or StoreError, and nothing else."""
+        kind = type(job.operation)
+        try:
+            return (READS.get(kind) or WRITES[kind])(self._db, job.operation)
+        except (sqlite3.Error, StoreError):
+            raise
+        except Exception as error:
             log.exception("%s failed", kind.__name__)
             text = "A fault in the program stopped this from being stored. Its log says more."
-            self._fail(job, StoreError("store-failed", text))
+            raise StoreError("store-failed", text) from error
 
-    def _read(self, job: Job[Any], reader: Handler) -> None:
-        found = reader(self._db, job.operation)
+    def _read(self, job: Job[Any]) -> None:
+        found = self._call(job)
         if self._must_commit and type(job.operation) in SENT:
             self._in_transaction.append((job, found))
         else:
             # Nothing that waits for the disk, or that leaves us, is in it.
             self._answer(job.on_durable, found, done=job)
 
-    def _write(self, job: Job[Any], writer: Handler) -> None:
+    def _write(self, job: Job[Any]) -> None:
+        if self._failing is not None and job.lazy and len(self._in_transaction) >= MAX_SHOWN:
+            self._fail(job, self._failing)
+            return
         if not self._db.in_transaction:
-            if self._disk_full:
-                # What room there is goes to the database first; then the log's is free again.
-                self._copy_log("TRUNCATE")
-            self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute("SAVEPOINT operation")
-        try:
-            result = writer(self._db, job.operation)
-        except BaseException:
-            # SQLite may have undone the whole transaction already; `_failed` sees to that.
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK TO operation")
-                self._db.execute("RELEASE operation")
-            raise
-        self._db.execute("RELEASE operation")
-        self._in_transaction.append((job, result))
+            self._put_back()
+            if self._undone and self._failing is not None:
+                self._fail(job, self._failing)
+                return
+        result = self._apply(job)
         if job.lazy:
             self._answer(job.on_applied, result)
         # What is here already, and only asked about again, is worth no commit of its own: else
@@ -225,10 +243,36 @@ class Worker:
         elif self._commit_at is None:
             self._commit_at = time.monotonic() + LAZY_S
 
-    def _failed(self, job: Job[Any], error: sqlite3.Error) -> None:
-        if failures.loses_transaction(error) or not self._db.in_transaction:
-            self._abandon(error)
-        self._fail(job, failures.explain(error, self._database.path))
+    def _apply(self, job: Job[Any]) -> Any:
+        """Let an operation change the database; if it raises, nothing of it is left there."""
+        if not self._db.in_transaction:
+            if self._disk_full:
+                # What room there is goes to the database first; then the log's is free again.
+                self._copy_log("TRUNCATE")
+            self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("SAVEPOINT operation")
+        try:
+            result = self._call(job)
+        except BaseException:
+            # SQLite may have undone the whole transaction already; `_loses_all` sees to that.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK TO operation")
+                self._db.execute("RELEASE operation")
+            raise
+        self._db.execute("RELEASE operation")
+        self._in_transaction.append((job, result))
+        return result
+
+    def _loses_all(self, error: Exception) -> TypeGuard[sqlite3.Error]:
+        """Tell whether the whole transaction is lost by an error, and not just one operation."""
+        return isinstance(error, sqlite3.Error) and (
+            failures.loses_transaction(error) or not self._db.in_transaction
+        )
+
+    def _explain(self, error: sqlite3.Error | StoreError) -> StoreError:
+        if isinstance(error, StoreError):
+            return error
+        return failures.explain(error, self._database.path)
 
     # -- Transactions
 
@@ -240,20 +284,49 @@ class Worker:
             self._abandon(error)
             return
         self._commits += 1
+        self._failing = None
         for job, result in self._in_transaction:
             self._answer(job.on_durable, result, done=job)
         self._forget_transaction()
 
     def _abandon(self, error: sqlite3.Error) -> None:
-        """Undo the transaction and tell everybody who has something in it."""
+        """Undo the transaction, and tell everybody who has something in it that was not shown."""
         self._roll_back()
         why = failures.explain(error, self._database.path)
-        if self._in_transaction and not self._disk_full:
+        if self._in_transaction and self._failing is None:
             log.error("%d operations could not be stored: %s", len(self._in_transaction), error)
-        for job, _ in self._in_transaction:
-            self._fail(job, why)
+        for job, result in self._in_transaction:
+            # One that changed nothing has shown nothing.
+            if job.on_applied is not None and result and why.code != "store-corrupt":
+                self._undone.append(job)
+            else:
+                self._fail(job, why)
+        # Kept, so that others who fail again and again can't put off what was shown.
+        retry_at = self._commit_at if self._failing is not None else None
         self._forget_transaction()
-        self._disk_full = why.code == "disk-full"
+        self._disk_full, self._failing = why.code == "disk-full", why
+        self._put_back(retry_at)
+
+    def _put_back(self, retry_at: float | None = None) -> None:
+        """Carry out again what was shown and is undone, so that whoever reads sees it as before.
+
+        It comes first in its transaction, in the order in which it was shown.
+        """
+        waiting, self._undone = self._undone, []
+        if waiting:
+            now = time.monotonic()
+            due = retry_at is None or retry_at <= now
+            self._commit_at = now + RETRY_S if due else retry_at
+        for number, job in enumerate(waiting):
+            try:
+                self._apply(job)
+            except (sqlite3.Error, StoreError) as error:
+                if self._loses_all(error):
+                    self._roll_back()
+                    self._undone = [job for job, _ in self._in_transaction] + waiting[number:]
+                    self._in_transaction.clear()
+                    return
+                self._fail(job, self._explain(error))
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:
