@@ -55,6 +55,10 @@ EPOCH_MS: Final = 1_790_000_000_000
 KEEP_AWAKE_S: Final = 60.0
 """How often the daemon notes for how long it has been awake."""
 
+ARM_S: Final = 0.005
+"""After an input, until the station is asked when it wants to be woken; often there are more inputs
+by then, and asking takes about as long as an input."""
+
 EARLY_S: Final = 1e-6
 """A timer that fires by a rounding too early would find nothing due, for ever."""
 
@@ -102,6 +106,7 @@ class Board:
         self._fuse: int | None = None
         self._cut = False
         self._wake_at: float | None = None
+        self._to_be_armed = False
         self._wakeups = (0, 0)
 
     @property
@@ -118,6 +123,7 @@ class Board:
         self.life += 1
         self.starts += 1
         self.alive, self._fuse, self._wake_at = True, None, None
+        self._to_be_armed = False
         self._started_at = self.world.time.now
         self._monotonic_off = self.rng.uniform(10.0, 1e6) - self.world.time.now
         awake = self.disk.read(GetValue(AWAKE_VALUE))
@@ -191,8 +197,9 @@ class Board:
             return
         try:
             what()
-            if life == self.life:
-                self._arm()
+            if life == self.life and not self._to_be_armed:
+                self._to_be_armed = True
+                self.world.time.after(ARM_S, lambda: self._arm(life))
         except DeathError:
             self.die(power=self._cut)
         except FaultError:
@@ -205,7 +212,10 @@ class Board:
         if self.alive:
             self._guard(self.life, lambda: self.carry_out(what(self.station, self.now)))
 
-    def _arm(self) -> None:
+    def _arm(self, life: int) -> None:
+        if life != self.life:
+            return
+        self._to_be_armed = False
         at = self.station.next_wakeup(self.now)
         if at is None:
             return

@@ -1,8 +1,9 @@
 """A station's disk: the store's real operations on SQLite in memory.
 
 It does what the store's worker does in its thread: what waits is carried out together and committed
-together, lazy operations wait for somebody else's commit.  The worker itself reads the machine's
-clock and blocks, and nothing can come between its steps; here a crash can come between any two.
+together, lazy operations wait for somebody else's commit, and what was shown is carried out again
+when a commit has failed.  The worker itself reads the machine's clock and blocks, and nothing can
+come between its steps; here a crash can come between any two.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from appliance.adapters.store import schema
 from appliance.adapters.store.operations import READS, SENT, WRITES
-from appliance.adapters.store.worker import LAZY_S, MAX_BATCH
+from appliance.adapters.store.worker import LAZY_S, MAX_BATCH, MAX_SHOWN, RETRY_S
 from appliance.node.effects import Transact
 from appliance.node.ports import Incoming, Operation, SaveIncoming, StoreError
 
@@ -24,6 +25,9 @@ TURN_S: Final = 0.0005
 """Until what was submitted is looked at."""
 
 FULL: Final = "The disk is full."
+
+SPILLS: Final = 0.1
+"""Share of the operations for which a full disk fails at once, not just when they are committed."""
 
 
 def new_database(template: bytes | None = None) -> sqlite3.Connection:
@@ -52,8 +56,10 @@ class Disk:
 
         self._waiting: deque[Transact[Any]] = deque()
         self._open: list[tuple[Transact[Any], Any]] = []
-        self._busy = False
-        self._lazy_since: float | None = None
+        """What is in the transaction, with its result."""
+
+        self._busy = self._must_commit = self._failing = False
+        self._commit_at: float | None = None
 
     def read(self, operation: Operation[Any]) -> Any:
         """Carry out an operation that only reads, at once."""
@@ -63,9 +69,10 @@ class Disk:
         """Lose all that is not on disk."""
         if self.db.in_transaction:
             self.db.execute("ROLLBACK")
-        self._waiting.clear()
-        self._open.clear()
-        self._busy, self._lazy_since = False, None
+        for some in (self._waiting, self._open):
+            some.clear()
+        self._busy = self._must_commit = self._failing = False
+        self._commit_at = None
 
     def submit(self, effect: Transact[Any]) -> None:
         """Let an operation wait for its turn."""
@@ -83,65 +90,83 @@ class Disk:
             self._board.boundary()
             if type(effect.operation) in READS:
                 found = self.read(effect.operation)
-                if self._waited_for and type(effect.operation) in SENT:
+                if self._must_commit and type(effect.operation) in SENT:
                     self._open.append((effect, found))
                 else:
                     answers.append((effect.then, found))
             else:
                 self._write(effect, answers)
         self._answer(answers)
-        if self._waited_for:
+        overdue = self._commit_at is not None and self._board.world.time.now >= self._commit_at
+        if self._must_commit or overdue:
             self._board.later(self._fsync_s, self._commit)
         else:
             self._rest()
-
-    @property
-    def _waited_for(self) -> bool:
-        return any(self._must_commit(effect, result) for effect, result in self._open)
 
     def _rest(self) -> None:
         self._busy = bool(self._waiting)
         if self._busy:
             self._board.later(TURN_S, self._turn)
-        elif self._open and self._lazy_since is None:
-            self._lazy_since = since = self._board.world.time.now
-            self._board.later(LAZY_S, lambda: self._overdue(since))
+        elif self._open and self._commit_at is None:
+            delay = RETRY_S if self._failing else LAZY_S
+            self._commit_at = at = self._board.world.time.now + delay
+            self._board.later(delay, lambda: self._overdue(at))
 
-    def _overdue(self, since: float) -> None:
-        if self._lazy_since == since and not self._busy:
+    def _overdue(self, at: float) -> None:
+        if self._commit_at == at and not self._busy:
             self._busy = True
             self._board.later(self._fsync_s, self._commit)
 
     def _write(self, effect: Transact[Any], answers: list[tuple[Any, Any]]) -> None:
-        if self.full:
+        if effect.lazy and self._failing and len(self._open) >= MAX_SHOWN:
+            answers.append((effect.failed, FULL))
+            return
+        if self.full and self._board.rng.random() < SPILLS:
             self._abandon(answers)
             answers.append((effect.failed, FULL))
             return
+        try:
+            result = self._apply(effect)
+        except StoreError as error:
+            answers.append((effect.failed, str(error)))
+        else:
+            if effect.lazy:
+                answers.append((effect.early, result))
+            elif not (isinstance(result, Incoming) and not result.new):
+                self._must_commit = True
+
+    def _apply(self, effect: Transact[Any]) -> Any:
+        """Carry out an operation in a transaction; raises StoreError."""
         if not self.db.in_transaction:
             self.db.execute("BEGIN IMMEDIATE")
         self.db.execute("SAVEPOINT operation")
         try:
             result = WRITES[type(effect.operation)](self.db, effect.operation)
-        except StoreError as error:
+        except StoreError:
             self.db.execute("ROLLBACK TO operation")
             self.db.execute("RELEASE operation")
-            answers.append((effect.failed, str(error)))
-            return
+            raise
         self.db.execute("RELEASE operation")
         self._open.append((effect, result))
-        if effect.lazy:
-            answers.append((effect.early, result))
-
-    @staticmethod
-    def _must_commit(effect: Transact[Any], result: Any) -> bool:
-        return not effect.lazy and not (isinstance(result, Incoming) and not result.new)
+        return result
 
     def _abandon(self, answers: list[tuple[Any, Any]]) -> None:
+        """Undo the transaction, but not what was shown: that is carried out again at once.
+
+        It needs no room before it is committed, being too little to spill.
+        """
         if self.db.in_transaction:
             self.db.execute("ROLLBACK")
-        answers += [(effect.failed, FULL) for effect, _ in self._open]
-        self._open.clear()
-        self._lazy_since = None
+        undone, self._open = self._open, []
+        self._must_commit, self._failing, self._commit_at = False, True, None
+        for effect, result in undone:
+            if not (effect.lazy and result):
+                answers.append((effect.failed, FULL))
+                continue
+            try:
+                self._apply(effect)
+            except StoreError as error:
+                answers.append((effect.failed, str(error)))
 
     def _commit(self) -> None:
         answers: list[tuple[Any, Any]] = []
@@ -152,7 +177,8 @@ class Disk:
             if self.db.in_transaction:
                 self.db.execute("COMMIT")
             self.commits += 1
-            done, self._open, self._lazy_since = self._open, [], None
+            done, self._open = self._open, []
+            self._must_commit, self._failing, self._commit_at = False, False, None
             for effect, result in done:
                 if isinstance(effect.operation, SaveIncoming):
                     self.kept.add(effect.operation.record.id)

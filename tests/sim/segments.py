@@ -26,8 +26,8 @@ class Segment:
 
     def joins(self, a: int, b: int) -> bool:
         """Tell whether two stations hear each other here."""
-        members = self.members
-        return a in members and b in members and members[a] == members[b]
+        part = self.members.get(a)
+        return part is not None and part == self.members.get(b)
 
     def split(self, rng: random.Random) -> None:
         """Let only some hear each other."""

@@ -79,6 +79,7 @@ class Session:
         """The first of the boards has dialled."""
         self.world, self.segment, self._rng = world, segment, rng
         self.ends = tuple(End(board, world.network.new_handle()) for board in boards)
+        self._between = boards[0].index, boards[1].index
         self._pipes = (Pipe(), Pipe())
         """By who sends."""
 
@@ -87,8 +88,7 @@ class Session:
     @property
     def passes(self) -> bool:
         """Whether anything gets through at the moment."""
-        a, b = (end.board.index for end in self.ends)
-        return not self._broken and self.segment.joins(a, b)
+        return not self._broken and self.segment.joins(*self._between)
 
     def _side(self, board: Board) -> int:
         return 0 if self.ends[0].board is board else 1

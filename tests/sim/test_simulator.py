@@ -59,7 +59,8 @@ def test_a_calm_run_is_well() -> None:
 
 def test_a_store_that_loses_messages_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     def lose(_: object, operation: ports.SaveIncoming) -> ports.Incoming:
-        return ports.Incoming(new=True, receipts=(operation.receipt.raw,))
+        receipts = () if operation.receipt is None else (operation.receipt.raw,)
+        return ports.Incoming(new=True, receipts=receipts)
 
     monkeypatch.setitem(WRITES, ports.SaveIncoming, lose)
     with world(calm(2)) as made:
