@@ -6,9 +6,17 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from appliance.adapters.store import carried, messages, outbox, reading, stations
+from appliance.adapters.store import (
+    carried,
+    messages,
+    outbox,
+    reading,
+    retention,
+    search,
+    stations,
+)
 from appliance.node import ports
-from appliance.node.ports import carrying
+from appliance.node.ports import carrying, keeping
 
 Handler: TypeAlias = Callable[[sqlite3.Connection, Any], Any]
 
@@ -23,6 +31,12 @@ READS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     carrying.GetCarried: carried.get_carried,
     carrying.GetCargo: carried.get_cargo,
     carrying.Overdue: carried.overdue,
+    keeping.GetPage: reading.get_page,
+    keeping.GetRecipients: reading.get_recipients,
+    keeping.Search: search.search,
+    keeping.GetUsage: retention.get_usage,
+    keeping.GetCandidates: retention.get_candidates,
+    keeping.GetEvictions: retention.get_evictions,
 }
 """They change nothing, so their answers wait for no disk."""
 
@@ -39,6 +53,9 @@ WRITES: Final[dict[type[ports.Operation[Any]], Handler]] = {
     carrying.Ship: carried.ship,
     carrying.Expire: carried.expire,
     carrying.NoteHolder: carried.note_holder,
+    keeping.Evict: retention.evict,
+    keeping.Shed: retention.shed,
+    keeping.Forget: retention.forget,
 }
 
 SENT: Final[frozenset[type[ports.Operation[Any]]]] = frozenset({ports.Pending, carrying.GetCarried})

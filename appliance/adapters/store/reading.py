@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final
 
+from appliance.adapters.store import attachments
+from appliance.model.group import Conversation, conversation_key, conversation_of
 from appliance.model.identity import StationId
 from appliance.model.message import DeliveryState
 from appliance.model.record import Precedence
@@ -16,31 +18,23 @@ from appliance.node.ports import (
     RecipientState,
     StoredMessage,
 )
+from appliance.node.ports.keeping import GetPage, GetRecipients, Recipients
 
 MAX_SHOWN: Final = 64
 """Recipients that a message is returned with."""
 
-_EVERYONE: Final = b""
-
-
-def conversation_key(conversation: StationId | None) -> bytes:
-    """Return what stands for a conversation in the tables."""
-    return _EVERYONE if conversation is None else conversation.key
-
-
-def conversation_of(key: bytes) -> StationId | None:
-    """Return the conversation that a key of the tables stands for."""
-    return StationId(key) if key else None
-
-
 _MESSAGE_COLUMNS: Final = (
     "messages.number, records.id, conversation, messages.author, outgoing, text, line, precedence,"
     " messages.position, written_ms, written_sure, received_ms, received_sure, unread,"
-    " expires_awake_s, problem"
+    " expires_awake_s, problem, first, notice, attachments"
 )
 
 _ONE_MESSAGE: Final = f"""
     SELECT {_MESSAGE_COLUMNS} FROM records JOIN messages USING (number) WHERE records.id = ?
+"""  # noqa: S608
+
+_MESSAGE_BY_NUMBER: Final = f"""
+    SELECT {_MESSAGE_COLUMNS} FROM records JOIN messages USING (number) WHERE number = ?
 """  # noqa: S608
 
 
@@ -48,13 +42,13 @@ def _page_query(which: str, index: str) -> str:
     return f"""
         SELECT {_MESSAGE_COLUMNS}
         FROM messages INDEXED BY {index} JOIN records ON records.number = messages.number
-        WHERE {which} messages.position < ?
-        ORDER BY messages.position DESC, records.id DESC LIMIT ?
+        WHERE {which} messages.position <= ?1 AND (messages.position < ?1 OR records.id < ?2)
+        ORDER BY messages.position DESC, records.id DESC LIMIT ?3
     """  # noqa: S608
 
 
 _PAGE_OF_ALL: Final = _page_query("", "messages_by_position")
-_PAGE_OF_ONE: Final = _page_query("conversation = ? AND", "messages_by_conversation")
+_PAGE_OF_ONE: Final = _page_query("conversation = ?4 AND", "messages_by_conversation")
 _PAST_ALL: Final = (1 << 63) - 1
 
 
@@ -64,16 +58,72 @@ def get_message(db: sqlite3.Connection, operation: GetMessage) -> StoredMessage 
     return None if row is None else _message(db, row)
 
 
+def message_of(db: sqlite3.Connection, number: int) -> StoredMessage:
+    """Return the message in a row that is there."""
+    return _message(db, db.execute(_MESSAGE_BY_NUMBER, (number,)).fetchone())
+
+
 def get_messages(db: sqlite3.Connection, operation: GetMessages) -> tuple[StoredMessage, ...]:
     """Return the latest messages before a point, oldest first."""
-    bounds = (_PAST_ALL if operation.before is None else operation.before, max(operation.limit, 0))
-    if operation.everything:
+    order = _PAST_ALL if operation.before is None else operation.before
+    return _page(db, operation.conversation, operation.everything, (order, b""), operation.limit)
+
+
+def get_page(db: sqlite3.Connection, operation: GetPage) -> tuple[StoredMessage, ...]:
+    """Return the latest messages before a place, oldest first."""
+    before = operation.before
+    place = (_PAST_ALL, b"") if before is None else (before.order, before.id)
+    return _page(db, operation.conversation, operation.everything, place, operation.limit)
+
+
+def _page(
+    db: sqlite3.Connection,
+    conversation: Conversation,
+    everything: bool,
+    place: tuple[int, bytes],
+    limit: int,
+) -> tuple[StoredMessage, ...]:
+    bounds = (*place, max(limit, 0))
+    if everything:
         rows = db.execute(_PAGE_OF_ALL, bounds).fetchall()
     else:
-        rows = db.execute(
-            _PAGE_OF_ONE, (conversation_key(operation.conversation), *bounds)
-        ).fetchall()
+        rows = db.execute(_PAGE_OF_ONE, (*bounds, conversation_key(conversation))).fetchall()
     return tuple(_message(db, row) for row in reversed(rows))
+
+
+def get_recipients(db: sqlite3.Connection, operation: GetRecipients) -> Recipients | None:
+    """Return how far a message of ours came with whom, in the order of their keys."""
+    row = db.execute(
+        "SELECT number FROM records JOIN messages USING (number) WHERE id = ?",
+        (operation.message,),
+    ).fetchone()
+    if row is None:
+        return None
+    (number,) = row
+    after = b"" if operation.after is None else operation.after.key
+    rows = db.execute(
+        "SELECT station, state, at_ms, sure FROM recipients WHERE message = ? AND station > ?"
+        " ORDER BY station LIMIT ?",
+        (number, after, operation.limit + 1),
+    ).fetchall()
+    counts = db.execute(
+        "SELECT state, count(*) FROM recipients WHERE message = ? GROUP BY state", (number,)
+    )
+    carriers = db.execute(
+        "SELECT station FROM holders WHERE message = ? ORDER BY station LIMIT ?",
+        (number, MAX_SHOWN),
+    )
+    return Recipients(
+        states=tuple(_state_of(row) for row in rows[: operation.limit]),
+        more=len(rows) > operation.limit,
+        counts={DeliveryState(state): count for state, count in counts},
+        carriers=tuple(StationId(station) for (station,) in carriers),
+    )
+
+
+def _state_of(row: tuple[bytes, int, int, int]) -> RecipientState:
+    station, state, at_ms, sure = row
+    return RecipientState(StationId(station), DeliveryState(state), at_ms, bool(sure))
 
 
 def get_unread(db: sqlite3.Connection, operation: GetUnread) -> tuple[tuple[bytes, StationId], ...]:
@@ -88,7 +138,7 @@ def get_unread(db: sqlite3.Connection, operation: GetUnread) -> tuple[tuple[byte
     return tuple((record_id, StationId(author)) for record_id, author in unread)
 
 
-def count_unread(db: sqlite3.Connection, _: CountUnread) -> dict[StationId | None, int]:
+def count_unread(db: sqlite3.Connection, _: CountUnread) -> dict[Conversation, int]:
     """Return the number of unread messages by conversation, where there are any."""
     rows = db.execute("SELECT conversation, count(*) FROM messages WHERE unread GROUP BY 1")
     return {conversation_of(conversation): count for conversation, count in rows}
@@ -96,7 +146,8 @@ def count_unread(db: sqlite3.Connection, _: CountUnread) -> dict[StationId | Non
 
 def _message(db: sqlite3.Connection, row: tuple[Any, ...]) -> StoredMessage:
     number, record_id, conversation, author, outgoing, text, line, precedence, position = row[:9]
-    written_ms, written_sure, received_ms, received_sure, unread, expires, problem = row[9:]
+    written_ms, written_sure, received_ms, received_sure, unread, expires, problem = row[9:16]
+    first, notice, attached = row[16:]
     recipients, delivered_to = _recipients(db, number) if outgoing else ((), 0)
     held_by = _holders(db, number) if outgoing else 0
     return StoredMessage(
@@ -118,6 +169,9 @@ def _message(db: sqlite3.Connection, row: tuple[Any, ...]) -> StoredMessage:
         delivered_to=delivered_to,
         problem=problem,
         held_by=held_by,
+        first=first,
+        notice=bool(notice),
+        attachments=attachments.decode(attached),
     )
 
 
@@ -133,10 +187,7 @@ def _recipients(db: sqlite3.Connection, message: int) -> tuple[tuple[RecipientSt
         " ORDER BY state DESC, at_ms, station LIMIT ?",
         (message, MAX_SHOWN),
     ).fetchall()
-    states = tuple(
-        RecipientState(StationId(station), DeliveryState(state), at_ms, bool(sure))
-        for station, state, at_ms, sure in rows
-    )
+    states = tuple(_state_of(row) for row in rows)
     delivered = sum(state.state >= DeliveryState.DELIVERED for state in states)
     if delivered == MAX_SHOWN:
         (delivered,) = db.execute(
