@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from store_samples import ANN, BOB, CLEO, ME, got, incoming, outgoing, station
+from store_samples import ANN, BOB, CLEO, ME, got, incoming, outgoing, receipt_of, station
 
 from appliance.adapters.store import Store, database
 from appliance.model.codec import encode
@@ -51,7 +51,7 @@ def theirs(*, order: int, size: int = 400) -> SaveIncoming:
         sample,
         record=record,
         message=replace(sample.message, id=record.id, text=f"their message {order}"),
-        receipt=whole(sample.receipt),
+        receipt=whole(receipt_of(sample)),
     )
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from store_samples import ANN, BOB, CLEO, got, incoming, outgoing, receipt, station
 
 from appliance.adapters.store import Store
+from appliance.model.group import conversation_key
 from appliance.model.message import DeliveryState
 from appliance.model.record import Precedence
 from appliance.node.ports import (
@@ -71,7 +72,7 @@ async def read_back(store: Store, **more: bool) -> dict[str, object]:
         "messages": [asdict(one) for one in await store.perform(GetMessages(None, True, None, 99))],
         "stations": [asdict(one) for one in await store.perform(GetStations())],
         "pending": waiting,
-        "unread": {of.key.hex() if of else "": count for of, count in unread.items()},
+        "unread": {conversation_key(of).hex(): count for of, count in unread.items()},
         "awake": await store.perform(GetValue("awake")),
     }
 

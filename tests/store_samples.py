@@ -89,7 +89,7 @@ def outgoing(
     """Something that our operator wrote."""
     written = record(ME, precedence=precedence, size=size, seed=seed)
     shown = message(written, to, order=order, expires_awake_s=expires_awake_s)
-    return SaveOutgoing(shown, written, to)
+    return SaveOutgoing(shown, written, () if to is None else (to,))
 
 
 def receipt(state: DeliveryState, *ids: bytes, lamport: int = 1) -> Record:
@@ -111,6 +111,12 @@ def incoming(
     arrived = record(author, size=size, seed=seed)
     shown = message(arrived, None if everyone else author, order=order, text=text)
     return SaveIncoming(shown, arrived, receipt(DeliveryState.DELIVERED, arrived.id))
+
+
+def receipt_of(operation: SaveIncoming) -> Record:
+    """The receipt that is stored with what arrived."""
+    assert operation.receipt is not None
+    return operation.receipt
 
 
 def got(station: StationId, state: DeliveryState, *ids: bytes) -> SaveReceipt:

@@ -14,6 +14,7 @@ from appliance.api.schema import Problem, Station
 from appliance.daemon.runtime import Runtime
 from appliance.daemon.views import Views
 from appliance.model.call import Call, CallState
+from appliance.model.group import Conversation
 from appliance.model.identity import StationId
 from appliance.model.media import StreamStats
 from appliance.node.directory import Trust
@@ -55,7 +56,7 @@ class Announcer:
 
     def __init__(self, log: EventLog) -> None:
         self.log = log
-        self.unread: dict[StationId | None, int] = {}
+        self.unread: dict[Conversation, int] = {}
         self.volumes: dict[str, int] = {}
         """Loudness by call, where it was changed."""
 
@@ -260,7 +261,7 @@ class Announcer:
         finally:
             self._publishing = None
 
-    def _set_unread(self, counts: dict[StationId | None, int]) -> None:
+    def _set_unread(self, counts: dict[Conversation, int]) -> None:
         changed = {
             conversation
             for conversation in counts.keys() | self.unread.keys()
@@ -269,10 +270,10 @@ class Announcer:
         self.unread.clear()
         self.unread.update(counts)
         for conversation in changed:
-            if conversation is None:
-                self.log.publish("status")
-            else:
+            if isinstance(conversation, StationId):
                 self.station_changed(conversation)
+            else:
+                self.log.publish("status")
 
     def _compare_in_call(self, call: Call) -> None:
         """In a call with somebody who is not verified the digits are shown by themselves."""

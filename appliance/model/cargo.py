@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from appliance.model.group import Conversation
 from appliance.model.identity import StationId
 from appliance.model.record import Record
 
@@ -33,11 +34,12 @@ class Load:
     record: Record
     """What."""
 
-    recipient: StationId | None
+    recipient: Conversation
     """For whom; None: for everyone."""
 
     covers: tuple[bytes, ...]
-    """Receipts only: the messages for which its author says that it has them."""
+    """Messages that need not be carried any more, as its author says: it has them or can't open
+    them, or has written them, and all of a group have them."""
 
     came_from: StationId
     """The neighbour that brought it; ourselves if it is ours."""

@@ -8,7 +8,8 @@ body.  The body is a map; its hash is the record's id.  Version 1 of the body:
     2  author's key           8  to: list of [key, line]      13  content, plain or sealed
     3  Lamport counter        9  group id, if any
     4  boot id               10  precedence
-    5  uptime, ms
+    5  uptime, ms                                             64  blobs, if any: list of
+                                                                  [root, bytes]
 
 A record whose "to" is empty and that has no group is for everyone.  Nothing orders by wall time:
 it is what the author claims, and key 7 says how sure it was.
@@ -28,6 +29,11 @@ from appliance.model.identity import Address, IdentityError, StationId, StationK
 FORMAT_VERSION: Final = 1
 MAX_RECORD: Final = 96 * 1024
 """Bytes of an encoded record: the longest text, sealed, and room for what is to come."""
+
+MAX_BLOBS: Final = 16
+"""Blobs that one record refers to."""
+
+MAX_BLOB_SIZE: Final = 1 << 40
 
 MAX_RECIPIENTS: Final = 32
 ID_SIZE: Final = 32
@@ -53,6 +59,8 @@ class RecordKind(IntEnum):
     CARD = 1
     MESSAGE = 2
     RECEIPT = 3
+    GROUP = 4
+    RESEAL = 5
 
 
 class Precedence(IntEnum):
@@ -98,6 +106,17 @@ class Stamp:
 
 
 @dataclass(frozen=True)
+class BlobRef:
+    """Bulk data that belongs to a record, as carriers see it."""
+
+    root: bytes
+    """32 bytes: names the data and lets anybody check it."""
+
+    size: int
+    """Bytes as it travels."""
+
+
+@dataclass(frozen=True)
 class Record:
     """One signed thing, read and its signature checked."""
 
@@ -126,13 +145,16 @@ class Record:
     """For how long it is worth carrying; 0: no limit of its own."""
 
     prekey: bytes | None
-    """Which prekey of the recipient it is sealed to; None: readable by all."""
+    """To which prekey of the recipient, or key of the group, it is sealed; None: not at all."""
 
     content: bytes
     """By kind; sealed if `prekey` is set."""
 
     raw: bytes
     """Body and signature as they travel."""
+
+    blobs: tuple[BlobRef, ...] = ()
+    """Bulk data that belongs to it."""
 
     @property
     def for_everyone(self) -> bool:
@@ -151,6 +173,7 @@ def make_record(
     precedence: Precedence = Precedence.ROUTINE,
     lifetime_s: int = 0,
     prekey: bytes | None = None,
+    blobs: tuple[BlobRef, ...] = (),
 ) -> Record:
     """Write and sign a record."""
     fields: dict[int, object] = {
@@ -171,6 +194,8 @@ def make_record(
         fields[9] = group
     if prekey is not None:
         fields[12] = prekey
+    if blobs:
+        fields[64] = [[blob.root, blob.size] for blob in blobs]
     body = encode(fields)
     raw = encode([body, key.sign(signing.RECORD_CONTEXT, body)])
     if len(raw) > MAX_RECORD:
@@ -187,6 +212,7 @@ def make_record(
         prekey=prekey,
         content=content,
         raw=raw,
+        blobs=blobs,
     )
 
 
@@ -231,6 +257,7 @@ def read_record(raw: bytes) -> Record:
         prekey=fields.data(12, size=PREKEY_ID_SIZE) if fields.has(12) else None,
         content=fields.data(13, limit=MAX_RECORD),
         raw=raw,
+        blobs=_blobs(fields) if fields.has(64) else (),
     )
     fields.end()
     if not signing.verify(author.key, signature, signing.RECORD_CONTEXT, body):
@@ -244,6 +271,20 @@ def record_id_of(raw: bytes) -> bytes:
     if type(outer) is not list or len(outer) != 2 or type(outer[0]) is not bytes:
         raise FormatError("record: not a body and a signature")
     return hashlib.sha256(outer[0]).digest()
+
+
+def _blobs(fields: Fields) -> tuple[BlobRef, ...]:
+    blobs = []
+    for item in fields.items(64, limit=MAX_BLOBS):
+        if type(item) is not list or len(item) != 2:
+            raise FormatError("record: a blob is a root and a size")
+        root, size = item
+        if type(root) is not bytes or len(root) != ID_SIZE or type(size) is not int:
+            raise FormatError("record: a blob is a root and a size")
+        if not 0 < size <= MAX_BLOB_SIZE:
+            raise FormatError("record: a blob of a size that none can have")
+        blobs.append(BlobRef(root, size))
+    return tuple(blobs)
 
 
 def _address(item: object) -> Address:

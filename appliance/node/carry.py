@@ -15,8 +15,9 @@ from typing import Final
 
 from appliance.model.cargo import Cargo, Load, Shipped, Tier
 from appliance.model.codec import FormatError
+from appliance.model.group import Conversation, GroupId
 from appliance.model.identity import StationId
-from appliance.model.message import Receipt
+from appliance.model.message import Receipt, Reseal
 from appliance.model.record import Record, RecordKind
 from appliance.node.call_gate import CallGate
 from appliance.node.carry_lane import CarryLane
@@ -121,6 +122,11 @@ class Carry:
         """Tell whether a record is carried, or was, or was refused."""
         return record in self._carried or record in self._known
 
+    @property
+    def has_neighbours(self) -> bool:
+        """There is somebody with whom records are exchanged."""
+        return any(map(self._gossips, self._neighbours))
+
     # -- Sessions
 
     def session_up(self, peer: StationId, moment: Moment, *, begin: bool) -> list[Effect]:
@@ -140,15 +146,21 @@ class Carry:
     ) -> Load:
         """Return what the store is to be told of a record; raises FormatError."""
         covers: tuple[bytes, ...] = ()
-        if record.kind is RecordKind.RECEIPT:
-            covers = Receipt.decode(record.content).records
-        elif record.kind is not RecordKind.MESSAGE:
-            raise FormatError("carried: neither a message nor a receipt")
-        if len(record.to) > 1:
+        match record.kind:
+            case RecordKind.RECEIPT:
+                covers = Receipt.decode(record.content).records
+            case RecordKind.RESEAL:
+                covers = Reseal.decode(record.content).records
+            case RecordKind.CARD:
+                raise FormatError("carried: cards have a way of their own")
+        if len(record.to) > 1 or (record.to and record.group is not None):
             raise FormatError("carried: for more than one station")
+        recipient: Conversation = record.to[0].station if record.to else None
+        if record.group is not None:
+            recipient = GroupId(record.group)
         return Load(
             record=record,
-            recipient=record.to[0].station if record.to else None,
+            recipient=recipient,
             covers=covers,
             came_from=came_from,
             tier=Tier.OWN if record.author == self._own else self._tier_of(record.author),
@@ -161,7 +173,11 @@ class Carry:
         """Let everybody carry a record: one of ours while it waits for somebody, or a receipt."""
         load = self.load_of(record, moment, came_from=self._own)
         ours = record.author == self._own
-        return self.ship(load, moment, if_waiting=ours and bool(record.to))
+        return self.ship(load, moment, if_waiting=ours and not record.for_everyone)
+
+    def withdrawn(self, records: Sequence[bytes]) -> None:
+        """Others have taken the place of these."""
+        self._dropped(records)
 
     def ship(self, load: Load, moment: Moment, *, if_waiting: bool = False) -> list[Effect]:
         """Store a record and send it on."""

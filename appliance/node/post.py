@@ -5,10 +5,10 @@ The two know nothing of each other; what one learns is handed to the other here.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Final
 
+from appliance.model.card import Prekey
 from appliance.model.cargo import Cargo, Tier
 from appliance.model.codec import FormatError
 from appliance.model.identity import CONSOLE, StationId, StationKey
@@ -17,17 +17,20 @@ from appliance.model.record import (
     read_record,
     record_id_of,
 )
-from appliance.model.secret import Secret
 from appliance.node.beginnings import Now
 from appliance.node.carry import Carry
 from appliance.node.clock import LamportClock
-from appliance.node.directory import Directory
+from appliance.node.delivery import Delivery
+from appliance.node.directory import Directory, Trust
 from appliance.node.effects import Effect, Send, Transact
 from appliance.node.mailbox import Mailbox
+from appliance.node.no_groups import NoGroups
+from appliance.node.opening import Opener, Prekeys
 from appliance.node.peers import Peers
 from appliance.node.ports import Moment
 from appliance.node.ports.carrying import Overdue
 from appliance.node.usage import SessionInfo
+from appliance.node.writing import Writer
 from appliance.protocol.acks import Ack, Outcome, decode_acks, encode_acks
 from appliance.protocol.carrying import decode_parcel
 from appliance.protocol.frames import Channel
@@ -55,7 +58,9 @@ class Post:
         clock: LamportClock,
         cargo: Cargo,
         *,
-        prekeys: dict[bytes, Secret],
+        prekeys: Prekeys,
+        prekey: Callable[[], Prekey],
+        groups: NoGroups,
         directory: Directory,
         peers: Peers,
         absent: Callable[[StationId, Moment], list[Effect]],
@@ -72,15 +77,23 @@ class Post:
             random=random,
             random_bytes=random_bytes,
         )
-        self.mailbox = Mailbox(
-            key,
-            clock,
-            prekeys=prekeys,
-            has_line=lambda line: line == CONSOLE,
+        delivery = Delivery(
+            self.carry,
             around=peers.is_around,
             cannot_carry=lambda: [one.peer for one in peers.sessions() if not one.carries],
             absent=absent,
-            carry=self.carry,
+        )
+        self.mailbox = Mailbox(
+            key,
+            clock,
+            delivery,
+            opener=Opener(key.id, prekeys, groups),
+            writer=Writer(key, clock, groups),
+            prekey=prekey,
+            has_line=lambda line: line == CONSOLE,
+            stations=lambda: len(directory.all()),
+            is_stranger=lambda author: directory.get(author).trust is Trust.NEW,
+            random=random,
         )
         self._overdue_at: float | None = None
 
@@ -110,7 +123,8 @@ class Post:
                     # A newer station may send it; what else it sends is still worth having.
                     refusal = Ack(error.record, Outcome.REFUSED)
                     return [Send(peer, Channel.ACK, encode_acks((refusal,)))]
-                return self.mailbox.record_received(peer, record, now.moment, uptime_s=now.uptime_s)
+                inbox = self.mailbox.inbox
+                return inbox.received(peer, record, now.moment, uptime_s=now.uptime_s)
             case Channel.ACK:
                 acks = decode_acks(data)
                 effects = self.mailbox.acked(peer, acks, now.moment)
@@ -130,7 +144,7 @@ class Post:
         try:
             record = read_record(parcel.raw)
             load = self.carry.load_of(record, now.moment, came_from=peer, age_s=float(parcel.age_s))
-            return self.mailbox.carried(load, now.moment, uptime_s=now.uptime_s)
+            return self.mailbox.inbox.carried(load, now.moment, uptime_s=now.uptime_s)
         except (FormatError, OpenError):
             return self.carry.refuse(peer, known)
 
@@ -138,16 +152,19 @@ class Post:
 
     def next_wakeup(self) -> float:
         """Say when to call `wakeup`."""
-        mail = self.mailbox.next_wakeup()
         return min(
-            mail if mail is not None else math.inf,
+            self.mailbox.next_wakeup(),
             self.carry.next_wakeup(),
             self._overdue_at if self._overdue_at is not None else 0.0,
         )
 
-    def wakeup(self, moment: Moment) -> list[Effect]:
+    def wakeup(self, now: Now) -> list[Effect]:
         """Do what is due."""
-        effects = [*self.mailbox.wakeup(moment), *self.carry.wakeup(moment)]
+        moment = now.moment
+        effects = [
+            *self.mailbox.wakeup(moment, uptime_s=now.uptime_s),
+            *self.carry.wakeup(moment),
+        ]
         if self._overdue_at is None:
             self._overdue_at = moment.awake_s + FIRST_OVERDUE_S
         elif self._overdue_at <= moment.awake_s:

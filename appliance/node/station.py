@@ -23,6 +23,7 @@ from appliance.node.effects import AvoidRoute, Effect, EndSession, Send, Station
 from appliance.node.gossip import Gossip
 from appliance.node.mesh import Mesh, ReachChange
 from appliance.node.mesh_map import MeshMap
+from appliance.node.no_groups import NoGroups
 from appliance.node.own_card import OwnCard
 from appliance.node.peers import Peers
 from appliance.node.ports import Moment, Pending, StoredMessage
@@ -30,7 +31,7 @@ from appliance.node.post import Post
 from appliance.node.suspects import Suspects
 from appliance.node.usage import IDLE, SessionInfo
 from appliance.node.verification import Comparison, Stage, Verifier
-from appliance.node.writing import Draft
+from appliance.node.writing import Draft, Recipients
 from appliance.protocol.frames import Channel
 
 
@@ -67,6 +68,8 @@ class Station:
             self.clock,
             memory.cargo,
             prekeys={identity.prekey.id: identity.prekey_secret},
+            prekey=lambda: identity.prekey,
+            groups=NoGroups(),
             directory=self.directory,
             peers=self.peers,
             absent=self._wanted_by_mail,
@@ -316,14 +319,15 @@ class Station:
         failed: Callable[[str], None],
     ) -> list[Effect]:
         """Write a message; raises MessageRefusedError."""
-        prekey = None
-        if draft.to is not None:
+        recipients = Recipients()
+        if isinstance(draft.to, Address):
             card = self.directory.get(draft.to.station).card
             prekey = card.prekey if card is not None else None
+            recipients = Recipients((draft.to.station,), prekey)
         effects = self.mailbox.compose(
-            draft, prekey, now.moment, uptime_s=now.uptime_s, done=done, failed=failed
+            draft, recipients, now.moment, uptime_s=now.uptime_s, done=done, failed=failed
         )
-        if draft.to is not None:
+        if isinstance(draft.to, Address):
             effects += self.directory.contacted(draft.to.station)
         return effects
 
@@ -370,7 +374,7 @@ class Station:
         effects += self.gossip.wakeup(now.monotonic, self.peers.has_chosen)
         effects += self.map.wakeup(now.monotonic)
         effects += self._go_around(self.suspects.looked(now.monotonic), now)
-        effects += self.post.wakeup(now.moment)
+        effects += self.post.wakeup(now)
         effects += self.verifier.wakeup(now.monotonic)
         self.calls.wakeup(now=now.monotonic)
         return effects + self.call_effects()

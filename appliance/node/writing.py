@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
+from appliance.model.attachment import Attachment
 from appliance.model.card import Prekey
-from appliance.model.identity import CONSOLE, Address, StationKey
-from appliance.model.message import MAX_TEXT_CHARS, Text
+from appliance.model.group import GroupId
+from appliance.model.identity import CONSOLE, Address, StationId, StationKey
+from appliance.model.message import MAX_ATTACHMENTS, MAX_TEXT_CHARS, Text
 from appliance.model.record import (
     MAX_LIFETIME_S,
     Precedence,
@@ -17,6 +20,7 @@ from appliance.model.record import (
 )
 from appliance.node.clock import LamportClock, order_of
 from appliance.node.ports import Moment, StoredMessage
+from appliance.node.ports.receipting import Unopened
 from appliance.protocol.sealing import seal
 
 
@@ -33,7 +37,7 @@ class MessageRefusedError(Exception):
 class Draft:
     """What an operator wants to be sent."""
 
-    to: Address | None
+    to: Address | GroupId | None
     """None: everyone."""
 
     text: str
@@ -45,27 +49,58 @@ class Draft:
     lifetime_s: int = 0
     """For how long to try; 0: for ever."""
 
+    attachments: tuple[Attachment, ...] = ()
+    """What comes with it; their bulk data is on disk."""
+
+
+@dataclass(frozen=True)
+class Recipients:
+    """Who gets a message."""
+
+    stations: tuple[StationId, ...] = ()
+    """By name; none: everyone."""
+
+    prekey: Prekey | None = None
+    """Of one station: what is for it alone is sealed to this."""
+
+
+class GroupSealer(Protocol):
+    """What seals to groups."""
+
+    def seal(self, group: GroupId, kind: RecordKind, content: bytes, /) -> tuple[bytes, bytes]:
+        """Return the id of the group's key and the content sealed to it.
+
+        Raises MessageRefusedError when we are no member.
+        """
+
 
 class Writer:
     """Makes records of what our operator writes."""
 
-    def __init__(self, key: StationKey, clock: LamportClock) -> None:
-        self._key, self._clock = key, clock
+    def __init__(self, key: StationKey, clock: LamportClock, groups: GroupSealer) -> None:
+        self._key, self._clock, self._groups = key, clock, groups
 
     def write(
-        self, draft: Draft, prekey: Prekey | None, moment: Moment, *, uptime_s: float
+        self, draft: Draft, recipients: Recipients, moment: Moment, *, uptime_s: float
     ) -> tuple[StoredMessage, Record]:
         """Return a message as it is kept, and as it travels; raises MessageRefusedError."""
         self._check(draft)
         stamp = self._clock.stamp(moment, uptime_s=uptime_s)
-        record = self._record_of(draft, prekey, stamp)
+        to = draft.to
+        if isinstance(to, Address) and recipients.prekey is None:
+            raise MessageRefusedError(
+                "no-card",
+                "This station's card has not come yet, so nothing can be sealed to it.",
+                "Wait until it has been in reach once.",
+            )
+        record = self._record_of(draft, recipients.prekey, stamp)
         message = StoredMessage(
             id=record.id,
-            conversation=draft.to.station if draft.to is not None else None,
+            conversation=to.station if isinstance(to, Address) else to,
             author=self._key.id,
             outgoing=True,
             text=draft.text,
-            line=draft.to.line if draft.to is not None else CONSOLE,
+            line=to.line if isinstance(to, Address) else CONSOLE,
             precedence=draft.precedence,
             order=order_of(stamp.lamport, record.id),
             written_ms=stamp.wall_ms,
@@ -74,8 +109,30 @@ class Writer:
             received_sure=moment.sure,
             unread=False,
             expires_awake_s=moment.awake_s + draft.lifetime_s if draft.lifetime_s else None,
+            attachments=draft.attachments,
         )
         return message, record
+
+    def again(
+        self, unopened: Unopened, prekey: Prekey, moment: Moment, uptime_s: float
+    ) -> Record | None:
+        """Return a record that says the same, sealed to another prekey; None: it can't be."""
+        conversation = unopened.conversation
+        left_s = 0
+        if unopened.expires_awake_s is not None:
+            left_s = max(int(unopened.expires_awake_s - moment.awake_s), 1)
+        to: Address | GroupId | None
+        match conversation:
+            case StationId():
+                to = Address(conversation, unopened.line)
+            case _:
+                to = conversation
+        draft = Draft(to, unopened.text, unopened.precedence, left_s, unopened.attachments)
+        stamp = self._clock.stamp(moment, uptime_s=uptime_s)
+        try:
+            return self._record_of(draft, prekey, stamp, first=unopened.message)
+        except MessageRefusedError:
+            return None
 
     def _check(self, draft: Draft) -> None:
         if not draft.text.strip():
@@ -94,40 +151,51 @@ class Writer:
             ) from None
         if not 0 <= draft.lifetime_s <= MAX_LIFETIME_S:
             raise MessageRefusedError("lifetime", "A message can wait for up to 366 days.")
-        if draft.to is not None and draft.to.station == self._key.id:
+        if len(draft.attachments) > MAX_ATTACHMENTS:
+            raise MessageRefusedError(
+                "too-many", f"At most {MAX_ATTACHMENTS} files go with one message."
+            )
+        if isinstance(draft.to, Address) and draft.to.station == self._key.id:
             raise MessageRefusedError("self", "That is this station.", "Choose another one.")
 
-    def _record_of(self, draft: Draft, prekey: Prekey | None, stamp: Stamp) -> Record:
-        content = Text(self._key.id, draft.text).encode()
-        prekey_id = None
+    def _record_of(
+        self, draft: Draft, prekey: Prekey | None, stamp: Stamp, *, first: bytes | None = None
+    ) -> Record:
+        content = Text(self._key.id, draft.text, draft.attachments, first).encode()
         to: tuple[Address, ...] = ()
-        if draft.to is not None:
-            if prekey is None:
-                raise MessageRefusedError(
-                    "no-card",
-                    "This station's card has not come yet, so nothing can be sealed to it.",
-                    "Wait until it has been in reach once.",
-                )
-            to, prekey_id = (draft.to,), prekey.id
-            try:
-                content = seal(
-                    content,
-                    author=self._key.id,
-                    recipient=draft.to.station,
-                    kind=RecordKind.MESSAGE,
-                    prekey=prekey,
-                )
-            except ValueError:
-                raise MessageRefusedError(
-                    "bad-card", "This station's card holds a key that can't be used."
-                ) from None
+        group: bytes | None = None
+        key_id: bytes | None = None
+        match draft.to:
+            case Address() as address:
+                assert prekey is not None
+                to, key_id = (address,), prekey.id
+                content = self._sealed(content, address.station, prekey)
+            case GroupId() as group_id:
+                group = group_id.value
+                key_id, content = self._groups.seal(group_id, RecordKind.MESSAGE, content)
         return make_record(
             self._key,
             RecordKind.MESSAGE,
             content,
             stamp=stamp,
             to=to,
+            group=group,
             precedence=draft.precedence,
             lifetime_s=draft.lifetime_s,
-            prekey=prekey_id,
+            prekey=key_id,
+            blobs=tuple(attachment.blob for attachment in draft.attachments),
         )
+
+    def _sealed(self, content: bytes, recipient: StationId, prekey: Prekey) -> bytes:
+        try:
+            return seal(
+                content,
+                author=self._key.id,
+                recipient=recipient,
+                kind=RecordKind.MESSAGE,
+                prekey=prekey,
+            )
+        except ValueError:
+            raise MessageRefusedError(
+                "bad-card", "This station's card holds a key that can't be used."
+            ) from None

@@ -11,9 +11,22 @@ from typing import TypeVar
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
-from store_samples import ANN, BOB, CLEO, ME, NOW, got, incoming, outgoing, receipt, station
+from store_samples import (
+    ANN,
+    BOB,
+    CLEO,
+    ME,
+    NOW,
+    got,
+    incoming,
+    outgoing,
+    receipt,
+    receipt_of,
+    station,
+)
 
 from appliance.adapters.store import Store
+from appliance.model.group import Conversation
 from appliance.model.identity import StationId
 from appliance.model.message import DeliveryState
 from appliance.model.record import Precedence, Record, RecordKind
@@ -163,11 +176,11 @@ class StoreMachine(RuleBasedStateMachine):
     def arrive(self, author: StationId, everyone: bool, order: int) -> SaveIncoming:
         operation = incoming(author, everyone=everyone, order=order)
         result = self.perform(operation)
-        assert result == Incoming(new=True, receipts=(operation.receipt.raw,))
+        assert result == Incoming(new=True, receipts=(receipt_of(operation).raw,))
         self.model.messages[operation.record.id] = operation.message
         self.model.receipts[operation.record.id] = {}
         self.model.add(operation.record, order)
-        self.model.add_receipt(author, operation.receipt, DELIVERED, operation.record.id)
+        self.model.add_receipt(author, receipt_of(operation), DELIVERED, operation.record.id)
         return operation
 
     @rule(operation=arrived)
@@ -233,7 +246,7 @@ class StoreMachine(RuleBasedStateMachine):
     def all_is_as_in_the_model(self) -> None:
         shown = self.model.shown()
         assert self.perform(GetMessages(None, True, None, 1000)) == tuple(shown)
-        unread: dict[StationId | None, int] = {}
+        unread: dict[Conversation, int] = {}
         for message in shown:
             if message.unread:
                 unread[message.conversation] = unread.get(message.conversation, 0) + 1

@@ -9,8 +9,10 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from appliance.adapters.store import outbox
+from appliance.adapters.store import attachments, outbox
 from appliance.model.cargo import Cargo, Load, Shipped, Tier
+from appliance.model.group import conversation_key
+from appliance.model.identity import StationId
 from appliance.model.record import Precedence
 from appliance.node.ports.carrying import Expire, GetCargo, GetCarried, NoteHolder, Overdue, Ship
 
@@ -31,8 +33,6 @@ LINGER_S: Final = 24 * 3600.0
 
 FOREVER_S: Final = 100 * 366 * LINGER_S
 """The same for what we have written to everyone: else it would be found to wait once more."""
-
-_EVERYONE: Final = b""
 
 
 def ship(db: sqlite3.Connection, operation: Ship) -> Shipped:
@@ -81,12 +81,15 @@ def _waits(db: sqlite3.Connection, record_id: bytes) -> bool:
 
 def _was_received(db: sqlite3.Connection, load: Load) -> bool:
     """Tell whether whom a message is for has said already that it is there."""
-    return load.recipient is not None and (
+    said = [load.record.author]  # of what has come to all of a group
+    if isinstance(load.recipient, StationId):
+        said.append(load.recipient)
+    return load.recipient is not None and any(
         db.execute(
-            "SELECT 1 FROM had WHERE message = ? AND station = ?",
-            (load.record.id, load.recipient.key),
+            "SELECT 1 FROM had WHERE message = ? AND station = ?", (load.record.id, station.key)
         ).fetchone()
         is not None
+        for station in said
     )
 
 
@@ -98,7 +101,7 @@ def _carry(
         " expires_awake_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (
             number,
-            _EVERYONE if load.recipient is None else load.recipient.key,
+            conversation_key(load.recipient),
             load.came_from.key,
             int(load.tier),
             precedence,
@@ -107,12 +110,14 @@ def _carry(
             expires,
         ),
     )
+    attachments.use(db, number, load.record.blobs, mine=False)
 
 
 def _delivered(db: sqlite3.Connection, load: Load, expires: float) -> list[bytes]:
     """Drop the messages that a receipt speaks for, now or when they come.
 
-    Only what is for the receipt's author: nobody else can say that it has arrived.
+    Only what is for the receipt's author, or what that has written itself: nobody else can say that
+    it has arrived.
     """
     author = load.record.author.key
     dropped = []
@@ -122,13 +127,28 @@ def _delivered(db: sqlite3.Connection, load: Load, expires: float) -> list[bytes
         )
         row = db.execute(
             "SELECT record, expires_awake_s FROM records"
-            " JOIN carried ON carried.record = records.number WHERE id = ? AND recipient = ?",
+            " JOIN carried ON carried.record = records.number"
+            " WHERE id = ?1 AND (recipient = ?2 OR author = ?2 AND recipient != x'')",
             (message, author),
         ).fetchone()
         if row is not None:
             _drop(db, row[0], message, row[1])
             dropped.append(message)
     return dropped
+
+
+def withdraw(db: sqlite3.Connection, record_id: bytes, awake_s: float) -> tuple[bytes, ...]:
+    """Carry a record of ours no longer, since another has taken its place."""
+    row = db.execute(
+        "SELECT record, expires_awake_s FROM records"
+        " JOIN carried ON carried.record = records.number WHERE id = ?",
+        (record_id,),
+    ).fetchone()
+    if row is None:
+        _remember(db, record_id, awake_s + LINGER_S)
+        return ()
+    _drop(db, row[0], record_id, row[1])
+    return (record_id,)
 
 
 def _drop(db: sqlite3.Connection, number: int, record_id: bytes, until_awake_s: float) -> None:
@@ -236,16 +256,19 @@ _LEAST_OF_ONE: Final = _FOUND.format(
 
 def note_holder(db: sqlite3.Connection, operation: NoteHolder) -> tuple[bytes, ...]:
     """Note who carries messages of ours; return those for which that is new."""
-    return tuple(
-        message
-        for message in operation.messages
-        if db.execute(
+    changed = []
+    for record_id in operation.messages:
+        added = db.execute(
             "INSERT INTO holders (message, station) SELECT messages.number, ? FROM records"
-            " JOIN messages USING (number) WHERE records.id = ? AND outgoing"
-            " ON CONFLICT DO NOTHING",
-            (operation.station.key, message),
-        ).rowcount
-    )
+            " LEFT JOIN resealed ON resealed.record = records.number"
+            " JOIN messages ON messages.number = coalesce(resealed.message, records.number)"
+            " WHERE records.id = ? AND outgoing ON CONFLICT DO NOTHING RETURNING message",
+            (operation.station.key, record_id),
+        ).fetchone()
+        if added is not None:
+            (message,) = db.execute("SELECT id FROM records WHERE number = ?", added).fetchone()
+            changed.append(message)
+    return tuple(changed)
 
 
 # -- What is asked for
@@ -254,10 +277,12 @@ def note_holder(db: sqlite3.Connection, operation: NoteHolder) -> tuple[bytes, .
 def overdue(db: sqlite3.Connection, operation: Overdue) -> tuple[bytes, ...]:
     """Return what waits for somebody, or is for everyone, and has never been carried."""
     rows = db.execute(
-        "SELECT DISTINCT raw FROM records LEFT JOIN messages USING (number) WHERE number IN ("
+        "SELECT DISTINCT raw FROM records LEFT JOIN resealed ON resealed.record = records.number"
+        " LEFT JOIN messages ON messages.number = coalesce(resealed.message, records.number)"
+        " WHERE records.number IN ("
         " SELECT record FROM outbox UNION ALL"
         " SELECT number FROM messages WHERE outgoing AND conversation = x'')"
-        " AND NOT EXISTS (SELECT 1 FROM carried WHERE record = records.number)"
+        " AND NOT EXISTS (SELECT 1 FROM carried WHERE carried.record = records.number)"
         " AND NOT EXISTS (SELECT 1 FROM known WHERE id = records.id)"
         " AND (messages.expires_awake_s IS NULL OR messages.expires_awake_s > ?)"
         " ORDER BY records.urgency DESC, records.position LIMIT ?",

@@ -11,12 +11,15 @@ from appliance.adapters.store import (
     messages,
     outbox,
     reading,
+    receipting,
+    resealing,
     retention,
     search,
     stations,
 )
 from appliance.node import ports
 from appliance.node.ports import carrying, keeping
+from appliance.node.ports import receipting as owing
 
 Handler: TypeAlias = Callable[[sqlite3.Connection, Any], Any]
 
@@ -37,15 +40,19 @@ READS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     keeping.GetUsage: retention.get_usage,
     keeping.GetCandidates: retention.get_candidates,
     keeping.GetEvictions: retention.get_evictions,
+    owing.GetOwed: receipting.get_owed,
+    owing.GetOwing: receipting.get_owing,
+    owing.GetComplete: receipting.get_complete,
+    owing.GetUnopened: resealing.get_unopened,
 }
 """They change nothing, so their answers wait for no disk."""
 
 WRITES: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.SaveOutgoing: messages.save_outgoing,
     ports.SaveIncoming: messages.save_incoming,
-    ports.SaveReceipt: messages.save_receipt,
-    ports.NoteProblem: messages.note_problem,
-    ports.MarkRead: messages.mark_read,
+    ports.SaveReceipt: receipting.save_receipt,
+    ports.NoteProblem: receipting.note_problem,
+    ports.MarkRead: receipting.mark_read,
     ports.OutboxDone: outbox.outbox_done,
     ports.SaveStation: stations.save_station,
     ports.ForgetStation: stations.forget_station,
@@ -56,6 +63,8 @@ WRITES: Final[dict[type[ports.Operation[Any]], Handler]] = {
     keeping.Evict: retention.evict,
     keeping.Shed: retention.shed,
     keeping.Forget: retention.forget,
+    owing.LetWait: receipting.let_wait,
+    owing.SaveResealed: resealing.save_resealed,
 }
 
 SENT: Final[frozenset[type[ports.Operation[Any]]]] = frozenset({ports.Pending, carrying.GetCarried})
@@ -73,6 +82,11 @@ FROM_PEERS: Final = (
     carrying.Ship,
     carrying.GetCarried,
     carrying.NoteHolder,
+    owing.GetOwed,
+    owing.GetComplete,
+    owing.GetUnopened,
+    owing.LetWait,
+    owing.SaveResealed,
 )
 """What other stations bring about."""
 
@@ -89,7 +103,8 @@ def size_of(operation: ports.Operation[Any]) -> int:
         case ports.SaveOutgoing(message, record):
             size = len(record.raw) + len(message.text)
         case ports.SaveIncoming(message, record, receipt):
-            size = len(record.raw) + len(message.text) + len(receipt.raw)
+            receipt_size = len(receipt.raw) if receipt is not None else 0
+            size = len(record.raw) + len(message.text) + receipt_size
         case ports.MarkRead(receipts=records):
             size = sum(len(record.raw) for _, record in records)
         case (
@@ -102,8 +117,17 @@ def size_of(operation: ports.Operation[Any]) -> int:
             size = _ID_SIZE * len(ids)
         case carrying.Ship(load):
             size = len(load.record.raw) + _ID_SIZE * len(load.covers)
-        case carrying.GetCarried(records=ids) | carrying.NoteHolder(messages=ids):
+        case (
+            carrying.GetCarried(records=ids)
+            | carrying.NoteHolder(messages=ids)
+            | owing.GetComplete(messages=ids)
+            | owing.GetUnopened(records=ids)
+        ):
             size = _ID_SIZE * len(ids)
+        case owing.LetWait(records=waiting):
+            size = sum(len(record.raw) for _, record in waiting)
+        case owing.SaveResealed(record=record):
+            size = len(record.raw)
         case ports.SaveStation(station):
             size = len(station.card or b"")
         case ports.SetValue(value=value):

@@ -13,9 +13,9 @@ from appliance.model.message import DeliveryState, Receipt
 from appliance.model.record import Record, RecordKind
 from appliance.node.ports import OutboxDone, Pending
 
-_RECEIPT_COLUMNS: Final = {
-    DeliveryState.DELIVERED: "delivered_by",
-    DeliveryState.READ: "read_by",
+_LINKED: Final = {
+    DeliveryState.DELIVERED: "delivered_by = ?1",
+    DeliveryState.READ: "read_by = ?1, delivered_by = coalesce(delivered_by, ?1)",
 }
 
 _Waiting: TypeAlias = tuple[int, int, int]
@@ -82,10 +82,10 @@ def add_for(db: sqlite3.Connection, station: StationId, record: Record) -> None:
 
 
 def _link(db: sqlite3.Connection, author: StationId, number: int, receipt: Receipt) -> None:
-    column = _RECEIPT_COLUMNS[receipt.state]
+    # Who has read it has it: a message that was seen first needs one receipt only.
     linked = db.executemany(
-        f"UPDATE messages SET {column} = ? WHERE NOT outgoing AND author = ?"  # noqa: S608
-        " AND number = (SELECT number FROM records WHERE id = ?)",
+        f"UPDATE messages SET {_LINKED[receipt.state]} WHERE NOT outgoing AND author = ?2"  # noqa: S608
+        " AND number = (SELECT number FROM records WHERE id = ?3)",
         [(number, author.key, message) for message in receipt.records],
     )
     if linked.rowcount > 0:
@@ -95,19 +95,25 @@ def _link(db: sqlite3.Connection, author: StationId, number: int, receipt: Recei
 def outbox_done(db: sqlite3.Connection, operation: OutboxDone) -> None:
     """Let records go that a station has, and drop those that nothing else needs."""
     for record_id in operation.records:
-        row = db.execute("SELECT number, kept FROM records WHERE id = ?", (record_id,)).fetchone()
-        if row is None:
-            continue
-        number, kept = row
-        remove_from_outbox(db, operation.station, number)
-        # Searches the whole outbox, and so does the check of the foreign key; an index would cost
-        # every message a page, and records of this sort are rare.
-        if not kept:
-            db.execute(
-                "DELETE FROM records WHERE number = ?1"
-                " AND NOT EXISTS (SELECT 1 FROM outbox WHERE record = ?1)",
-                (number,),
-            )
+        had(db, operation.station, record_id)
+
+
+def had(db: sqlite3.Connection, station: StationId, record_id: bytes) -> None:
+    """Let a record go that a station has, and drop it if nothing else needs it."""
+    row = db.execute("SELECT number, kept FROM records WHERE id = ?", (record_id,)).fetchone()
+    if row is None:
+        return
+    number, kept = row
+    remove_from_outbox(db, station, number)
+    # Searches the whole outbox, and so does the check of the foreign key; an index would cost
+    # every message a page, and records of this sort are rare.
+    if not kept:
+        db.execute(
+            "DELETE FROM records WHERE number = ?1"
+            " AND NOT EXISTS (SELECT 1 FROM outbox WHERE record = ?1)"
+            " AND NOT EXISTS (SELECT 1 FROM carried WHERE record = ?1)",
+            (number,),
+        )
 
 
 def pending(db: sqlite3.Connection, operation: Pending) -> tuple[tuple[bytes, bytes], ...]:
@@ -137,7 +143,8 @@ def pending(db: sqlite3.Connection, operation: Pending) -> tuple[tuple[bytes, by
 
 _WAITING_FOR_STATION: Final = """
     SELECT -outbox.urgency, outbox.position, outbox.record
-    FROM outbox LEFT JOIN messages ON messages.number = outbox.record
+    FROM outbox LEFT JOIN resealed ON resealed.record = outbox.record
+    LEFT JOIN messages ON messages.number = coalesce(resealed.message, outbox.record)
     WHERE outbox.station = :station
     AND (messages.expires_awake_s IS NULL OR messages.expires_awake_s > :awake_s)
     ORDER BY outbox.urgency DESC, outbox.position, outbox.record

@@ -3,9 +3,9 @@
 Nothing here opens a file.  Rows are counted by `records.number`, so that the tables and indexes
 below repeat 8 bytes and not a 32-byte id.
 
-A conversation is a station's key, or no bytes at all for everyone.  `position` is what the port
-calls order, which SQL keeps for itself.  `urgency` sorts what waits: twice the precedence, and one
-more for a receipt, so that receipts go first among equals.
+A conversation is a station's key, a "g" and a group's id, or no bytes at all for everyone.
+`position` is what the port calls order, which SQL keeps for itself.  `urgency` sorts what waits:
+twice the precedence, and one more for a receipt, so that receipts go first among equals.
 """
 
 from __future__ import annotations
@@ -102,8 +102,7 @@ _VERSION_1: Final = (
 )
 
 _VERSION_2: Final = (
-    # `recipient`: whom a record is for; no bytes at all: everyone.  Times are seconds of being
-    # awake.
+    # `recipient`: the conversation that a record is for.  Times are seconds of being awake.
     """
     CREATE TABLE carried (
         record INTEGER PRIMARY KEY REFERENCES records,
@@ -167,6 +166,60 @@ _VERSION_2: Final = (
         message INTEGER NOT NULL REFERENCES messages,
         station BLOB NOT NULL,
         PRIMARY KEY (message, station)
+    ) STRICT, WITHOUT ROWID
+    """,
+    # `first`: the record that said the same before, by the same author.  `notice`: not written by
+    # anybody, but about the conversation.  `attachments`: CBOR.
+    "ALTER TABLE messages ADD COLUMN first BLOB",
+    "ALTER TABLE messages ADD COLUMN notice INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE messages ADD COLUMN attachments BLOB",
+    "CREATE INDEX messages_again ON messages (author, first) WHERE first IS NOT NULL",
+    # For these a receipt has still to be written.
+    """
+    CREATE INDEX messages_owed ON messages (author)
+    WHERE NOT outgoing AND delivered_by IS NULL AND NOT notice
+    """,
+    # Records that say what a message of ours says, sealed again.
+    """
+    CREATE TABLE resealed (
+        record INTEGER PRIMARY KEY REFERENCES records,
+        message INTEGER NOT NULL REFERENCES messages
+    ) STRICT
+    """,
+    "CREATE INDEX resealed_by_message ON resealed (message)",
+    """
+    CREATE TABLE groups (
+        id BLOB PRIMARY KEY NOT NULL,
+        state BLOB NOT NULL
+    ) STRICT
+    """,
+    # What bulk data belongs to which record; `mine`: the record is a message that is shown here.
+    """
+    CREATE TABLE blob_uses (
+        root BLOB NOT NULL,
+        record INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        mine INTEGER NOT NULL,
+        PRIMARY KEY (root, record)
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX blob_uses_by_record ON blob_uses (record)",
+    """
+    CREATE TRIGGER record_dropped AFTER DELETE ON records BEGIN
+        DELETE FROM blob_uses WHERE record = old.number;
+    END
+    """,
+    # What had to make room: how much of which class, and up to where in a conversation.
+    """
+    CREATE TABLE evictions (
+        class TEXT NOT NULL,
+        conversation BLOB NOT NULL,
+        records INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        upto_position INTEGER NOT NULL,
+        last_ms INTEGER NOT NULL,
+        last_sure INTEGER NOT NULL,
+        PRIMARY KEY (class, conversation)
     ) STRICT, WITHOUT ROWID
     """,
 )

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from appliance.model.attachment import Attachment
 from appliance.model.cargo import Load, Shipped
+from appliance.model.group import Conversation
 from appliance.model.identity import StationId
 from appliance.model.message import DeliveryState
 from appliance.model.record import Precedence, Record
@@ -70,8 +72,8 @@ class StoredMessage:
     id: bytes
     """Its record's id."""
 
-    conversation: StationId | None
-    """The other side; None: everyone."""
+    conversation: Conversation
+    """The other side."""
 
     author: StationId
     """Who wrote it."""
@@ -121,13 +123,22 @@ class StoredMessage:
     held_by: int = 0
     """Outgoing: how many neighbours carry it, or did."""
 
+    first: bytes | None = None
+    """Incoming: the record that said the same before, and that we could not open."""
+
+    notice: bool = False
+    """Nobody has written it: it says what happened in the conversation."""
+
+    attachments: tuple[Attachment, ...] = ()
+    """What comes with it."""
+
 
 # -- Messages
 
 
 @dataclass(frozen=True)
 class SaveOutgoing(Operation[Shipped | None]):
-    """Store what our operator wrote; a named recipient becomes `known`.
+    """Store what our operator wrote; whom he names becomes `known`.
 
     Returns what became of it as something to be carried, if it is.
     """
@@ -138,8 +149,8 @@ class SaveOutgoing(Operation[Shipped | None]):
     record: Record
     """To be sent."""
 
-    recipient: StationId | None
-    """None: everyone."""
+    recipients: tuple[StationId, ...]
+    """By name; none: everyone."""
 
     load: Load | None = None
     """With which it is carried at once."""
@@ -155,8 +166,8 @@ class SaveIncoming(Operation["Incoming"]):
     record: Record
     """As it came."""
 
-    receipt: Record
-    """Kept for its author until the author has it."""
+    receipt: Record | None
+    """Kept for its author until the author has it; None: it is written later."""
 
     load: Load | None = None
     """With which it is carried at once."""
@@ -197,8 +208,8 @@ class SaveReceipt(Operation[tuple[bytes, ...]]):
 class GetUnread(Operation[tuple[tuple[bytes, StationId], ...]]):
     """Ask for what our operator has not seen: ids and authors, in order."""
 
-    conversation: StationId | None
-    """None: everyone."""
+    conversation: Conversation
+    """Which."""
 
     up_to: int
     """Highest order that was on the screen."""
@@ -272,8 +283,8 @@ class GetMessage(Operation[StoredMessage | None]):
 class GetMessages(Operation[tuple[StoredMessage, ...]]):
     """Ask for the latest messages before a point, oldest first."""
 
-    conversation: StationId | None
-    """Whose; None: everyone's."""
+    conversation: Conversation
+    """Which."""
 
     everything: bool
     """All conversations together."""
@@ -286,7 +297,7 @@ class GetMessages(Operation[tuple[StoredMessage, ...]]):
 
 
 @dataclass(frozen=True)
-class CountUnread(Operation[dict[StationId | None, int]]):
+class CountUnread(Operation[dict[Conversation, int]]):
     """Ask for the number of unread messages by conversation."""
 
 

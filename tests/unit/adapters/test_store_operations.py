@@ -16,12 +16,13 @@ from store_samples import (
     message,
     outgoing,
     receipt,
+    receipt_of,
     record,
     station,
 )
 
 from appliance.adapters.store import Store
-from appliance.adapters.store.messages import MAX_STRANGERS
+from appliance.adapters.store.receipting import MAX_STRANGERS
 from appliance.adapters.store.stations import MAX_VALUE
 from appliance.model.identity import StationId
 from appliance.model.message import DeliveryState
@@ -69,7 +70,7 @@ async def pending(
 
 async def test_a_message_comes_back_as_it_was_given(store: Store) -> None:
     saved = incoming(ANN, text="nul \0, right-to-left \u202e, emoji \U0001f33e")
-    assert await store.perform(saved) == Incoming(new=True, receipts=(saved.receipt.raw,))
+    assert await store.perform(saved) == Incoming(new=True, receipts=(receipt_of(saved).raw,))
     assert await store.perform(GetMessage(saved.record.id)) == saved.message
     assert await store.perform(GetMessage(b"?" * 32)) is None
 
@@ -156,13 +157,13 @@ async def test_what_waits_comes_by_precedence_receipts_first_then_in_order(store
         await store.perform(operation)
     await store.perform(arrived)
     in_order = [saved.record.id for saved in (urgent, early, for_all, late)]
-    in_order.insert(1, arrived.receipt.id)
+    in_order.insert(1, receipt_of(arrived).id)
     assert await pending(store, ANN) == in_order
     assert await pending(store, BOB) == [for_all.record.id]
     assert await pending(store, ANN, skip=frozenset(in_order[:2])) == in_order[2:]
     two = await store.perform(Pending(ANN, 0.0, frozenset(in_order[:1]), 2))
     assert two == (
-        (arrived.receipt.id, arrived.receipt.raw),
+        (receipt_of(arrived).id, receipt_of(arrived).raw),
         (early.record.id, early.record.raw),
     )
 
@@ -184,13 +185,13 @@ async def test_a_duplicate_brings_the_receipts_up_again(store: Store) -> None:
     await store.perform(saved)
     seen = receipt(READ, saved.record.id, b"?" * 32)
     await store.perform(MarkRead((saved.record.id,), ((ANN, seen),)))
-    await store.perform(OutboxDone(ANN, (saved.receipt.id, seen.id)))
+    await store.perform(OutboxDone(ANN, (receipt_of(saved).id, seen.id)))
     assert await pending(store, ANN) == []
 
     again = replace(saved, receipt=receipt(DELIVERED, saved.record.id))
     result = await store.perform(again)
-    assert result == Incoming(new=False, receipts=(saved.receipt.raw, seen.raw))
-    assert await pending(store, ANN) == [saved.receipt.id, seen.id]
+    assert result == Incoming(new=False, receipts=(receipt_of(saved).raw, seen.raw))
+    assert await pending(store, ANN) == [receipt_of(saved).id, seen.id]
     shown = await store.perform(GetMessage(saved.record.id))
     assert shown is not None
     assert not shown.unread

@@ -8,7 +8,7 @@ import pytest
 from mail_world import World, world
 
 from appliance.model.codec import FormatError
-from appliance.model.message import DeliveryState
+from appliance.model.message import DeliveryState, Text
 from appliance.model.record import (
     MAX_RECORD,
     Certainty,
@@ -243,12 +243,12 @@ def test_who_refuses_everything_is_left_alone(to_all: bool) -> None:
         w.settle()
         refused = 0
 
-        def refuse(record: Record) -> str:
+        def refuse(record: Record) -> Text:
             nonlocal refused
             refused += 1
             raise FormatError("not today")
 
-        b.station.mailbox._open = refuse  # type: ignore[method-assign]
+        b.station.mailbox.inbox._opener.text_of = refuse  # type: ignore[method-assign]
         w.connect(a, b)
         w.settle(10.0)
         # Each as something that is carried, and so many from its author.

@@ -105,8 +105,7 @@ def wrong_records(a: Desk, b: Desk, c: Desk) -> dict[str, Record]:
     to_b, to_c, prekey = Address(b.id), Address(c.id), b.prekey.id
     return {
         "another's name inside": sealed(a, b, c, b.prekey),
-        "another's prekey": sealed(a, b, a, c.prekey),
-        "a prekey under another id": sealed(a, b, a, Prekey(b"12345678", b.prekey.public)),
+        "another key under our prekey's id": sealed(a, b, a, Prekey(b.prekey.id, c.prekey.public)),
         "for somebody else": sealed(a, c, a, c.prekey),
         "passed on with another's address": sealed(a, c, a, b.prekey),
         "no such line": sealed(a, b, a, b.prekey, "desk-9"),

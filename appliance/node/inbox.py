@@ -1,0 +1,290 @@
+"""What comes for us: messages, receipts for ours, and requests to seal one of ours again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from appliance.model.cargo import Load
+from appliance.model.codec import FormatError
+from appliance.model.identity import CONSOLE, StationId, StationKey
+from appliance.model.message import DeliveryState, Receipt
+from appliance.model.record import Certainty, Record, RecordKind
+from appliance.node.clock import LamportClock, order_of
+from appliance.node.delivery import Delivery
+from appliance.node.effects import Effect, MessageChanged, Send, Transact
+from appliance.node.opening import KeyToComeError, Opener, UnknownKeyError, conversation_with
+from appliance.node.ports import Incoming, Moment, SaveIncoming, SaveReceipt, StoredMessage
+from appliance.node.ports.receipting import GetComplete
+from appliance.node.receipts import Receipts
+from appliance.node.resealing import Resealer
+from appliance.protocol.acks import Ack, Outcome, encode_acks
+from appliance.protocol.frames import Channel
+from appliance.protocol.sealing import OpenError
+
+
+class Inbox:
+    """Takes what others have written."""
+
+    def __init__(
+        self,
+        key: StationKey,
+        clock: LamportClock,
+        *,
+        opener: Opener,
+        delivery: Delivery,
+        receipts: Receipts,
+        resealer: Resealer,
+        has_line: Callable[[str], bool],
+    ) -> None:
+        self._key, self._clock = key, clock
+        self._opener, self._delivery = opener, delivery
+        self._receipts, self._resealer = receipts, resealer
+        self._has_line = has_line
+
+    def carried(self, load: Load, moment: Moment, *, uptime_s: float) -> list[Effect]:
+        """Take what a neighbour has brought, for us and for everybody else whom it is for.
+
+        What is stored here is carried in the same breath or after it, since nobody brings again
+        what is carried.  Raises FormatError or OpenError when it is of no use.
+        """
+        record = load.record
+        if record.author == self._key.id or not self._opener.is_for_us(record):
+            return self._delivery.carry.ship(load, moment)
+        return self._taken(record.author, record, moment, uptime_s, load)
+
+    def received(
+        self, peer: StationId, record: Record, moment: Moment, *, uptime_s: float
+    ) -> list[Effect]:
+        """Take a record that a peer has sent and that is for us."""
+        try:
+            return self._taken(peer, record, moment, uptime_s, None)
+        except (FormatError, OpenError):
+            return [ack(peer, record, Outcome.REFUSED)]
+
+    def _taken(
+        self,
+        peer: StationId,
+        record: Record,
+        moment: Moment,
+        uptime_s: float,
+        load: Load | None,
+    ) -> list[Effect]:
+        match record.kind:
+            case RecordKind.MESSAGE:
+                return self._message(peer, record, moment, uptime_s, load)
+            case RecordKind.RECEIPT:
+                return self._receipt(peer, record, moment, uptime_s, load)
+            case RecordKind.RESEAL:
+                return self._asked(peer, record, moment, uptime_s, load)
+            case _:
+                raise FormatError("no mail")
+
+    # -- Messages
+
+    def _message(
+        self,
+        peer: StationId,
+        record: Record,
+        moment: Moment,
+        uptime_s: float,
+        load: Load | None,
+    ) -> list[Effect]:
+        """Take a message from a peer, or from a neighbour that carried it."""
+        line = record.to[0].line if record.to else CONSOLE
+        if record.author == self._key.id or not self._has_line(line):
+            raise FormatError("message: for a line that is not here")
+        try:
+            text = self._opener.text_of(record)
+        except UnknownKeyError:
+            return self._cannot_open(peer, record, moment, uptime_s, load)
+        except KeyToComeError:
+            return self._keep(peer, record, moment, load)
+        believed = self._clock.witness(record.stamp.lamport)
+        message = StoredMessage(
+            id=record.id,
+            conversation=conversation_with(record),
+            author=record.author,
+            outgoing=False,
+            text=text.text,
+            line=line,
+            precedence=record.precedence,
+            order=order_of(believed, record.id),
+            written_ms=record.stamp.wall_ms,
+            written_sure=record.stamp.certainty is not Certainty.UNSET,
+            received_ms=moment.wall_ms,
+            received_sure=moment.sure,
+            unread=True,
+            first=text.first,
+        )
+        # What went to many is receipted at once only where that costs no more than an answer.
+        receipt = None
+        if record.to or record.author in self._delivery.outbox.peers():
+            receipt = self._receipts.make(
+                record.author, DeliveryState.DELIVERED, (record.id,), moment, uptime_s
+            )
+        to_many = load if load is not None and not record.to else None
+
+        def stored(result: Incoming) -> Sequence[Effect]:
+            effects: list[Effect] = []
+            if receipt is None:
+                self._receipts.owe(record.author, moment)
+            if load is not None:
+                effects += self._delivery.carry.taken(load, result.shipped, moment)
+                if result.new and receipt is not None:
+                    effects += self._delivery.dispatch((record.author,), receipt, moment)
+            elif peer == record.author:
+                effects += [Send(peer, Channel.RECORD, raw) for raw in result.receipts]
+                if result.new and receipt is not None:
+                    self._delivery.expect((peer,), receipt, moment)
+            else:
+                effects.append(ack(peer, record, Outcome.STORED))
+            if result.new:
+                self._clock.accept(believed)
+                effects.append(MessageChanged(record.id))
+            return effects
+
+        def not_stored(_: str) -> Sequence[Effect]:
+            return self._not_stored(peer, record, load)
+
+        return [Transact(SaveIncoming(message, record, receipt, to_many), stored, not_stored)]
+
+    def _not_stored(self, peer: StationId, record: Record, load: Load | None) -> Sequence[Effect]:
+        if load is not None:
+            return self._delivery.carry.not_taken(load)
+        return [ack(peer, record, Outcome.LATER)]
+
+    # -- What can't be opened
+
+    def _keep(
+        self, peer: StationId, record: Record, moment: Moment, load: Load | None
+    ) -> list[Effect]:
+        """Carry a message whose key has yet to come; it is opened then."""
+        if load is None:
+            load = self._delivery.carry.load_of(record, moment, came_from=peer)
+        return self._delivery.carry.ship(load, moment)
+
+    def _cannot_open(
+        self,
+        peer: StationId,
+        record: Record,
+        moment: Moment,
+        uptime_s: float,
+        load: Load | None,
+    ) -> list[Effect]:
+        """Ask for a message once more, sealed to a key that we have."""
+        if load is None and peer in self._delivery.cannot_carry():
+            raise OpenError("its author does not know how to seal it again")
+
+        def asked(request: Record) -> Sequence[Effect]:
+            effects = self._delivery.dispatch((record.author,), request, moment)
+            if load is None:
+                return effects
+            # In this order: who carries the message drops it.
+            return [
+                *self._delivery.carry.spread(request, moment),
+                *self._delivery.carry.ship(load, moment),
+                *effects,
+            ]
+
+        effects = self._resealer.ask(
+            record,
+            moment,
+            uptime_s,
+            asked=asked,
+            failed=lambda: self._not_stored(peer, record, load),
+        )
+        if effects is not None:
+            return effects
+        return [] if load is None else self._delivery.carry.not_taken(load)
+
+    def _asked(
+        self,
+        peer: StationId,
+        record: Record,
+        moment: Moment,
+        uptime_s: float,
+        load: Load | None,
+    ) -> list[Effect]:
+        """Seal again what somebody could not open."""
+
+        def sealed(
+            station: StationId, again: Record, dropped: tuple[bytes, ...]
+        ) -> Sequence[Effect]:
+            self._delivery.carry.withdrawn(dropped)
+            return self._delivery.dispatch((station,), again, moment)
+
+        def done() -> Sequence[Effect]:
+            if load is not None:
+                return self._delivery.carry.ship(load, moment)
+            return [ack(peer, record, Outcome.STORED)]
+
+        return self._resealer.asked(
+            record,
+            moment,
+            uptime_s,
+            sealed=sealed,
+            done=done,
+            failed=lambda: self._not_stored(peer, record, load),
+        )
+
+    # -- Receipts
+
+    def _receipt(
+        self,
+        peer: StationId,
+        record: Record,
+        moment: Moment,
+        uptime_s: float,
+        load: Load | None,
+    ) -> list[Effect]:
+        """Take a receipt from a peer, or from a neighbour that carried it."""
+        if [address.station for address in record.to] != [self._key.id]:
+            raise FormatError("receipt: not for this station")
+        receipt = Receipt.decode(record.content)
+
+        def applied(changed: tuple[bytes, ...]) -> Sequence[Effect]:
+            if changed:  # else anybody could use our counter up with receipts for nothing
+                self._clock.accept(self._clock.witness(record.stamp.lamport))
+            effects: list[Effect] = [MessageChanged(message) for message in changed]
+            if load is None and any(
+                self._delivery.carry.knows(message) for message in receipt.records
+            ):
+                # Who carries the message for nothing now hears of it.
+                effects += self._delivery.carry.spread(record, moment)
+            effects += self._complete(changed, moment, uptime_s)
+            return effects + self._delivery.landed(record.author, receipt.records, moment)
+
+        def durable(_: tuple[bytes, ...]) -> Sequence[Effect]:
+            # Only now may the recipient forget its receipt.
+            if load is not None:
+                return self._delivery.carry.ship(load, moment)
+            return [ack(peer, record, Outcome.STORED)]
+
+        def not_stored(_: str) -> Sequence[Effect]:
+            return self._not_stored(peer, record, load)
+
+        operation = SaveReceipt(record.author, receipt.state, receipt.records, moment)
+        return [Transact(operation, durable, not_stored, lazy=True, early=applied)]
+
+    def _complete(
+        self, changed: tuple[bytes, ...], moment: Moment, uptime_s: float
+    ) -> list[Effect]:
+        """Let nobody carry what has come to all of a group: only its author knows who they are."""
+        carry = self._delivery.carry
+        carried = tuple(message for message in changed if carry.knows(message))
+        if not carried:
+            return []
+
+        def found(complete: tuple[bytes, ...]) -> Sequence[Effect]:
+            if not complete:
+                return ()
+            own = self._key.id
+            word = self._receipts.make(own, DeliveryState.DELIVERED, complete, moment, uptime_s)
+            return carry.ship(carry.load_of(word, moment, came_from=own), moment)
+
+        return [Transact(GetComplete(carried), found)]
+
+
+def ack(peer: StationId, record: Record, outcome: Outcome) -> Effect:
+    """Tell a peer what became of a record."""
+    return Send(peer, Channel.ACK, encode_acks((Ack(record.id, outcome),)))
