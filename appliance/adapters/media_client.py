@@ -32,6 +32,13 @@ from appliance.model.media import (
     StreamClosed,
     StreamFailed,
 )
+from appliance.model.note import (
+    NoteEnd,
+    PlaybackEnded,
+    RecordingEnded,
+    StartPlayback,
+    StartRecording,
+)
 from appliance.protocol.media_wire import (
     MAX_FRAME_BYTES,
     MediaWireError,
@@ -83,6 +90,7 @@ class MediaClient:
         self._lost = asyncio.Event()
         self._ready: asyncio.Future[MediaReady] | None = None
         self._streams: set[str] = set()
+        self._notes: dict[str, StartRecording | StartPlayback] = {}
         self._choice: ChooseDevices | None = None
         self.ready: MediaReady | None = None
         """What the voice process is and has; None: there is none now."""
@@ -110,6 +118,13 @@ class MediaClient:
         try:
             if isinstance(command, StartStream):
                 command, files = await asyncio.to_thread(_with_files, command)
+            elif isinstance(command, StartRecording | StartPlayback):
+                try:
+                    files = await asyncio.to_thread(_files_of_note, command)
+                except WavError as error:
+                    self._on_event(note_failed(command, str(error)))
+                    return
+                self._notes[command_name(command)] = command
             self._transmit(encode(command), files)
         finally:
             for descriptor in files:
@@ -145,6 +160,9 @@ class MediaClient:
             for stream in sorted(self._streams):
                 self._on_event(SoundWarning(stream, SoundProblem.MEDIA_GONE, False, GONE))
             self._streams.clear()
+            notes, self._notes = self._notes, {}
+            for note in notes.values():
+                self._on_event(note_failed(note, GONE))
             await self._reap()
             while self.ready is None:
                 await asyncio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
@@ -230,6 +248,10 @@ class MediaClient:
             return
         if isinstance(event, StreamClosed | StreamFailed):
             self._streams.discard(event.stream)
+        elif isinstance(event, RecordingEnded):
+            self._notes.pop(event.recording, None)
+        elif isinstance(event, PlaybackEnded):
+            self._notes.pop(event.playback, None)
         self._on_event(event)
 
     def _disconnect(self) -> None:
@@ -268,6 +290,40 @@ def _connected(path: Path) -> socket.socket:
             f"The voice process can't be reached at {path}: {error.strerror}."
         ) from error
     return sock
+
+
+def command_name(command: StartRecording | StartPlayback) -> str:
+    """What a voice message is called between the two processes."""
+    return command.recording if isinstance(command, StartRecording) else command.playback
+
+
+def note_failed(
+    command: StartRecording | StartPlayback, detail: str
+) -> RecordingEnded | PlaybackEnded:
+    """The last event of a voice message that the voice process can't say itself."""
+    if isinstance(command, StartRecording):
+        return RecordingEnded(command.recording, NoteEnd.FAILED, detail)
+    return PlaybackEnded(command.playback, NoteEnd.FAILED, command.from_ms, detail)
+
+
+def _files_of_note(command: StartRecording | StartPlayback) -> list[int]:
+    """The files to play from and to write to, in this order, opened; raises `WavError`."""
+    play, record = (
+        (command.play, command.path)
+        if isinstance(command, StartRecording)
+        else (command.path, command.record)
+    )
+    files: list[int] = []
+    try:
+        if play is not None:
+            files.append(open_to_play(Path(play)))
+        if record is not None:
+            files.append(open_to_record(Path(record)))
+    except WavError:
+        for descriptor in files:
+            os.close(descriptor)
+        raise
+    return files
 
 
 def _with_files(command: StartStream) -> tuple[StartStream, list[int]]:

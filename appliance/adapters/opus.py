@@ -25,7 +25,7 @@ MAX_FRAME_SAMPLES = 5_760
 _APPLICATION_VOIP = 2048
 _SET_BITRATE, _SET_DTX, _SET_COMPLEXITY = 4002, 4016, 4010
 _SET_INBAND_FEC, _SET_LOSS_PCT, _SET_SIGNAL = 4012, 4014, 4024
-_SET_GAIN = 4034
+_SET_GAIN, _GET_LOOKAHEAD = 4034, 4027
 _SIGNAL_VOICE = 3001
 
 
@@ -39,6 +39,12 @@ def _bundled_path() -> Path | None:
         return None
     path = Path(spec.origin).parent / "_native" / "libopus.so"
     return path if path.exists() else None
+
+
+def library_folder() -> Path | None:
+    """Where Python finds the package that the library came with; None: the system's is used."""
+    bundled = _bundled_path()
+    return bundled.parents[2] if bundled is not None else None
 
 
 @cache
@@ -121,6 +127,17 @@ class OpusEncoder:
         )
         return bytes(self._view[:size])
 
+    @property
+    def lookahead(self) -> int:
+        """Samples by which the sound is late in what a decoder makes of it."""
+        samples = ctypes.c_int32()
+        _checked(
+            self._lib.opus_encoder_ctl(
+                ctypes.c_void_p(self._state), ctypes.c_int(_GET_LOOKAHEAD), ctypes.byref(samples)
+            )
+        )
+        return samples.value
+
     def __del__(self) -> None:
         if state := getattr(self, "_state", None):
             self._lib.opus_encoder_destroy(state)
@@ -139,7 +156,10 @@ class OpusDecoder:
 
     def set_gain_pct(self, percent: int) -> None:
         """Loudness: 100 as it comes, 200 twice the amplitude; 0 is the caller's own silence."""
-        gain_db = 20 * math.log10(max(1, percent) / 100)
+        self.set_gain_db(20 * math.log10(max(1, percent) / 100))
+
+    def set_gain_db(self, gain_db: float) -> None:
+        """Loudness in decibels, -128 to 127."""
         _checked(
             self._lib.opus_decoder_ctl(
                 ctypes.c_void_p(self._state),

@@ -188,7 +188,7 @@ def open_to_play(path: Path) -> int:
         # Not to wait for a writer, if it is a pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise WavError(f"The WAV file can't be opened: {error.strerror}.") from error
+        raise WavError(f"The sound can't be opened: {error.strerror}.") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise WavError("It is not a file; give the path of a WAV file.")
@@ -265,7 +265,7 @@ class WavWriter:
         if written != len(pcm):
             raise OSError(28, "No space left on device")
 
-    def sync_header(self) -> None:
+    def sync(self) -> None:
         """Write the sizes; what came after the last time is lost to readers after a crash."""
         self._file.seek(0)
         self._write_header()
@@ -274,7 +274,7 @@ class WavWriter:
     def close(self) -> None:
         """Write the sizes and close."""
         try:
-            self.sync_header()
+            self.sync()
         finally:
             self._file.close()
 

@@ -9,7 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from appliance.adapters.media_client import MediaClient, MediaUnavailableError
+from appliance.adapters.media_client import (
+    MediaClient,
+    MediaUnavailableError,
+    note_failed,
+)
 from appliance.api.paths import media_path
 from appliance.model.media import (
     DeviceList,
@@ -22,6 +26,7 @@ from appliance.model.media import (
     StreamFailed,
     StreamStats,
 )
+from appliance.model.note import NoteEvent, StartPlayback, StartRecording
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +46,9 @@ class Sound:
         """`on_change`: it came or went."""
         self.stats: dict[str, StreamStats] = {}
         """Latest figures by call."""
+
+        self.on_note: Callable[[NoteEvent], None] = lambda _event: None
+        """Who hears of voice messages; calls do not."""
 
         self._on_event = on_event
         self._on_change = on_change
@@ -76,6 +84,8 @@ class Sound:
                 if isinstance(command, OpenStream):
                     failed = StreamFailed(command.stream, SoundProblem.MEDIA_GONE, str(error))
                     self._on_event(failed)
+                elif isinstance(command, StartRecording | StartPlayback):
+                    self.on_note(note_failed(command, str(error)))
 
     async def stop(self) -> None:
         """End the voice process, if it is ours."""
@@ -110,6 +120,9 @@ class Sound:
         if isinstance(event, MediaReady):
             # A call that begins while the process starts has lost nothing: it is still to come.
             event = replace(event, streams=(*event.streams, *self._opening))
+        if isinstance(event, NoteEvent):
+            self.on_note(event)
+            return
         for kind, waiter in list(self._waiters):
             if isinstance(event, kind) and not waiter.done():
                 waiter.set_result(event)

@@ -9,6 +9,7 @@ from collections import deque
 from pathlib import Path
 
 from appliance.model.media import MediaCommand, MediaEvent, StartStream, StreamStats
+from appliance.model.note import StartPlayback, StartRecording
 from appliance.protocol.media_wire import (
     MAX_FRAME_BYTES,
     MediaWireError,
@@ -155,6 +156,10 @@ class Control:
 
 def _expected_files(command: MediaCommand) -> int:
     """How many open files come with a command."""
+    if isinstance(command, StartRecording):
+        return 1 + (command.play is not None)
+    if isinstance(command, StartPlayback):
+        return 1 + (command.record is not None)
     if not isinstance(command, StartStream):
         return 0
     play = command.play is not None and command.play_problem is None

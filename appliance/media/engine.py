@@ -18,6 +18,7 @@ from appliance.adapters.udp import UdpError
 from appliance.media.control import Control, close_all
 from appliance.media.devices import Devices
 from appliance.media.files import FileThread
+from appliance.media.notes import CALL_FIRST, Notes
 from appliance.media.pcm import mix
 from appliance.media.stream import Stream
 from appliance.media.tones import CADENCES, Tone
@@ -36,6 +37,14 @@ from appliance.model.media import (
     StreamClosed,
     StreamFailed,
     TestLevels,
+)
+from appliance.model.note import (
+    NoteEnd,
+    PausePlayback,
+    StartPlayback,
+    StartRecording,
+    StopPlayback,
+    StopRecording,
 )
 from appliance.protocol.jitter import FRAME_S
 
@@ -71,6 +80,7 @@ class Engine:
         self._closing: dict[str, Stream] = {}
         self._files = FileThread()
         self._devices = Devices()
+        self._notes = Notes(control.emit, self._files)
         self._tone: Tone | None = None
         self._ending = False
         self._epoch = monotonic()
@@ -85,6 +95,9 @@ class Engine:
             ListDevices: lambda _: self._devices.ask_list(),
             TestLevels: lambda command: self._devices.ask_levels(command.seconds),
             Ring: self._ring,
+            StopRecording: self._stop_note,
+            StopPlayback: self._stop_note,
+            PausePlayback: self._pause_note,
         }
 
     def end(self) -> None:
@@ -114,6 +127,7 @@ class Engine:
                     stream.due += behind * FRAME_S
                 stream.beat(max(now, stream.due))
                 stream.due += FRAME_S
+        self._notes.beat(now)
 
     def _wait(self) -> None:
         """Sleep until the next beat or until something comes, and take that."""
@@ -122,7 +136,7 @@ class Engine:
             (stream.due for stream in self._streams.values() if stream.started),
             default=monotonic() + SLEEP_S,
         )
-        deadline = min(deadline, self._check_at)
+        deadline = min(deadline, self._check_at, self._notes.due)
         readable: list[Stream | socket | int] = [*thirsty, *self._control.readable()]
         readable.append(self._devices.wake_fd)
         timeout = max(0.0, deadline - monotonic())
@@ -146,6 +160,7 @@ class Engine:
             for stream in self._streams.values():
                 if stream.wants_microphone:
                     stream.microphone(frame, now)
+            self._notes.microphone(frame, now)
         self._feed_speaker(now)
         while (answer := self._devices.answer()) is not None:
             self._control.emit(answer)
@@ -155,6 +170,8 @@ class Engine:
             frames = [
                 stream.speaker(now) for stream in self._streams.values() if stream.wants_speaker
             ]
+            if self._notes.wants_speaker:
+                frames.append(self._notes.speaker())
             if self._tone is not None:
                 frames.append(self._tone.frame())
                 if self._tone.over:
@@ -167,9 +184,13 @@ class Engine:
         self._check_at = now + CHECK_S
         started = [stream for stream in self._streams.values() if stream.started]
         self._devices.want(
-            microphone=any(stream.wants_microphone for stream in started),
-            speaker=self._tone is not None or any(stream.wants_speaker for stream in started),
+            microphone=self._notes.wants_microphone
+            or any(stream.wants_microphone for stream in started),
+            speaker=self._notes.wants_speaker
+            or self._tone is not None
+            or any(stream.wants_speaker for stream in started),
         )
+        self._notes.check(now, self._devices.microphone_problem, self._devices.speaker_problem)
         for stream in started:
             stream.check(now, self._devices.microphone_problem, self._devices.speaker_problem)
         if now >= self._stats_at:
@@ -193,7 +214,10 @@ class Engine:
     def _mind_daemon(self, now: float) -> None:
         if self._control.connected:
             self._alone_since = None
-        elif not self._control.persistent:
+            return
+        # Nobody would hear of it; the next daemon finds what was recorded.
+        self._notes.end(NoteEnd.FAILED)
+        if not self._control.persistent:
             self._ending = True
         elif self._alone_since is None:
             self._alone_since = now
@@ -205,7 +229,9 @@ class Engine:
     def _shut(self) -> None:
         for name in list(self._streams):
             self._stop(StopStream(name))
+        self._notes.end(NoteEnd.DONE)
         self._files.close()
+        self._notes.finish()
         for stream in self._closing.values():
             self._control.emit(stream.finished() or StreamClosed(stream.name))
         self._devices.close()
@@ -217,6 +243,8 @@ class Engine:
         for command, files in self._control.read(ready):
             if isinstance(command, StartStream):
                 self._start(command, files)
+            elif isinstance(command, StartRecording | StartPlayback):
+                self._start_note(command, files)
             else:
                 self._handlers[type(command)](command)
             close_all(files)
@@ -228,6 +256,7 @@ class Engine:
     def greet(self) -> None:
         """Say what we are and have, as the first event of a connection."""
         self._control.fresh = False
+        self._notes.end(NoteEnd.FAILED)
         self._control.emit(
             MediaReady(
                 version=MEDIA_VERSION,
@@ -239,6 +268,7 @@ class Engine:
         )
 
     def _open(self, command: OpenStream) -> None:
+        self._call_first()
         try:
             if command.stream in self._streams:
                 self._streams[command.stream].reopen(command)
@@ -291,4 +321,30 @@ class Engine:
     def _ring(self, command: Ring) -> None:
         known = command.tone in CADENCES
         self._tone = Tone(command.tone) if command.tone is not None and known else None
+        if self._rings:
+            self._call_first()
+        self._check_at = monotonic()
+
+    # Voice messages
+
+    @property
+    def _rings(self) -> bool:
+        """A tone of a call is played, which goes on until it is stopped."""
+        return self._tone is not None and self._tone.again
+
+    def _call_first(self) -> None:
+        self._notes.end(NoteEnd.CALL, CALL_FIRST)
+        self._check_at = monotonic()
+
+    def _start_note(self, command: StartRecording | StartPlayback, files: list[int]) -> None:
+        now = monotonic()
+        self._notes.start(command, files, in_call=bool(self._streams) or self._rings, now=now)
+        self._check_at = now
+
+    def _stop_note(self, command: StopRecording | StopPlayback) -> None:
+        self._notes.stop(command)
+        self._check_at = monotonic()
+
+    def _pause_note(self, command: PausePlayback) -> None:
+        self._notes.pause(command)
         self._check_at = monotonic()

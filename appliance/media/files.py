@@ -1,4 +1,4 @@
-"""WAV files as microphone and speaker of a stream, without ever blocking the loop."""
+"""Files as microphone and speaker, without ever blocking the loop."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ import signal
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Protocol
 
 import appliance
+from appliance.adapters.opus import OpusError, library_folder
 from appliance.adapters.wavfile import WavError, WavWriter
 from appliance.media.pcm import FRAME_BYTES, SILENCE
 
 MAX_QUEUED_FRAMES = 500
 """Of a recording, 10 s: a disk that is slower than that loses sound, which is said."""
 
-HEADER_FRAMES = 50
-"""Frames between two updates of a recording's header."""
+SYNC_FRAMES = 50
+"""Frames after which a recording can be read up to its end."""
 
 _PROGRAM = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from appliance.media.feed import main;"
-    " sys.exit(main())"
+    "import sys; sys.path.insert(0, sys.argv[2]); sys.path += sys.argv[3:];"
+    " from appliance.media.feed import main; sys.exit(main(int(sys.argv[1])))"
 )
 
 _CHRT = "/usr/bin/chrt"
@@ -35,12 +38,12 @@ _ORDINARY = [_CHRT, "-o", "0"] if os.access(_CHRT, os.X_OK) else []
 
 
 class PlayFile:
-    """A WAV file that stands in for a microphone; silence before and behind it."""
+    """A WAV file or a voice message as a source of sound; silence before and behind it."""
 
-    def __init__(self, path: str, descriptor: int) -> None:
+    def __init__(self, path: str, descriptor: int, *, from_ms: int = 0) -> None:
         """Start to read; raises `WavError` when no process can be started for it.
 
-        The descriptor stays the caller's.
+        The descriptor stays the caller's.  ``from_ms``: where a voice message begins.
         """
         self.path = path
         self._ready = False
@@ -54,7 +57,9 @@ class PlayFile:
             (os.POSIX_SPAWN_DUP2, descriptor, 0),
             (os.POSIX_SPAWN_DUP2, writing, 1),
         ]
-        command = [*_ORDINARY, sys.executable, "-I", "-S", "-c", _PROGRAM, root]
+        command = [*_ORDINARY, sys.executable, "-I", "-S", "-c", _PROGRAM, str(from_ms), root]
+        if (folder := library_folder()) is not None:
+            command.append(str(folder))
         try:
             self._pid: int | None = os.posix_spawn(
                 command[0],
@@ -75,6 +80,11 @@ class PlayFile:
         """Whether there is sound to take; otherwise `frame` is silence."""
         self._fill()
         return len(self._held) >= FRAME_BYTES or (self._over and bool(self._held))
+
+    @property
+    def over(self) -> bool:
+        """Whether all of it has been taken."""
+        return self._over and not self._held
 
     @property
     def problem(self) -> str | None:
@@ -154,16 +164,36 @@ class FileThread:
             recording.write_queued()
 
 
-class RecordFile:
-    """A WAV file that stands in for a speaker."""
+class SoundWriter(Protocol):
+    """What writes a file of sound; all raise OSError, `OpusError`."""
 
-    def __init__(self, path: str, descriptor: int, thread: FileThread) -> None:
+    def write(self, pcm: bytes) -> None:
+        """Append 20 ms."""
+
+    def sync(self) -> None:
+        """Make what was appended readable."""
+
+    def close(self) -> None:
+        """Complete the file."""
+
+
+class RecordFile:
+    """A file that sound is written to: a WAV file, unless the writer makes another kind."""
+
+    def __init__(
+        self,
+        path: str,
+        descriptor: int,
+        thread: FileThread,
+        make_writer: Callable[[int], SoundWriter] = WavWriter,
+    ) -> None:
         """Begin to write; the descriptor becomes its own."""
         self.path = path
         self._descriptor = descriptor
         self._thread = thread
         self._frames: deque[bytes | None] = deque()
-        self._writer: WavWriter | None = None
+        self._make_writer = make_writer
+        self._writer: SoundWriter | None = None
         self._written = 0
         self._closed = False
         self._problem: str | None = None
@@ -198,10 +228,11 @@ class RecordFile:
         """The part that may block, for the thread."""
         try:
             if self._writer is None and not self._closed and self._problem is None:
-                self._writer = WavWriter(self._descriptor)
+                self._writer = self._make_writer(self._descriptor)
             self._write_frames()
-        except OSError as error:
-            self._problem = f"The recording can't be written: {error.strerror}."
+        except (OSError, OpusError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            self._problem = f"The recording can't be written: {reason}."
             self._frames.clear()
             self._finish()
 
@@ -213,12 +244,14 @@ class RecordFile:
             elif self._writer is not None:
                 self._writer.write(frame)
                 self._written += 1
-                if self._written % HEADER_FRAMES == 0:
-                    self._writer.sync_header()
+                if self._written % SYNC_FRAMES == 0:
+                    self._writer.sync()
 
     def _finish(self) -> None:
         writer, self._writer = self._writer, None
         self._closed = True
         if writer is not None:
-            with contextlib.suppress(OSError):
+            try:
                 writer.close()
+            except (OSError, OpusError) as error:
+                self._problem = self._problem or f"The recording can't be completed: {error}."

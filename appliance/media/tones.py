@@ -71,7 +71,8 @@ class Tone:
 
     def __init__(self, name: str) -> None:
         """``name`` is a key of `CADENCES`; raises KeyError."""
-        self._again, self._frames = _frames(name)
+        self.again, self._frames = _frames(name)
+        """It goes on and on."""
         self._next = 0
 
     @property
@@ -85,5 +86,5 @@ class Tone:
             return bytes(FRAME_BYTES)
         frame = self._frames[self._next]
         following = self._next + 1
-        self._next = following % len(self._frames) if self._again else following
+        self._next = following % len(self._frames) if self.again else following
         return frame

@@ -1,7 +1,8 @@
 """What the daemon and the voice process tell each other.
 
 One `Stream` is one direction pair of a call: our microphone to them, their voice to our speaker.
-The daemon owns calls and keys; the voice process owns sound, Opus and the UDP sockets.
+The daemon owns calls and keys; the voice process owns sound, Opus and the UDP sockets.  What is
+said about voice messages stands in `note`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from appliance.model.note import NoteCommand, NoteEvent
 from appliance.model.secret import Secret
 
 
@@ -153,7 +155,7 @@ class Ring:
     """``ring``, ``ringback``, ``busy``, ``notice``; None: be quiet."""
 
 
-MEDIA_VERSION = 2
+MEDIA_VERSION = 3
 """Of these commands and events; the two sides refuse each other when it differs."""
 
 
@@ -166,6 +168,7 @@ MediaCommand: TypeAlias = (
     | ListDevices
     | TestLevels
     | Ring
+    | NoteCommand
 )
 
 
@@ -374,4 +377,5 @@ MediaEvent: TypeAlias = (
     | StreamClosed
     | DeviceList
     | Levels
+    | NoteEvent
 )

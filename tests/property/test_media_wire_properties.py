@@ -17,6 +17,7 @@ from appliance.model.media import (
     SoundProblem,
     StopStream,
 )
+from appliance.model.note import NoteEnd
 from appliance.model.secret import Secret
 from appliance.protocol.media_wire import (
     MAX_TEXT,
@@ -29,6 +30,7 @@ from appliance.protocol.media_wire import (
 OWN = {
     Secret: st.binary(min_size=1, max_size=64).map(Secret),
     SoundProblem: st.sampled_from(SoundProblem),
+    NoteEnd: st.sampled_from(NoteEnd),
 }
 COMMANDS = any_of(MediaCommand, OWN)
 EVENTS = any_of(MediaEvent, OWN)

@@ -116,7 +116,7 @@ def test_a_recording_is_valid_at_every_moment(tmp_path: Path) -> None:
     path = tmp_path / "recording.wav"
     writer = WavWriter(open_to_record(path))
     for count in (0, 1, 2):
-        writer.sync_header()
+        writer.sync()
         with wave.open(str(path)) as file:
             assert file.getnframes() == count * 960
         writer.write(bytes(FRAME_BYTES))
