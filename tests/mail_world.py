@@ -152,8 +152,8 @@ class Desk:
 
     def _one(self, effect: Effect) -> None:
         match effect:
-            case Send(peer, channel, data):
-                self._send(peer, channel, data)
+            case Send(peer, channel, data, urgent):
+                self._send(peer, channel, data, urgent=urgent)
             case SendSip(peer, data):
                 self._send(peer, Channel.SIP, data)
             case Transact():
@@ -173,11 +173,13 @@ class Desk:
             case _:
                 raise AssertionError(effect)
 
-    def _send(self, peer: StationId, channel: Channel, data: bytes) -> None:
+    def _send(
+        self, peer: StationId, channel: Channel, data: bytes, *, urgent: bool = False
+    ) -> None:
         info = self.station.peers.session(peer)
         for link in self.world.links_of(self):
             if info is not None and link.ends[self] == info.handle:
-                link.pipes[self].sender.put(channel, data)
+                link.pipes[self].sender.put(channel, data, urgent=urgent)
 
     def _look_at(self, message: bytes) -> None:
         stored = self._read(GetMessage(message))

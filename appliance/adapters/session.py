@@ -157,16 +157,12 @@ class Session:
         path: Path,
         *,
         outgoing: bool,
-        certificate_digest: bytes | None,
         on_message: Callable[[Session, Channel, bytes], None],
         clock: Clock | None = None,
     ) -> None:
         self.proved = proved
         self.path = path
         self.outgoing = outgoing
-        self.certificate_digest = certificate_digest
-        """SHA-256 of the certificate that the peer proved, where we were the caller."""
-
         self._socket = socket_
         self._on_message = on_message
         self._clock = clock
@@ -186,12 +182,12 @@ class Session:
         """Smoothed round trip; None until the first answer."""
         return self._keepalive.rtt_s
 
-    def send(self, channel: Channel, message: bytes) -> bool:
+    def send(self, channel: Channel, message: bytes, *, urgent: bool = False) -> bool:
         """Queue a message; False when so much waits that it was dropped."""
         if self._ending is not None:
             return False
         try:
-            self._sender.put(channel, message)
+            self._sender.put(channel, message, urgent=urgent)
         except OverflowedError:
             return False
         self._wake.set()

@@ -214,8 +214,8 @@ class Runtime:
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
-            case Send(peer, channel, data):
-                self._send(peer, channel, data)
+            case Send(peer, channel, data, urgent):
+                self._send(peer, channel, data, urgent=urgent)
             case SendSip(peer, data):
                 self._send(peer, Channel.SIP, data)
             case Transact():
@@ -244,10 +244,12 @@ class Runtime:
             log.warning("alarm %s: %s", change.code, change.text)
         self._watcher.changed(change)
 
-    def _send(self, peer: StationId, channel: Channel, data: bytes) -> None:
+    def _send(
+        self, peer: StationId, channel: Channel, data: bytes, *, urgent: bool = False
+    ) -> None:
         info = self.station.peers.session(peer)
         session = self._handles.get(info.handle) if info is not None else None
-        if session is not None and not session.send(channel, data):
+        if session is not None and not session.send(channel, data, urgent=urgent):
             log.warning("session with %s: too much waits; a %s was dropped", peer.tag, channel.name)
 
     def _transact(self, effect: Transact[Any]) -> None:

@@ -21,12 +21,13 @@ from appliance.api.schema import (
 from appliance.daemon.mesh_views import MeshViews
 from appliance.daemon.runtime import Runtime
 from appliance.model.call import Call, CallState
+from appliance.model.group import Conversation
 from appliance.model.identity import StationId
 from appliance.model.media import SoundProblem, StreamStats
 from appliance.model.message import DeliveryState
 from appliance.node.directory import Contact, Trust
 from appliance.node.peers import Peers
-from appliance.node.ports import StoredMessage
+from appliance.node.ports import RecipientState, StoredMessage
 from appliance.node.verification import Comparison, Stage
 
 PRECEDENCES: Final[tuple[Precedence, ...]] = ("routine", "welfare", "priority", "emergency")
@@ -93,7 +94,7 @@ class Views:
     runtime: Runtime
     """The station and its surroundings."""
 
-    unread: dict[StationId | None, int]
+    unread: dict[Conversation, int]
     """Unread messages by conversation; kept by the backend."""
 
     mesh: MeshViews
@@ -140,16 +141,17 @@ class Views:
         own = self.runtime.station
         return own.name if station == own.id else own.directory.get(station).name
 
+    def recipient(self, one: RecipientState) -> Recipient:
+        """Describe how far a message came with one recipient."""
+        return Recipient(
+            station=one.station.text,
+            state=_STATES[one.state],
+            at=WallTime(one.at_ms, one.sure) if one.state else None,
+        )
+
     def message(self, stored: StoredMessage) -> Message:
         """Describe a message."""
-        recipients = tuple(
-            Recipient(
-                station=one.station.text,
-                state=_STATES[one.state],
-                at=WallTime(one.at_ms, one.sure) if one.state else None,
-            )
-            for one in stored.recipients
-        )
+        recipients = tuple(self.recipient(one) for one in stored.recipients)
         furthest = max((one.state for one in stored.recipients), default=DeliveryState.QUEUED)
         if stored.held_by:
             furthest = max(furthest, DeliveryState.RELAYED)

@@ -18,7 +18,7 @@ from appliance.model.codec import FormatError
 from appliance.model.group import Conversation, GroupId
 from appliance.model.identity import StationId
 from appliance.model.message import Receipt, Reseal
-from appliance.model.record import Record, RecordKind
+from appliance.model.record import Record, RecordKind, is_urgent
 from appliance.node.call_gate import CallGate
 from appliance.node.carry_lane import CarryLane
 from appliance.node.effects import Effect, MessageChanged, Send, Transact
@@ -297,7 +297,8 @@ class Carry:
             effects: list[Effect] = []
             for record, age_s, raw in parcels:
                 lane.sent(record, len(raw), moment.awake_s)
-                effects.append(Send(peer, Channel.CARRY, encode_parcel(Parcel(int(age_s), raw))))
+                parcel = encode_parcel(Parcel(int(age_s), raw))
+                effects.append(Send(peer, Channel.CARRY, parcel, urgent=is_urgent(raw)))
             return [*effects, *self._fetch(peer, neighbour, moment)]
 
         def broken(_: str) -> Sequence[Effect]:

@@ -11,12 +11,16 @@ import itertools
 from collections.abc import Iterable
 from typing import Final
 
+from appliance.model.record import Precedence
+
 MAX_WAITING: Final = 8192
 """Ids that wait; the least urgent of them are left to the next comparison."""
 
 MAX_IN_FLIGHT: Final = 128
 MAX_IN_FLIGHT_BYTES: Final = 128 * 1024
 """Records that were sent and are not answered; one that is longer goes alone."""
+
+URGENT: Final = 2 * Precedence.EMERGENCY
 
 UNANSWERED_S: Final = 120.0
 """A session is reliable, so a missing answer is a fault at the other side."""
@@ -63,17 +67,19 @@ class CarryLane:
         if self.fetching or (self._paused_until is not None and now < self._paused_until):
             return ()
         taken: list[bytes] = []
-        while self._heap and len(taken) < limit and self._room(len(taken)):
+        while self._heap and len(taken) < limit and self._room(len(taken), -self._heap[0][0]):
             record = heapq.heappop(self._heap)[2]
             if record in self._waiting:
                 self._waiting.discard(record)
                 taken.append(record)
         return tuple(taken)
 
-    def _room(self, more: int) -> bool:
+    def _room(self, more: int, urgency: int) -> bool:
+        # What is urgent does not wait until others are answered.
+        times = 2 if urgency >= URGENT else 1
         return (
-            len(self._in_flight) + more < MAX_IN_FLIGHT
-            and sum(size for size, _ in self._in_flight.values()) < MAX_IN_FLIGHT_BYTES
+            len(self._in_flight) + more < times * MAX_IN_FLIGHT
+            and sum(size for size, _ in self._in_flight.values()) < times * MAX_IN_FLIGHT_BYTES
         )
 
     def sent(self, record: bytes, size: int, now: float) -> None:

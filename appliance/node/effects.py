@@ -29,6 +29,9 @@ class Send:
     data: bytes
     """The message."""
 
+    urgent: bool = False
+    """It goes before all but signalling, however much waits."""
+
 
 @dataclass(frozen=True)
 class Transact(Generic[R]):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from appliance.model.identity import StationId
-from appliance.model.record import Record
+from appliance.model.record import Precedence, Record, is_urgent
 from appliance.node.effects import Effect, Send, Transact
 from appliance.node.ports import Moment, Pending
 from appliance.protocol.frames import Channel
@@ -64,6 +64,11 @@ class _Lane:
             or len(self.in_flight) >= MAX_IN_FLIGHT
             or sum(size for size, _ in self.in_flight.values()) >= MAX_IN_FLIGHT_BYTES
         )
+
+    @property
+    def crammed(self) -> bool:
+        """There is no room even for what is urgent."""
+        return self.paused_until is not None or len(self.in_flight) >= 2 * MAX_IN_FLIGHT
 
     @property
     def wake_at(self) -> float | None:
@@ -120,7 +125,8 @@ class Outbox:
             return self._absent(peer, moment)
         if record.id in lane.in_flight or record.id in lane.refused:
             return []
-        if lane.looking or lane.again or lane.full:
+        urgent = record.precedence is Precedence.EMERGENCY and not lane.crammed
+        if (lane.looking or lane.again or lane.full) and not urgent:
             lane.again = True
             return []
         return [self._send(peer, lane, record.id, record.raw, moment)]
@@ -199,4 +205,4 @@ class Outbox:
         self, peer: StationId, lane: _Lane, record: bytes, raw: bytes, moment: Moment
     ) -> Effect:
         lane.in_flight[record] = (len(raw), moment.awake_s + UNANSWERED_S)
-        return Send(peer, Channel.RECORD, raw)
+        return Send(peer, Channel.RECORD, raw, urgent=is_urgent(raw))

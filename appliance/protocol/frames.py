@@ -3,13 +3,17 @@
 A message belongs to a channel and spans one or more frames of at most 16 KiB, each one binary
 WebSocket message: a channel byte, a flags byte, a piece.  Frames of different channels interleave
 and those of the lower channel go first, so a call can be set up in the middle of a long message.
+What is urgent goes before everything else that is not signalling, however much of that waits.
 A channel that this version does not know is skipped whole, so that newer stations can add some.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from itertools import islice
 from typing import Final
 
 from appliance.model.codec import FormatError
@@ -63,38 +67,75 @@ class OverflowedError(Exception):
     """More is waiting to be sent than may wait."""
 
 
+@dataclass
+class _Waiting:
+    """A message that waits, or is partly sent."""
+
+    frames: deque[bytes]
+    """What of it is still to go out."""
+
+    urgent: bool
+    """It goes before others."""
+
+    started: bool = False
+    """Something of it is out; in its channel nothing can come between."""
+
+
 class Sender:
     """Cuts messages into frames and gives them out, signalling first."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Channel, deque[bytes]] = {channel: deque() for channel in Channel}
+        self._waiting: dict[Channel, deque[_Waiting]] = {channel: deque() for channel in Channel}
         self.queued = 0
         """Bytes that wait."""
 
-    def put(self, channel: Channel, message: bytes) -> None:
+    def put(self, channel: Channel, message: bytes, *, urgent: bool = False) -> None:
         """Queue a message whole; raises OverflowedError and queues nothing when it does not fit."""
         if len(message) > MAX_MESSAGE[channel]:
             raise ValueError(f"a {channel.name} message of {len(message)} bytes is too long")
         # Signalling is small and must get through while records wait, so only they are refused.
-        if channel >= Channel.CARD and self.queued + len(message) > MAX_QUEUED:
+        if channel >= Channel.CARD and not urgent and self.queued + len(message) > MAX_QUEUED:
             raise OverflowedError
         if self.queued + len(message) > 2 * MAX_QUEUED:
             raise OverflowedError
-        room = MAX_FRAME - HEADER
-        for start in range(0, max(len(message), 1), room):
-            piece = message[start : start + room]
-            flags = Flags.LAST if start + room >= len(message) else Flags(0)
-            self._waiting[channel].append(bytes((channel, flags)) + piece)
-            self.queued += len(piece)
+        waiting = self._waiting[channel]
+        place = len(waiting)
+        if urgent:
+            while place and not (waiting[place - 1].urgent or waiting[place - 1].started):
+                place -= 1
+        waiting.insert(place, _Waiting(deque(_frames(channel, message)), urgent))
+        self.queued += len(message)
 
     def take(self) -> bytes | None:
         """Return the frame to send next."""
-        for waiting in self._waiting.values():
-            if waiting:
-                frame = waiting.popleft()
-                self.queued -= len(frame) - HEADER
-                return frame
-        return None
+        channel = self._next()
+        if channel is None:
+            return None
+        waiting = self._waiting[channel]
+        first = waiting[0]
+        frame = first.frames.popleft()
+        first.started = True
+        if not first.frames:
+            waiting.popleft()
+        self.queued -= len(frame) - HEADER
+        return frame
+
+    def _next(self) -> Channel | None:
+        ready = [channel for channel, waiting in self._waiting.items() if waiting]
+        for channel in ready:
+            # An urgent one stands first, or behind what its channel has to finish.
+            if channel < Channel.CARD or any(
+                one.urgent for one in islice(self._waiting[channel], 2)
+            ):
+                return channel
+        return ready[0] if ready else None
+
+
+def _frames(channel: Channel, message: bytes) -> Iterator[bytes]:
+    room = MAX_FRAME - HEADER
+    for start in range(0, max(len(message), 1), room):
+        flags = Flags.LAST if start + room >= len(message) else Flags(0)
+        yield bytes((channel, flags)) + message[start : start + room]
 
 
 class Receiver:
