@@ -1,8 +1,9 @@
 """Everything that `scripts/test` runs once the environment is there: lint, types, tests, the image.
 
-The fast tests go first and end the run when they fail; the simulations and the ones that build
-villages follow. At the end it says how long each stage took, what was skipped and why, and the sum
-of all tests. What is installed, and how, stays in `scripts/environment.sh`.
+The fast tests go first, spread over all cores, and end the run when they fail; the simulations, the
+crash tests and the ones that build villages follow, each alone on the machine, since they measure
+time. At the end it says how long each stage took, what was skipped and why, and the sum of all
+tests. What is installed, and how, stays in `scripts/environment.sh`.
 
 The image has stages of its own, because it takes minutes to build and to boot: with `--image` all
 tests of one image and nothing else; with `--ci`, after everything else, that PCs which were
@@ -11,6 +12,7 @@ changed since it passed on this machine.
 """
 
 import argparse
+import ctypes
 import hashlib
 import os
 import signal
@@ -20,6 +22,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,13 +33,22 @@ SLOW_TESTS = ("tests/village", "tests/interop")
 """Real daemons and programs; a minute or more."""
 SIMULATIONS = "tests/sim"
 """Many stations in virtual time; a minute."""
+CRASH_TESTS = "tests/crash"
+"""Programs that are killed hundreds of times; a minute or more."""
 IMAGE_TESTS = "tests/image"
 """Virtual machines; many minutes."""
+SPREAD = ("-n", "auto", "--maxprocesses=8", "--dist=worksteal", "--max-worker-restart=0")
+"""Options of pytest-xdist: one worker a core, and a test that kills its worker ends the run. Any
+worker may get any test, so each has to stand on its own."""
 NO_TESTS_COLLECTED = 5
 """pytest's exit code for an empty selection."""
 TIMED_OUT = -1
 STOP_GRACE_S = 30.0
 """For pytest to end what it started and print its summary."""
+INTERRUPTED = 130
+"""The exit code that shells give to Ctrl-C."""
+PR_SET_CHILD_SUBREAPER = 36
+"""prctl(2): processes whose parent ended become our children, so that they can be found."""
 
 
 @dataclass(frozen=True)
@@ -79,17 +91,20 @@ class Tally:
 def stages(arguments: list[str], *, ci: bool = False) -> list[Stage]:
     """The stages of a run; `arguments` replace the choice of tests."""
     checks = [
-        Stage("lint", ("ruff", "check", "."), 60),
-        Stage("format", ("ruff", "format", "--check", "."), 60),
-        Stage("types", ("mypy",), 240),
+        Stage("lint", ("ruff", "check", "."), 30),
+        Stage("format", ("ruff", "format", "--check", "."), 30),
+        Stage("types", ("mypy",), 150),
     ]
     if arguments:
         return [*checks, Stage("tests", ("pytest", *arguments), 660)]
     slow = [path for path in SLOW_TESTS if (ROOT / path).is_dir()]
-    apart = (*slow, SIMULATIONS, IMAGE_TESTS)
-    fast = ("pytest", "tests", *(f"--ignore={path}" for path in apart))
-    checks.append(Stage("fast tests", fast, 420, ends_run=True))
+    crash = [path for path in (CRASH_TESTS,) if (ROOT / path).is_dir()]
+    apart = (*slow, *crash, SIMULATIONS, IMAGE_TESTS)
+    fast = ("pytest", "tests", *(f"--ignore={path}" for path in apart), *SPREAD)
+    checks.append(Stage("fast tests", fast, 300, ends_run=True))
     checks.append(Stage("simulations", ("pytest", SIMULATIONS), 300))
+    if crash:
+        checks.append(Stage("crash tests", ("pytest", *crash), 300))
     if slow:
         checks.append(Stage("slow tests", ("pytest", *slow), 660))
     if ci:
@@ -171,12 +186,51 @@ def run_limited(command: list[str], stage: Stage) -> int:
             return process.wait(stage.limit_s)
         except subprocess.TimeoutExpired:
             print(f"{stage.name} did not end within {stage.limit_s:.0f} s.", flush=True)
-            process.send_signal(signal.SIGINT)
-        try:
-            process.wait(STOP_GRACE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
+            interrupt(process.pid, workers="-n" in command)
+            await_end(process)
+        except KeyboardInterrupt:  # the terminal told everybody who runs in it
+            await_end(process)
+            raise
     return TIMED_OUT
+
+
+def interrupt(pid: int, *, workers: bool) -> None:
+    """Asks pytest to stop; its workers where it has some, since they alone name the test."""
+    for one in (children_of(pid) if workers else []) or [pid]:
+        with suppress(ProcessLookupError):
+            os.kill(one, signal.SIGINT)
+
+
+def await_end(process: subprocess.Popen[bytes]) -> None:
+    """Gives a process that was asked to stop its time, and no more."""
+    try:
+        process.wait(STOP_GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes whose parent it is."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(path.parent.name))
+    return found
+
+
+def adopt_orphans() -> None:
+    """From now on, what a stage leaves running is ours when the stage has ended."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_left_over() -> None:
+    """Kills every process below ours, such as workers of a pytest that had to be killed."""
+    while left := children_of(os.getpid()):
+        for pid in left:
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
 
 
 def count(report: Path, tally: Tally) -> None:
@@ -184,6 +238,8 @@ def count(report: Path, tally: Tally) -> None:
     outcomes: dict[tuple[str | None, str | None], str] = {}
     for case in ET.parse(report).iter("testcase"):
         key = case.get("classname"), case.get("name")
+        if key[1] is None:  # a worker had begun it when the run was stopped
+            continue
         skipped = case.find("skipped")
         if case.find("failure") is not None or case.find("error") is not None:
             outcomes[key] = "failed"
@@ -222,8 +278,16 @@ def main(arguments: list[str]) -> int:
         chosen = image_stages(options.image, selection)
     else:
         chosen = stages(selection, ci=options.ci)
+    adopt_orphans()
     for stage in chosen:
-        run(stage, tally)
+        try:
+            run(stage, tally)
+        except KeyboardInterrupt:
+            print("\nInterrupted.")
+            summarize(tally)
+            return INTERRUPTED
+        finally:
+            end_left_over()
         if stage.ends_run and not tally.durations[-1][2]:
             print(f"\nThe {stage.name} failed, so the rest was not run.")
             break

@@ -111,7 +111,7 @@ def pytest_collection():
 @pytest.fixture
 def guarded(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A test run of its own with this project's guards."""
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    monkeypatch.setenv("PYTHONPATH", f"{TESTS}:{TESTS.parent}")
     monkeypatch.setenv("COLUMNS", "300")
     pytester.makeini("[pytest]\nasyncio_mode = auto\nfilterwarnings = error\ntimeout = 1\n")
     conftest = (TESTS / "conftest.py").read_text()
