@@ -222,6 +222,22 @@ _VERSION_2: Final = (
         PRIMARY KEY (class, conversation)
     ) STRICT, WITHOUT ROWID
     """,
+    # Ids of messages that had to make room: they don't come back as new until nobody can bring
+    # them any more.
+    """
+    CREATE TABLE removed (
+        id BLOB PRIMARY KEY NOT NULL,
+        until_awake_s REAL NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX removed_until ON removed (until_awake_s)",
+    # Keys are free to make, so who says to carry a message is counted up to a bound only.
+    """
+    CREATE TRIGGER holders_bounded BEFORE INSERT ON holders
+    WHEN (SELECT count(*) FROM holders WHERE message = new.message) >= 64 BEGIN
+        SELECT RAISE(IGNORE);
+    END
+    """,
 )
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_VERSION_1, _VERSION_2)
