@@ -18,7 +18,7 @@ from format_samples import (
     encoded,
     mutated,
 )
-from hypothesis import given, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from appliance.adapters.certificate import make_certificate, station_of
@@ -90,13 +90,14 @@ READERS: dict[str, tuple[Callable[[bytes], object], tuple[type[Exception], ...]]
 }
 
 
-@pytest.mark.parametrize("name", READERS)
 @given(data=hostile)
-@settings(max_examples=40)
-def test_only_the_documented_error(name: str, data: bytes) -> None:
-    read, errors = READERS[name]
-    with contextlib.suppress(*errors):
-        read(data)
+@settings(max_examples=100)
+def test_only_the_documented_error(data: bytes) -> None:
+    # Bytes cost more to think up than to read, so all read the same ones.
+    for name, (read, errors) in READERS.items():
+        note(f"read as {name}")
+        with contextlib.suppress(*errors):
+            read(data)
 
 
 def _valid() -> dict[str, bytes]:

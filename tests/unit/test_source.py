@@ -3,6 +3,8 @@
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -18,12 +20,36 @@ UNFINISHED = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
 HOST_PATH = re.compile(r"(?<![\w.])(?:/home|/Users)/[a-z]\w*/|/root/\.|\bfile:" + r"///")
 
 
-def python_files() -> Iterator[tuple[str, str, ast.Module]]:
-    """Name, text and tree of every Python file of ours."""
-    for tree in OWN_TREES:
-        for path in sorted((ROOT / tree).rglob("*.py")):
-            text = path.read_text()
-            yield str(path.relative_to(ROOT)), text, ast.parse(text)
+@dataclass(frozen=True)
+class Facts:
+    """What the tests ask of one Python file; its tree is large and not kept."""
+
+    name: str
+    text: str
+    has_docstring: bool
+    code_lines: int
+    """Without its data tables."""
+    long_functions: tuple[str, ...]
+    """Those above the limit, with their place and length."""
+
+
+@cache
+def python_files() -> tuple[Facts, ...]:
+    """Every Python file of ours."""
+    paths = [path for tree in OWN_TREES for path in sorted((ROOT / tree).rglob("*.py"))]
+    return tuple(facts(path) for path in paths)
+
+
+def facts(path: Path) -> Facts:
+    name, text = str(path.relative_to(ROOT)), path.read_text()
+    tree = ast.parse(text)
+    long = tuple(
+        f"{name}:{node.lineno}: {node.name} has {function_lines(node)} lines"
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and function_lines(node) > MAX_FUNCTION_LINES
+    )
+    return Facts(name, text, bool(ast.get_docstring(tree)), code_lines(text, tree), long)
 
 
 def text_files() -> Iterator[tuple[str, str]]:
@@ -52,8 +78,8 @@ def is_literal(node: ast.expr | None) -> bool:
 def code_lines(text: str, tree: ast.Module) -> int:
     """Lines of a file without its data tables."""
     values = [node for node in tree.body if isinstance(node, (ast.Assign, ast.AnnAssign))]
-    tables = [lines_of(node) for node in values if is_literal(node.value)]
-    return len(text.splitlines()) - sum(lines for lines in tables if lines >= MIN_TABLE_LINES)
+    long = [node for node in values if lines_of(node) >= MIN_TABLE_LINES]
+    return len(text.splitlines()) - sum(lines_of(node) for node in long if is_literal(node.value))
 
 
 def function_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -64,21 +90,15 @@ def function_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 def test_files_and_functions_stay_short() -> None:
     found = []
-    for name, text, tree in python_files():
-        if code_lines(text, tree) > MAX_FILE_LINES:
-            found.append(f"{name}: {code_lines(text, tree)} lines")
-        found += [
-            f"{name}:{node.lineno}: {node.name} has {function_lines(node)} lines"
-            for node in ast.walk(tree)
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-            and function_lines(node) > MAX_FUNCTION_LINES
-        ]
+    for file in python_files():
+        if file.code_lines > MAX_FILE_LINES:
+            found.append(f"{file.name}: {file.code_lines} lines")
+        found += file.long_functions
     assert not found, "\n" + "\n".join(found)
 
 
 def test_every_module_says_what_it_is() -> None:
-    silent = [name for name, _, tree in python_files() if not ast.get_docstring(tree)]
-    assert silent == []
+    assert [file.name for file in python_files() if not file.has_docstring] == []
 
 
 def test_nothing_is_left_unfinished() -> None:
@@ -104,8 +124,8 @@ def test_nothing_waits_in_a_way_that_may_swallow_a_cancellation() -> None:
     `asyncio.timeout` does not. What cannot be cancelled keeps the daemon from ending.
     """
     found = [
-        name
-        for name, text, _ in python_files()
-        if name.startswith("appliance/") and "asyncio.wait_for(" in text
+        file.name
+        for file in python_files()
+        if file.name.startswith("appliance/") and "asyncio.wait_for(" in file.text
     ]
     assert found == []
