@@ -81,7 +81,7 @@ class Board:
         self.id = self.key.id
         secret = key_of("prekey", seed, index)
         private = X25519PrivateKey.from_private_bytes(secret)
-        self._prekey = Prekey(secret[:8], private.public_key().public_bytes_raw())
+        self.prekey = Prekey(secret[:8], private.public_key().public_bytes_raw())
         self._secret = Secret(secret)
         self.disk = Disk(self, db, fsync_s=self.rng.choice((0.002, 0.02, 0.2)))
         self.wall_off_ms = 0
@@ -130,7 +130,7 @@ class Board:
         self._awake_before_s = int(awake) / 1000 if awake is not None else 0.0
         self.boot = self.rng.randbytes(8)
         self.station = Station(
-            Identity(self.key, self.boot, self._prekey, self._secret),
+            Identity(self.key, self.boot, self.prekey, self._secret),
             self._memory(),
             random=self.rng.random,
             random_bytes=self.rng.randbytes,

@@ -8,7 +8,7 @@ when its patience is over is a fault.  A new checker is a class here and a place
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from appliance.adapters.store.reading import MAX_SHOWN
 from appliance.model.identity import StationId
@@ -16,6 +16,7 @@ from appliance.model.message import DeliveryState
 from sim.happenings import (
     Alarmed,
     Changed,
+    Confirmed,
     Died,
     Ended,
     FaultError,
@@ -28,6 +29,10 @@ from sim.happenings import (
 if TYPE_CHECKING:
     from sim.board import Board
     from sim.world import World
+
+
+States: TypeAlias = dict[StationId, DeliveryState]
+"""How far a message has come, by recipient."""
 
 
 class Checker:
@@ -102,29 +107,56 @@ class NothingTwice(Checker):
 
 
 class StatesNeverLie(Checker):
-    """What the author is shown never goes back, and who is said to have a message does."""
+    """What the author is shown never goes back, and who is said to have a message does.
+
+    A receipt is shown before the author's disk has it, since it will come again.  So what was shown
+    can be gone after a crash, but for what had been on disk; in the end it is there again.
+    """
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self._told: dict[tuple[int, bytes], dict[StationId, DeliveryState]] = {}
+        self._told: dict[tuple[int, bytes], States] = {}
+        """What was shown since the start, by the author's index and the message."""
+
+        self._ever: dict[tuple[int, bytes], States] = {}
+        """The most that was ever shown."""
+
+        self._stored: dict[tuple[int, bytes], States] = {}
+        """What was on the author's disk."""
 
     def saw(self, happening: Happening) -> None:
         """Compare with what the author was shown before."""
-        if isinstance(happening, Died):
-            # A receipt is shown before the author's disk has it, since it will come again.
-            for key in [key for key in self._told if key[0] == happening.board.index]:
-                self._told[key] = self._states(happening.board, key[1])
+        if isinstance(happening, Confirmed):
+            for message in happening.messages:
+                states = self._stored.setdefault((happening.board.index, message), {})
+                _raise(states, {happening.recipient: happening.state})
+        elif isinstance(happening, Died):
+            board = happening.board
+            for key in [key for key in self._told if key[0] == board.index]:
+                self._told[key] = self._states(board, key[1])
+                self._compare(board, key[1], self._stored.get(key, {}), "over a crash ")
         elif isinstance(happening, Changed) and happening.message.outgoing:
             self._changed(happening.board, happening.message.id)
 
-    def _changed(self, board: Board, message: bytes) -> None:
-        before = self._told.get((board.index, message), {})
-        now = self._told[board.index, message] = self._states(board, message)
-        for station, state in before.items():
-            if station not in now and len(now) >= MAX_SHOWN:
+    def unsettled(self) -> Iterator[str]:
+        """Look for what was shown and has not come back."""
+        for letter in self.world.people.letters.values():
+            author = self.world.boards[letter.author]
+            ever = self._ever.get((letter.author, letter.id))
+            if not ever or author.gone or not letter.forever:
                 continue
-            if now.get(station, DeliveryState.QUEUED) < state:
-                raise FaultError(f"{board.name}: {message.hex()[:8]} went back from {state.name}")
+            now = self._states(author, letter.id)
+            for station, state in ever.items():
+                hidden = station not in now and len(now) >= MAX_SHOWN
+                if hidden or self.world.by_id[station].gone:
+                    continue
+                if now.get(station, DeliveryState.QUEUED) < state:
+                    yield f"{author.name}: {letter.id.hex()[:8]} was shown as {state.name} before"
+
+    def _changed(self, board: Board, message: bytes) -> None:
+        self._compare(board, message, self._told.get((board.index, message), {}), "")
+        now = self._told[board.index, message] = self._states(board, message)
+        _raise(self._ever.setdefault((board.index, message), {}), now)
         for station, state in now.items():
             recipient = self.world.by_id[station]
             if state >= DeliveryState.DELIVERED and message not in recipient.disk.kept:
@@ -133,10 +165,24 @@ class StatesNeverLie(Checker):
                     f" but {recipient.name} does not have it"
                 )
 
+    def _compare(self, board: Board, message: bytes, before: States, how: str) -> None:
+        now = self._states(board, message)
+        for station, state in before.items():
+            if station not in now and len(now) >= MAX_SHOWN:
+                continue
+            if now.get(station, DeliveryState.QUEUED) < state:
+                what = f"{message.hex()[:8]} went back {how}from {state.name}"
+                raise FaultError(f"{board.name}: {what}")
+
     @staticmethod
-    def _states(board: Board, message: bytes) -> dict[StationId, DeliveryState]:
+    def _states(board: Board, message: bytes) -> States:
         stored = board.message(message)
         return {one.station: one.state for one in stored.recipients} if stored else {}
+
+
+def _raise(states: States, seen: States) -> None:
+    for station, state in seen.items():
+        states[station] = max(states.get(station, DeliveryState.QUEUED), state)
 
 
 class AllAgree(Checker):
@@ -159,15 +205,42 @@ class AllAgree(Checker):
 
 
 class DisksAreBounded(Checker):
-    """No database grows beyond its bound."""
+    """No database grows beyond its bound, nor far beyond what there is to be stored."""
+
+    EMPTY: Final = 512 * 1024
+    """What a database without messages may take, and ..."""
+
+    STATION: Final = 4 * 1024
+    """... for each station, and ..."""
+
+    MESSAGE: Final = 8 * 1024
+    """... for each message beside its text, with all its receipts, and ..."""
+
+    RECEIPT: Final = 2 * 1024
+    """... for each receipt."""
 
     def unsettled(self) -> Iterable[str]:
         """Look at all databases, which do not shrink."""
+        bound = min(self.world.scenario.max_database, self._needed())
         for board in self.world.boards:
             size = board.disk.size()
-            if size > self.world.scenario.max_database:
-                raise FaultError(f"{board.name} has a database of {size} bytes")
+            if size > bound:
+                raise FaultError(f"{board.name} has a database of {size} bytes, above {bound}")
         return ()
+
+    def _needed(self) -> int:
+        world = self.world
+        receipts = sum(
+            2 if letter.to is not None else 2 * len(world.boards)
+            for letter in world.people.letters.values()
+        )
+        return (
+            self.EMPTY
+            + self.STATION * len(world.boards)
+            + self.MESSAGE * len(world.people.attempted)
+            + self.RECEIPT * receipts
+            + 8 * sum(len(text) for text in world.people.attempted)
+        )
 
 
 class NobodyIsBlamed(Checker):

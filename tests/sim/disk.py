@@ -16,7 +16,8 @@ from appliance.adapters.store import schema
 from appliance.adapters.store.operations import READS, SENT, WRITES
 from appliance.adapters.store.worker import LAZY_S, MAX_BATCH, MAX_SHOWN, RETRY_S
 from appliance.node.effects import Transact
-from appliance.node.ports import Incoming, Operation, SaveIncoming, StoreError
+from appliance.node.ports import Incoming, Operation, SaveIncoming, SaveReceipt, StoreError
+from sim.happenings import Confirmed
 
 if TYPE_CHECKING:
     from sim.board import Board
@@ -182,6 +183,11 @@ class Disk:
             for effect, result in done:
                 if isinstance(effect.operation, SaveIncoming):
                     self.kept.add(effect.operation.record.id)
+                elif isinstance(effect.operation, SaveReceipt):
+                    receipt = effect.operation
+                    self._board.world.tell(
+                        Confirmed(self._board, receipt.station, result, receipt.state)
+                    )
                 answers.append((effect.then, result))
             # It is on disk now, and nobody was told.
             self._board.boundary()

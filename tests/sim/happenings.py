@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from appliance.model.identity import StationId
+from appliance.model.message import DeliveryState
 from appliance.node.effects import AlarmRaised
 from appliance.node.ports import StoredMessage
 
@@ -81,6 +83,23 @@ class Changed:
 
 
 @dataclass(frozen=True)
+class Confirmed:
+    """It is on an author's disk how far messages have come."""
+
+    board: Board
+    """The author's."""
+
+    recipient: StationId
+    """With whom."""
+
+    messages: tuple[bytes, ...]
+    """Which, those with which that is new."""
+
+    state: DeliveryState
+    """How far."""
+
+
+@dataclass(frozen=True)
 class Ended:
     """A station ends a session."""
 
@@ -102,4 +121,4 @@ class Alarmed:
     """What it says."""
 
 
-Happening: TypeAlias = Started | Died | Wrote | Changed | Ended | Alarmed
+Happening: TypeAlias = Started | Died | Wrote | Changed | Confirmed | Ended | Alarmed

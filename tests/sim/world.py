@@ -247,6 +247,7 @@ class World:
             "bytes": self.bytes,
             "overflows": self.overflows,
             "commits": sum(board.disk.commits for board in self.boards),
+            "KB in the largest database": max(board.disk.size() for board in self.boards) // 1024,
             "events": self.time.happened,
         }
 
