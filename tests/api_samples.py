@@ -1,6 +1,7 @@
 """What the API tells, every field at its plainest; tests vary it with `dataclasses.replace`."""
 
 from appliance.api.schema import CallInfo, MeshNode, WallTime
+from appliance.api.storage import Removed, Storage, StorageClass
 
 CALL = CallInfo(
     id="c1",
@@ -40,3 +41,12 @@ OUR_NODE = MeshNode(
     strangers=0,
 )
 """Ourselves in the picture of the mesh; who that is, is for the test to say."""
+
+STORAGE = Storage(
+    classes=(StorageClass("messages", 3, 250_000_000, 200_000, 256_000_000),),
+    file_bytes=260_000_000,
+    disk_free_bytes=1_000_000_000,
+    removed=(Removed("", "clinic", 37, 2, WallTime(1_700_000_000_000, sure=False)),),
+    removed_records=37,
+)
+"""A store in which messages had to make room."""

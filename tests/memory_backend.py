@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from api_samples import CALL, OUR_NODE
+from api_samples import CALL, OUR_NODE, STORAGE
 
 from appliance.api.backend import ApiError, Backend
 from appliance.api.event_log import EventLog
@@ -32,6 +32,8 @@ from appliance.api.schema import (
     Verification,
     WallTime,
 )
+from appliance.api.storage import FoundMessages, Recipients, SetStorage, Storage
+from appliance.model.search import fold, words_of
 
 NOW = WallTime(1_700_000_000_000, sure=True)
 US = "0" * 56
@@ -81,6 +83,10 @@ class MemoryBackend(Backend):
         self.chosen_sound: tuple[str | None, str | None] = (None, None)
         self.asked: list[tuple[object, ...]] = []
         self.fault: Exception | None = None
+        self.search_slice = 3
+        """Messages that a search looks at before it answers."""
+
+        self.stored = STORAGE
 
     def status(self) -> Status:
         if self.fault is not None:
@@ -176,14 +182,58 @@ class MemoryBackend(Backend):
         raise ApiError(404, "unknown-message", "There is no such message.", "List them.")
 
     async def messages(
-        self, conversation: str | None, *, before: int | None, limit: int
+        self, conversation: str | None, *, before: int | None, before_id: str | None, limit: int
     ) -> MessagePage:
-        meant = [
+        meant = self._meant(conversation, before, before_id)
+        return MessagePage(messages=tuple(meant[-limit:]), more=len(meant) > limit)
+
+    def _meant(
+        self, conversation: str | None, before: int | None, before_id: str | None
+    ) -> list[Message]:
+        return [
             one
             for one in self.kept
-            if conversation in (None, one.conversation) and (before is None or one.order < before)
+            if conversation in (None, one.conversation)
+            and (before is None or (one.order, one.id) < (before, before_id or ""))
         ]
-        return MessagePage(messages=tuple(meant[-limit:]), more=len(meant) > limit)
+
+    async def search(
+        self,
+        words: str,
+        conversation: str | None,
+        *,
+        before: int | None,
+        before_id: str | None,
+        limit: int,
+    ) -> FoundMessages:
+        """Answers with one part after the other, as large searches do."""
+        meant = self._meant(conversation, before, before_id)[::-1]
+        part = meant[: self.search_slice]
+        found = [one for one in part if all(word in fold(one.text) for word in words_of(words))]
+        if len(part) == len(meant):
+            return FoundMessages(tuple(found[:limit]), None, None)
+        return FoundMessages(tuple(found[:limit]), part[-1].order, part[-1].id)
+
+    async def recipients(self, message: str, *, after: str | None, limit: int) -> Recipients:
+        one = await self.message(message)
+        shown = [each for each in one.recipients if after is None or each.station > after]
+        states = [each.state for each in one.recipients]
+        return Recipients(
+            recipients=tuple(shown[:limit]),
+            more=len(shown) > limit,
+            queued=states.count("queued"),
+            relayed=states.count("relayed"),
+            delivered=states.count("delivered"),
+            read=states.count("read"),
+            carriers=(PUMP,) * one.carried_by,
+        )
+
+    async def storage(self) -> Storage:
+        return self.stored
+
+    async def set_storage(self, bounds: SetStorage) -> Storage:
+        self.asked.append(("set_storage", bounds))
+        return self.stored
 
     async def mark_read(self, conversation: str, *, up_to: int) -> int:
         count = 0

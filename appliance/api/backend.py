@@ -25,6 +25,7 @@ from appliance.api.schema import (
     Status,
     Verification,
 )
+from appliance.api.storage import FoundMessages, Recipients, SetStorage, Storage
 
 
 class ApiError(Exception):
@@ -69,9 +70,32 @@ class Backend(Protocol):
         """Find one message by its id."""
 
     async def messages(
-        self, conversation: str | None, *, before: int | None, limit: int
+        self, conversation: str | None, *, before: int | None, before_id: str | None, limit: int
     ) -> MessagePage:
-        """Page back through one conversation, or through all (None)."""
+        """Page back through one conversation, or through all (None).
+
+        Without an id all that have the order `before` are left out.
+        """
+
+    async def search(
+        self,
+        words: str,
+        conversation: str | None,
+        *,
+        before: int | None,
+        before_id: str | None,
+        limit: int,
+    ) -> FoundMessages:
+        """Look for words in one conversation, or in all (None), for a second at most."""
+
+    async def recipients(self, message: str, *, after: str | None, limit: int) -> Recipients:
+        """Tell how far a message of ours came with whom."""
+
+    async def storage(self) -> Storage:
+        """Tell how much is kept, and what had to make room."""
+
+    async def set_storage(self, bounds: SetStorage) -> Storage:
+        """Choose how much is kept at most; kept over restarts."""
 
     async def mark_read(self, conversation: str, *, up_to: int) -> int:
         """Note that the operator has seen what came up to that `order`; how many were unread."""

@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 
 from appliance.api import requests as ask
 from appliance.api import unix_http
-from appliance.api.calling import Caller, listed, parsed, quoted, refusal, shaped
+from appliance.api.calling import listed, parsed, quoted, refusal, shaped
 from appliance.api.errors import ClientError, ConnectionLost, NotRunning, RequestError
 from appliance.api.schema import (
     CallInfo,
@@ -32,7 +32,6 @@ from appliance.api.schema import (
     Mesh,
     MeshPath,
     Message,
-    MessagePage,
     Precedence,
     Problem,
     SoundSettings,
@@ -41,6 +40,7 @@ from appliance.api.schema import (
     Status,
     Verification,
 )
+from appliance.api.storage_calls import StorageCalls
 
 __all__ = [
     "Client",
@@ -95,7 +95,7 @@ def event_data(event: Event) -> EventData:
     return shaped(cls, event.data) if cls is not None else None
 
 
-class Client(Caller):
+class Client(StorageCalls):
     """The daemon behind one socket.  It keeps no connection, so it may be used from many tasks."""
 
     async def __aenter__(self) -> Self:
@@ -153,21 +153,6 @@ class Client(Caller):
     async def message(self, message: str) -> Message:
         """Find one message by its id."""
         return shaped(Message, await self._call("GET", f"/v1/messages/{quoted(message)}"))
-
-    async def messages(
-        self,
-        conversation: str | None = None,
-        *,
-        before: int | None = None,
-        limit: int = ask.DEFAULT_PAGE,
-    ) -> MessagePage:
-        """Page back through one conversation, or through all (None)."""
-        query: dict[str, str] = {"limit": str(limit)}
-        if conversation is not None:
-            query["with"] = conversation
-        if before is not None:
-            query["before"] = str(before)
-        return shaped(MessagePage, await self._call("GET", f"/v1/messages?{urlencode(query)}"))
 
     async def mark_read(self, conversation: str, *, up_to: int) -> int:
         """Note that the operator has seen what came up to that `order`; how many were unread."""

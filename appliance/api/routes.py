@@ -11,8 +11,9 @@ from aiohttp import web
 
 from appliance.api import requests as ask
 from appliance.api.backend import Backend
-from appliance.api.routing import Route, bad_request, body, integer
+from appliance.api.routing import Route, bad_request, body
 from appliance.api.schema import API_VERSION
+from appliance.api.storage_routes import STORAGE_ROUTES
 
 _MAX_INTEGER: Final = 2**63 - 1
 """What SQLite can compare."""
@@ -57,15 +58,6 @@ async def _send(backend: Backend, request: web.Request) -> object:
         raise bad_request("lifetime_s should be above 0.", "Change lifetime_s or leave it out.")
     return await backend.send_message(
         new.to, new.text, line=new.line, precedence=new.precedence, lifetime_s=new.lifetime_s
-    )
-
-
-async def _messages(backend: Backend, request: web.Request) -> object:
-    limit = integer(request, "limit", least=1, most=ask.MAX_PAGE)
-    return await backend.messages(
-        request.query.get("with"),
-        before=integer(request, "before", least=0, most=_MAX_INTEGER),
-        limit=limit or ask.DEFAULT_PAGE,
     )
 
 
@@ -215,13 +207,7 @@ ROUTES: Final = (
         "Write to a station or to everyone; answers when it is on disk: NewMessage → Message.",
         _send,
     ),
-    Route(
-        "GET",
-        "/v1/messages",
-        "Page back through ?with= one conversation, or all; ?before= an order, ?limit= 1 to 200:"
-        " MessagePage.",
-        _messages,
-    ),
+    *STORAGE_ROUTES,
     Route("GET", "/v1/messages/{message}", "Find one message: Message.", _message),
     Route(
         "POST",

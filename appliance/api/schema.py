@@ -237,7 +237,7 @@ class Message:
     """When it came to our disk, by our clock."""
 
     order: int
-    """Sorts a conversation (ties: id); page by it."""
+    """Sorts a conversation (ties: id); page by both."""
 
     unread: bool
     """Incoming, and nobody has looked at it."""
@@ -367,12 +367,13 @@ EventType: TypeAlias = Literal[
     "call",
     "verification",
     "links",
+    "storage",
     "alarm",
 ]
 """What the `data` of an event is: ``status``: Status; ``station``: Station; ``message``: Message
 (new, or in a new state); ``call``: CallInfo; ``verification``: Verification; ``links``: empty, ask
-again; ``alarm``: Problem; ``reset``: empty: load everything anew, since events were missed or a
-client has just begun to follow."""
+again; ``storage``: empty, messages had to make room, ask again; ``alarm``: Problem; ``reset``:
+empty: load everything anew, since events were missed or a client has just begun to follow."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from appliance.api.errors import NotRunning
 from appliance.api.jsonable import to_json
 from appliance.api.schema import Check, Event, Station, Status
 from appliance.commands import exits, local_checks
-from appliance.commands.output import Output, duration, label, number, visible
+from appliance.commands.kept import in_a_line
+from appliance.commands.output import Output, aligned, duration, label, number, visible
 from appliance.commands.session import command
 
 
@@ -22,6 +23,7 @@ async def status(client: Client, out: Output, _args: argparse.Namespace) -> int:
     """Describe this station."""
     now = await client.status()
     out.json(now)
+    kept = await client.storage()
     chosen = "   (choose your own: fencewire name NAME)" if now.name_is_default else ""
     voice = "ready" if now.media.running else f"not running: {visible(now.media.detail)}"
     for title, text in (
@@ -29,6 +31,7 @@ async def status(client: Client, out: Output, _args: argparse.Namespace) -> int:
         ("number", number(now.number)),
         ("reaches", _reached(now)),
         ("unread", str(now.unread)),
+        ("kept", in_a_line(kept)),
         ("voice", voice),
         ("clock", visible(now.clock_source or "not known")),
         ("address", f"{now.address} port {now.port}"),
@@ -85,17 +88,6 @@ def _reach(station: Station) -> str:
     if station.rtt_ms is not None:
         facts.append(f"{station.rtt_ms:.1f} ms")
     return " ".join(facts)
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows with their columns under each other."""
-    if not rows:
-        return []
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
 
 
 @command

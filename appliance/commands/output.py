@@ -10,6 +10,7 @@ import json
 import sys
 import time
 import unicodedata
+from collections.abc import Sequence
 from typing import Final
 
 from appliance.api.errors import ClientError, NotRunning, RequestError
@@ -120,6 +121,17 @@ def clock(moment: WallTime) -> str:
 def number(digits: str) -> str:
     """Return a seven-digit number as it is read: 482-0193."""
     return f"{digits[:3]}-{digits[3:]}" if len(digits) == 7 else visible(digits)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows with their columns under each other."""
+    if not rows:
+        return []
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def duration(seconds: float) -> str:

@@ -9,12 +9,10 @@ import argparse
 from typing import Final
 
 from appliance import __version__
-from appliance.commands import exits
+from appliance.commands import exits, numbers
 
 DEFAULT_PORT: Final = 18950
 """`adapters.sessions.DEFAULT_PORT`, which would bring aiohttp along."""
-
-_MAX_SECONDS: Final = 365 * 86_400.0
 
 _DESCRIPTION: Final = """\
 Calls and messages between boards that find each other, with no server, account or internet.
@@ -54,6 +52,7 @@ def build(*, with_village: bool = False) -> argparse.ArgumentParser:
     commands = _Commands(parser.add_subparsers(metavar="COMMAND", title="commands"))
     _looking(commands)
     _writing(commands)
+    _kept(commands)
     _keeping(commands)
     _talking(commands)
     _setting(commands)
@@ -117,7 +116,7 @@ def _looking(commands: _Commands) -> None:
     mesh.add_argument(
         "--timeout",
         metavar="SECONDS",
-        type=_seconds,
+        type=numbers.seconds,
         default=5.0,
         help="wait for their answers at most this long (%(default)g)",
     )
@@ -157,7 +156,7 @@ def _writing(commands: _Commands) -> None:
     send.add_argument(
         "--timeout",
         metavar="SECONDS",
-        type=_seconds,
+        type=numbers.seconds,
         default=30.0,
         help="with --wait: at most this long (%(default)g)",
     )
@@ -173,13 +172,51 @@ def _writing(commands: _Commands) -> None:
         "write:inbox",
         "Show what nobody has read yet and what came last; it counts as read then.",
         "  fencewire inbox\n  fencewire inbox --with clinic --limit 50\n"
-        "  fencewire inbox --follow --json",
+        "  fencewire inbox --follow --json\n"
+        '  fencewire inbox --search "truck 14:30"',
     )
     inbox.add_argument("--with", dest="with_", metavar="X", help="only with a station, or everyone")
-    inbox.add_argument("--follow", action="store_true", help="and then what comes")
+    what = inbox.add_mutually_exclusive_group()
+    what.add_argument("--follow", action="store_true", help="and then what comes")
+    what.add_argument(
+        "--search", metavar="WORDS", help="only what has all of these words; it stays as it is"
+    )
     inbox.add_argument("--peek", action="store_true", help="leave it unread")
     inbox.add_argument(
-        "--limit", metavar="N", type=_count, default=20, help="read ones to show (%(default)s)"
+        "--limit",
+        metavar="N",
+        type=numbers.count,
+        default=20,
+        help="read ones to show (%(default)s)",
+    )
+
+
+def _kept(commands: _Commands) -> None:
+    message = commands.add(
+        "message",
+        "kept:message",
+        "Show a message, how far it came with whom, and who carries it.",
+        "  fencewire message                the latest that you wrote\n"
+        "  fencewire message 3fa0... --json",
+    )
+    message.add_argument("id", metavar="ID", nargs="?", help="as in inbox --json")
+    storage = commands.add(
+        "storage",
+        "kept:storage",
+        "Show how much is kept, and what had to make room; or choose how much may be kept.",
+        "  fencewire storage\n  fencewire storage --mb 1000 --messages 1000000",
+    )
+    storage.add_argument(
+        "--mb", metavar="N", type=numbers.whole, help="megabytes of messages, 64 or more"
+    )
+    storage.add_argument(
+        "--messages", metavar="N", type=numbers.whole, help="messages, 1000 or more"
+    )
+    storage.add_argument(
+        "--carried-mb",
+        metavar="N",
+        type=numbers.whole,
+        help="of what is carried for others, 0 to 64",
     )
 
 
@@ -244,13 +281,20 @@ def _talking(commands: _Commands) -> None:
     )
     answer.add_argument("call", metavar="CALL", nargs="?", help="id of a call; else what rings")
     answer.add_argument(
-        "--wait", metavar="SECONDS", type=_seconds, help="for a call to come, at most this long"
+        "--wait",
+        metavar="SECONDS",
+        type=numbers.seconds,
+        help="for a call to come, at most this long",
     )
     for parser in (call, answer):
         parser.add_argument("--play", metavar="WAV", help="this instead of the microphone")
         parser.add_argument("--record", metavar="WAV", help="to this instead of the speaker")
         parser.add_argument(
-            "--for", dest="for_", metavar="SECONDS", type=_seconds, help="hang up after so long"
+            "--for",
+            dest="for_",
+            metavar="SECONDS",
+            type=numbers.seconds,
+            help="hang up after so long",
         )
     hangup = commands.add("hangup", "talk:hangup", "End the call, or decline it while it rings.")
     hangup.add_argument("call", metavar="CALL", nargs="?", help="id of a call; else all of them")
@@ -281,7 +325,7 @@ def _setting(commands: _Commands) -> None:
     )
     peer.add_argument("host", metavar="HOST[:PORT]")
     peer.add_argument(
-        "--timeout", metavar="SECONDS", type=_seconds, default=10.0, help="(%(default)g)"
+        "--timeout", metavar="SECONDS", type=numbers.seconds, default=10.0, help="(%(default)g)"
     )
     sound = commands.add(
         "sound",
@@ -305,7 +349,7 @@ def _starting(commands: _Commands, *, with_village: bool) -> None:
     run.add_argument("--state", metavar="DIR", help="where keys and messages are kept")
     run.add_argument(
         "--port",
-        type=_port,
+        type=numbers.port,
         help=f"for other stations ({DEFAULT_PORT}, or any free one where that is taken)",
     )
     run.add_argument(
@@ -340,31 +384,3 @@ def _starting(commands: _Commands, *, with_village: bool) -> None:
         shared=False,
     )
     completion.add_argument("shell", choices=("bash", "zsh", "fish"))
-
-
-def _seconds(text: str) -> float:
-    seconds = _number(text)
-    if not 0 < seconds <= _MAX_SECONDS:
-        raise argparse.ArgumentTypeError(f"should be above 0, in seconds, not {text}")
-    return seconds
-
-
-def _count(text: str) -> int:
-    count = _number(text)
-    if not 0 < count <= 1_000:
-        raise argparse.ArgumentTypeError(f"should be 1 to 1000, not {text}")
-    return int(count)
-
-
-def _port(text: str) -> int:
-    port = _number(text)
-    if not 0 <= port < 65_536:
-        raise argparse.ArgumentTypeError(f"should be 0 (any free one) to 65535, not {text}")
-    return int(port)
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"should be a number, not {text}") from None

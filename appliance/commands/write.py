@@ -12,7 +12,7 @@ from typing import Final
 
 from appliance.api.client import Client, Disconnected, event_data
 from appliance.api.errors import NotRunning
-from appliance.api.requests import MAX_TEXT_CHARS
+from appliance.api.requests import MAX_PAGE, MAX_TEXT_CHARS
 from appliance.api.schema import EVERYONE, Event, Message
 from appliance.commands import exits
 from appliance.commands.output import Failure, Output, clock, label, paragraphs, visible
@@ -153,8 +153,11 @@ async def _pages(client: Client, conversation: str | None, least: int) -> tuple[
     wanted = await _unread(client, conversation)
     found: tuple[Message, ...] = ()
     before: int | None = None
+    before_id: str | None = None
     while True:
-        page = await client.messages(conversation, before=before, limit=min(200, max(least, 50)))
+        page = await client.messages(
+            conversation, before=before, before_id=before_id, limit=min(200, max(least, 50))
+        )
         found = page.messages + found
         seen_all = sum(message.unread for message in found) >= wanted
         if not page.more or not page.messages or (len(found) >= least and seen_all):
@@ -164,7 +167,7 @@ async def _pages(client: Client, conversation: str | None, least: int) -> tuple[
                 f"Unread messages are more than {_MAX_SHOWN:,} back, too many to show at once.",
                 "Look at one conversation at a time: fencewire inbox --with STATION",
             )
-        before = page.messages[0].order
+        before, before_id = page.messages[0].order, page.messages[0].id
     recent = max(0, len(found) - least)
     return tuple(one for one in found[:recent] if one.unread) + found[recent:]
 
@@ -189,6 +192,8 @@ async def inbox(client: Client, out: Output, args: argparse.Namespace) -> int:
     """Show what is unread and what came last; note it as read."""
     reader = _Reader(client, out, peek=args.peek)
     conversation = await _conversation(client, args.with_)
+    if args.search is not None:
+        return await _search(client, out, args.search, conversation, args.limit)
     if not args.follow:
         messages = await _pages(client, conversation, args.limit)
         await reader.show(messages)
@@ -197,6 +202,33 @@ async def inbox(client: Client, out: Output, args: argparse.Namespace) -> int:
         return exits.OK
     await client.status()  # that there is none at all is an error, that it goes away is not
     await _follow(client, out, reader, conversation, args.limit)
+    return exits.OK
+
+
+async def _search(
+    client: Client, out: Output, words: str, conversation: str | None, most: int
+) -> int:
+    """Show messages with these words, oldest first; they stay as they are, read or not."""
+    found: tuple[Message, ...] = ()
+    before: int | None = None
+    before_id: str | None = None
+    while len(found) < most:
+        part = await client.search(
+            words,
+            conversation,
+            before=before,
+            before_id=before_id,
+            limit=min(MAX_PAGE, most - len(found)),
+        )
+        found += part.messages
+        before, before_id = part.before, part.before_id
+        if before is None:
+            break
+    await _Reader(client, out, peek=True).show(found[::-1])
+    if before is not None:
+        out.note(f"There may be more than these {most:,}: --limit shows more of them.")
+    if not found:
+        out.line("No message has these words.")
     return exits.OK
 
 

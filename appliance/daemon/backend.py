@@ -19,7 +19,6 @@ from appliance.api.schema import (
     Mesh,
     MeshPath,
     Message,
-    MessagePage,
     SoundSettings,
     SoundTest,
     Station,
@@ -32,6 +31,7 @@ from appliance.daemon.announcer import Announcer
 from appliance.daemon.doctor import examine
 from appliance.daemon.hops import Hops
 from appliance.daemon.joining import add_peer
+from appliance.daemon.keeping import Keeping
 from appliance.daemon.lookup import Lookup, call_error, check_files, fail, sentence, succeed
 from appliance.daemon.mesh_views import MeshViews
 from appliance.daemon.paths import find_path
@@ -50,8 +50,6 @@ from appliance.model.media import (
 from appliance.model.record import Precedence
 from appliance.node.calls import CallError
 from appliance.node.ports import (
-    GetMessage,
-    GetMessages,
     GetValue,
     SetValue,
     StoredMessage,
@@ -65,20 +63,19 @@ MEDIA_ANSWER_S: Final = 5.0
 R = TypeVar("R")
 
 
-class DaemonBackend:
+class DaemonBackend(Keeping):
     """The daemon, as its clients see it."""
 
     def __init__(self, runtime: Runtime, announcer: Announcer, settings: Settings) -> None:
-        self._runtime = runtime
         self._station = runtime.station
-        self._announcer = announcer
         self._settings = settings
-        self._lookup = Lookup(runtime)
         hops = Hops(runtime, announcer.station_changed)
         runtime.spawn(hops.run())
         self._mesh = MeshViews(runtime, hops)
         self.views = Views(runtime, announcer.unread, self._mesh)
+        super().__init__(runtime, announcer, Lookup(runtime), self.views)
         announcer.attach(runtime, self.views)
+        runtime.spawn(self.keep())
 
     # -- Ourselves and others
 
@@ -193,26 +190,6 @@ class DaemonBackend:
             raise ApiError(status, error.code, str(error), error.fix) from None
         self._runtime.carry_out(effects)
         return self.views.message(await stored)
-
-    async def message(self, message: str) -> Message:
-        """See `Backend`."""
-        try:
-            found = await self._lookup.perform(GetMessage(bytes.fromhex(message)))
-        except ValueError:
-            found = None
-        if found is None:
-            raise ApiError(404, "unknown-message", "There is no such message.")
-        return self.views.message(found)
-
-    async def messages(
-        self, conversation: str | None, *, before: int | None, limit: int
-    ) -> MessagePage:
-        """See `Backend`."""
-        with_whom = self._lookup.conversation(conversation) if conversation is not None else None
-        query = GetMessages(with_whom, conversation is None, before, limit + 1)
-        found = await self._lookup.perform(query)
-        page = tuple(self.views.message(stored) for stored in found[-limit:])
-        return MessagePage(page, more=len(found) > limit)
 
     async def mark_read(self, conversation: str, *, up_to: int) -> int:
         """See `Backend`."""

@@ -43,7 +43,12 @@ class StationClient(Protocol):
     async def send(self, to: str, text: str) -> Message: ...
 
     async def messages(
-        self, conversation: str | None = None, *, before: int | None = None, limit: int = 50
+        self,
+        conversation: str | None = None,
+        *,
+        before: int | None = None,
+        before_id: str | None = None,
+        limit: int = 50,
     ) -> MessagePage: ...
 
     async def mark_read(self, conversation: str, *, up_to: int) -> int: ...

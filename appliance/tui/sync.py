@@ -160,7 +160,10 @@ class Follower:
         if talk is None or not talk.more or not talk.messages:
             return
         page = await self._client.messages(
-            conversation, before=talk.messages[0].order, limit=PAGE_MESSAGES
+            conversation,
+            before=talk.messages[0].order,
+            before_id=talk.messages[0].id,
+            limit=PAGE_MESSAGES,
         )
         self._dispatch(PageCame(conversation, page, fresh=False))
 

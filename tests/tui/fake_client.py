@@ -166,13 +166,19 @@ class FakeClient:
         return new
 
     async def messages(
-        self, conversation: str | None = None, *, before: int | None = None, limit: int = 50
+        self,
+        conversation: str | None = None,
+        *,
+        before: int | None = None,
+        before_id: str | None = None,
+        limit: int = 50,
     ) -> MessagePage:
         self._check()
         found = [
             one
-            for one in sorted(self.stored, key=lambda item: item.order)
-            if one.conversation == conversation and (before is None or one.order < before)
+            for one in sorted(self.stored, key=lambda item: (item.order, item.id))
+            if one.conversation == conversation
+            and (before is None or (one.order, one.id) < (before, before_id or ""))
         ]
         return MessagePage(tuple(found[-limit:]), len(found) > limit)
 

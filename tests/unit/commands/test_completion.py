@@ -41,7 +41,7 @@ def test_bash_completes(script: Path, tmp_path: Path) -> None:
     (folder / "sounds").mkdir(parents=True)
     (folder / "speech.wav").touch()
     for words, wanted in (
-        (["st"], {"status", "stations", "stop"}),
+        (["st"], {"status", "stations", "stop", "storage"}),
         (["village", "st"], {"status", "start", "stop"}),
         (["send", "--precedence", "em"], {"emergency"}),
         (["call", "clinic", "--pl"], {"--play"}),

@@ -1,0 +1,120 @@
+"""What is kept: how far one message came, and how much room all of them take."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+from appliance.api.client import Client
+from appliance.api.requests import MAX_PAGE
+from appliance.api.schema import EVERYONE, Message, Recipient
+from appliance.api.storage import Removed, SetStorage, Storage, StorageClass
+from appliance.commands import exits
+from appliance.commands.output import Failure, Output, aligned, clock, label, paragraphs, visible
+from appliance.commands.session import command
+
+_MB: Final = 1_000_000
+_NAMES: Final = {
+    "messages": "messages",
+    "carried": "carried for others",
+    "carried-new": "  of these by strangers",
+    "ids": "ids only",
+}
+
+
+@command
+async def message(client: Client, out: Output, args: argparse.Namespace) -> int:
+    """Show one message, and how far it came with whom."""
+    one = await (client.message(args.id) if args.id is not None else _latest(client))
+    labels = {station.id: label(station) for station in await client.stations()}
+
+    def name(station: str) -> str:
+        return labels.get(station, f"·{station[:4]}")
+
+    out.json(one)
+    to = "everyone" if one.conversation == EVERYONE else name(one.conversation)
+    who = f"you to {to}" if one.outgoing else visible(one.author_name)
+    out.line(f"{clock(one.written_at)} {who}: {paragraphs(one.text, indent='    ')}")
+    out.line(f"id       {one.id}")
+    if not one.outgoing:
+        return exits.OK
+    after: str | None = None
+    while True:
+        page = await client.recipients(one.id, after=after)
+        if after is None:
+            counts = (page.queued, page.relayed, page.delivered, page.read)
+            out.line("waits for {}, on its way to {}, delivered to {}, read by {}".format(*counts))
+            if page.carriers:
+                out.line(f"carried by {', '.join(name(one) for one in page.carriers)}")
+        for each in page.recipients:
+            out.json(each)
+        for row in aligned([_row(each, name(each.station)) for each in page.recipients]):
+            out.line(f"  {row}")
+        if not page.more or not page.recipients:
+            return exits.OK
+        after = page.recipients[-1].station
+
+
+async def _latest(client: Client) -> Message:
+    page = await client.messages(limit=MAX_PAGE)
+    for one in reversed(page.messages):
+        if one.outgoing:
+            return one
+    raise Failure(
+        "None of the latest messages is yours.",
+        "Give the id of a message, as in: fencewire inbox --json",
+    )
+
+
+def _row(one: Recipient, name: str) -> tuple[str, str, str]:
+    return name, one.state, clock(one.at) if one.at is not None else ""
+
+
+@command
+async def storage(client: Client, out: Output, args: argparse.Namespace) -> int:
+    """Show how much is kept, and what had to make room; or choose how much may be kept."""
+    bounds = SetStorage(
+        max_messages=args.messages,
+        max_bytes=args.mb * _MB if args.mb is not None else None,
+        max_carried_bytes=args.carried_mb * _MB if args.carried_mb is not None else None,
+    )
+    kept = await (client.storage() if bounds == SetStorage() else client.set_storage(bounds))
+    out.json(kept)
+    for row in aligned([("", "records", "size"), *(_class(one) for one in kept.classes)]):
+        out.line(row)
+    out.line(f"The file has {kept.file_bytes / _MB:,.0f} MB; {_free(kept)} are free on its disk.")
+    for one in kept.removed:
+        out.line(_removed(one))
+    return exits.OK
+
+
+def _class(one: StorageClass) -> tuple[str, str, str]:
+    records = f"{one.records:,}"
+    if one.max_records is not None:
+        records += f" of {one.max_records:,}"
+    size = f"{one.bytes / _MB:,.1f} MB"
+    if one.max_bytes is not None:
+        size += f" of {one.max_bytes / _MB:,.0f} MB"
+    return _NAMES.get(one.name, visible(one.name)), records, size
+
+
+def _free(kept: Storage) -> str:
+    return f"{kept.disk_free_bytes / _MB:,.0f} MB"
+
+
+def _removed(one: Removed) -> str:
+    whom = "everyone" if one.conversation == EVERYONE else visible(one.name) or "a group"
+    count = f"{one.records:,} older message{'' if one.records == 1 else 's'}"
+    text = f"{whom}: {count} removed to make room, up to {clock(one.up_to)}"
+    if one.undelivered:
+        text += f"; {one.undelivered:,} of yours had NOT ARRIVED anywhere"
+    return f"{text}."
+
+
+def in_a_line(kept: Storage) -> str:
+    """Say in a few words how full it is."""
+    (messages,) = [one for one in kept.classes if one.name == "messages"]
+    text = ", ".join(_class(messages)[1:])
+    if kept.removed_records:
+        text += f"; {kept.removed_records:,} older ones removed (see: fencewire storage)"
+    return text
