@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from appliance.api.recordings import RecordingBackend
 from appliance.api.schema import (
     CallInfo,
     Check,
@@ -155,6 +156,10 @@ class Backend(Protocol):
 
     async def doctor(self) -> tuple[Check, ...]:
         """Look at sound, network, mesh, privileges, clock, disk and ports."""
+
+    @property
+    def recordings(self) -> RecordingBackend:
+        """What records and plays voice messages."""
 
     def events(self, cursor: str | None) -> AsyncIterator[Event]:
         """Yield what happens after `cursor`; a ``reset`` first where that is gone, or None."""

@@ -23,6 +23,7 @@ from appliance.api import requests as ask
 from appliance.api import unix_http
 from appliance.api.calling import listed, parsed, quoted, refusal, shaped
 from appliance.api.errors import ClientError, ConnectionLost, NotRunning, RequestError
+from appliance.api.recording_calls import RecordingCalls
 from appliance.api.schema import (
     CallInfo,
     Check,
@@ -32,8 +33,10 @@ from appliance.api.schema import (
     Mesh,
     MeshPath,
     Message,
+    Playback,
     Precedence,
     Problem,
+    Recording,
     SoundSettings,
     SoundTest,
     Station,
@@ -54,7 +57,9 @@ __all__ = [
     "event_data",
 ]
 
-EventData: TypeAlias = Status | Station | Message | CallInfo | Verification | Problem | None
+EventData: TypeAlias = (
+    Status | Station | Message | CallInfo | Verification | Recording | Playback | Problem | None
+)
 
 _EVENT_TYPES: Final = frozenset(get_args(EventType))
 _EVENT_CLASSES: Final[dict[str, type[EventData]]] = {
@@ -63,6 +68,8 @@ _EVENT_CLASSES: Final[dict[str, type[EventData]]] = {
     "message": Message,
     "call": CallInfo,
     "verification": Verification,
+    "recording": Recording,
+    "playback": Playback,
     "alarm": Problem,
 }
 _DOCTOR_TIMEOUT_S: Final = 90.0
@@ -95,7 +102,7 @@ def event_data(event: Event) -> EventData:
     return shaped(cls, event.data) if cls is not None else None
 
 
-class Client(StorageCalls):
+class Client(RecordingCalls, StorageCalls):
     """The daemon behind one socket.  It keeps no connection, so it may be used from many tasks."""
 
     async def __aenter__(self) -> Self:

@@ -11,7 +11,8 @@ from aiohttp import web
 
 from appliance.api import requests as ask
 from appliance.api.backend import Backend
-from appliance.api.routing import Route, bad_request, body
+from appliance.api.recording_routes import RECORDING_ROUTES
+from appliance.api.routing import Route, bad_request, body, check_sound_files
 from appliance.api.schema import API_VERSION
 from appliance.api.storage_routes import STORAGE_ROUTES
 
@@ -88,25 +89,16 @@ async def _calls(backend: Backend, _request: web.Request) -> object:
 
 async def _place_call(backend: Backend, request: web.Request) -> object:
     new = await body(request, ask.PlaceCall)
-    _check_sound_files(new.play, new.record)
+    check_sound_files(new.play, new.record)
     return await backend.place_call(new.to, line=new.line, play=new.play, record=new.record)
 
 
 async def _answer(backend: Backend, request: web.Request) -> object:
     with_files = await body(request, ask.Answer)
-    _check_sound_files(with_files.play, with_files.record)
+    check_sound_files(with_files.play, with_files.record)
     return await backend.answer(
         request.match_info["call"], play=with_files.play, record=with_files.record
     )
-
-
-def _check_sound_files(*paths: str | None) -> None:
-    for path in paths:
-        if path is not None and (not path.startswith("/") or "\0" in path):
-            raise bad_request(
-                "A sound file should be given by its whole path, which begins with /.",
-                "Give the whole path: the daemon does not know where you are.",
-            )
 
 
 async def _hang_up(backend: Backend, request: web.Request) -> object:
@@ -239,6 +231,7 @@ ROUTES: Final = (
     Route("GET", "/v1/sound", "List sound devices: SoundSettings.", _sound),
     Route("PUT", "/v1/sound", "Choose both sound devices: SetSound → SoundSettings.", _set_sound),
     Route("POST", "/v1/sound/test", "Listen and play a tone for 2 s: SoundTest.", _test_sound),
+    *RECORDING_ROUTES,
     Route("GET", "/v1/links", "List network interfaces: a list of Link.", _links),
     Route(
         "GET",

@@ -63,3 +63,13 @@ def integer(request: web.Request, name: str, *, least: int, most: int) -> int | 
     if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
         raise bad_request(f"{name} should be a whole number, {least} to {most}.", f"Change {name}.")
     return int(text)
+
+
+def check_sound_files(*paths: str | None) -> None:
+    """Refuse paths that mean nothing to the daemon."""
+    for path in paths:
+        if path is not None and (not path.startswith("/") or "\0" in path):
+            raise bad_request(
+                "A sound file should be given by its whole path, which begins with /.",
+                "Give the whole path: the daemon does not know where you are.",
+            )

@@ -25,6 +25,8 @@ from appliance.api.mesh import MeshStatus as MeshStatus
 from appliance.api.mesh import Neighbour as Neighbour
 from appliance.api.mesh import PathHop as PathHop
 from appliance.api.mesh import Router as Router
+from appliance.api.recordings import Playback as Playback
+from appliance.api.recordings import Recording as Recording
 
 API_VERSION = 1
 EVERYONE = "everyone"
@@ -366,12 +368,15 @@ EventType: TypeAlias = Literal[
     "message",
     "call",
     "verification",
+    "recording",
+    "playback",
     "links",
     "storage",
     "alarm",
 ]
 """What the `data` of an event is: ``status``: Status; ``station``: Station; ``message``: Message
-(new, or in a new state); ``call``: CallInfo; ``verification``: Verification; ``links``: empty, ask
+(new, or in a new state); ``call``: CallInfo; ``verification``: Verification; ``recording``:
+Recording; ``playback``: Playback; ``links``: empty, ask
 again; ``storage``: empty, messages had to make room, ask again; ``alarm``: Problem; ``reset``:
 empty: load everything anew, since events were missed or a client has just begun to follow."""
 

@@ -35,6 +35,7 @@ from appliance.daemon.keeping import Keeping
 from appliance.daemon.lookup import Lookup, call_error, check_files, fail, sentence, succeed
 from appliance.daemon.mesh_views import MeshViews
 from appliance.daemon.paths import find_path
+from appliance.daemon.recordings import Recordings
 from appliance.daemon.runtime import Runtime
 from appliance.daemon.settings import Settings
 from appliance.daemon.views import PRECEDENCES, Views, sort_key
@@ -75,6 +76,14 @@ class DaemonBackend(Keeping):
         self.views = Views(runtime, announcer.unread, self._mesh)
         super().__init__(runtime, announcer, Lookup(runtime), self.views)
         announcer.attach(runtime, self.views)
+        self.recordings = Recordings(
+            settings.directory / "recordings",
+            runtime.sound,
+            publish=announcer.log.publish,
+            awake_s=lambda: runtime.time.moment().awake_s,
+            in_call=lambda: bool(self._station.calls.active),
+        )
+        runtime.spawn(self.recordings.run())
         runtime.spawn(self.keep())
 
     # -- Ourselves and others
