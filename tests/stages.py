@@ -1,9 +1,9 @@
 """Everything that `scripts/test` runs once the environment is there: lint, types, tests, the image.
 
-The fast tests go first, spread over all cores, and end the run when they fail; the simulations, the
-crash tests and the ones that build villages follow, each alone on the machine, since they measure
-time. At the end it says how long each stage took, what was skipped and why, and the sum of all
-tests. What is installed, and how, stays in `scripts/environment.sh`.
+The fast tests go first, spread over all cores, and end the run when they fail; the ones with sound,
+the simulations, the crash tests and the ones that build villages follow, each alone on the machine,
+since they measure time. At the end it says how long each stage took, what was skipped and why, and
+the sum of all tests. What is installed, and how, stays in `scripts/environment.sh`.
 
 The image has stages of its own, because it takes minutes to build and to boot: with `--image` all
 tests of one image and nothing else; with `--ci`, after everything else, that PCs which were
@@ -31,6 +31,8 @@ from images.builder.work import cache_dir
 ROOT = Path(__file__).resolve().parent.parent
 SLOW_TESTS = ("tests/village", "tests/interop")
 """Real daemons and programs; a minute or more."""
+SOUND_TESTS = "tests/unit/media/test_voice_process.py"
+"""Speech at its own pace, of which nothing may come late; some seconds."""
 SIMULATIONS = "tests/sim"
 """Many stations in virtual time; a minute."""
 CRASH_TESTS = "tests/crash"
@@ -91,17 +93,18 @@ class Tally:
 def stages(arguments: list[str], *, ci: bool = False) -> list[Stage]:
     """The stages of a run; `arguments` replace the choice of tests."""
     checks = [
-        Stage("lint", ("ruff", "check", "."), 30),
-        Stage("format", ("ruff", "format", "--check", "."), 30),
-        Stage("types", ("mypy",), 150),
+        Stage("lint", ("ruff", "check", "."), 20),
+        Stage("format", ("ruff", "format", "--check", "."), 20),
+        Stage("types", ("mypy",), 120),
     ]
     if arguments:
         return [*checks, Stage("tests", ("pytest", *arguments), 660)]
     slow = [path for path in SLOW_TESTS if (ROOT / path).is_dir()]
     crash = [path for path in (CRASH_TESTS,) if (ROOT / path).is_dir()]
-    apart = (*slow, *crash, SIMULATIONS, IMAGE_TESTS)
+    apart = (SOUND_TESTS, *slow, *crash, SIMULATIONS, IMAGE_TESTS)
     fast = ("pytest", "tests", *(f"--ignore={path}" for path in apart), *SPREAD)
     checks.append(Stage("fast tests", fast, 300, ends_run=True))
+    checks.append(Stage("sound tests", ("pytest", SOUND_TESTS), 60, ends_run=True))
     checks.append(Stage("simulations", ("pytest", SIMULATIONS), 300))
     if crash:
         checks.append(Stage("crash tests", ("pytest", *crash), 300))
