@@ -1,0 +1,38 @@
+"""Groups: what is known of each, as one blob, and history that a new member gets."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from appliance.adapters.store import outbox
+from appliance.model.group import GroupId, conversation_key
+from appliance.node.ports.grouping import GetGroups, SaveGroup, ShareHistory
+
+
+def save_group(db: sqlite3.Connection, operation: SaveGroup) -> None:
+    """Keep what is known of a group, or nothing any more."""
+    if operation.state is None:
+        db.execute("DELETE FROM groups WHERE id = ?", (operation.group.value,))
+        return
+    db.execute(
+        "INSERT INTO groups (id, state) VALUES (?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET state = excluded.state",
+        (operation.group.value, operation.state),
+    )
+
+
+def get_groups(db: sqlite3.Connection, _: GetGroups) -> tuple[tuple[GroupId, bytes], ...]:
+    """Return all groups."""
+    rows = db.execute("SELECT id, state FROM groups ORDER BY id").fetchall()
+    return tuple((GroupId(group), state) for group, state in rows)
+
+
+def share_history(db: sqlite3.Connection, operation: ShareHistory) -> int:
+    """Let the latest messages of a group wait for a station; return how many those are."""
+    rows = db.execute(
+        "SELECT number FROM messages WHERE conversation = ? AND author != ?"
+        " ORDER BY position DESC LIMIT ?",
+        (conversation_key(operation.group), operation.station.key, max(operation.limit, 0)),
+    ).fetchall()
+    outbox.add_to_outbox(db, operation.station, [number for (number,) in rows])
+    return len(rows)

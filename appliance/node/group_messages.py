@@ -1,0 +1,118 @@
+"""What is written in groups, sealed and opened.
+
+A message is sealed to a key that was made for just those who are members by all that its author
+knows.  Whoever writes and has none, since somebody has left, two were removed at once, or a week is
+over, makes one and sends it along; so that needs no admin, and who is out has no key that is used
+by anybody who has heard of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appliance.model.codec import FormatError
+from appliance.model.group import GroupId
+from appliance.model.identity import StationId
+from appliance.model.record import Record, RecordKind
+from appliance.node.group_asks import GroupAsks
+from appliance.node.group_book import GroupBook, NotYetError
+from appliance.node.group_news import GroupResult
+from appliance.node.group_rules import GroupRefusedError, check_member
+from appliance.node.group_state import Standing
+from appliance.node.ports import Moment
+from appliance.protocol.group_sealing import (
+    NONCE_SIZE,
+    SHORT_SIZE,
+    open_to_group,
+    seal_to_group,
+)
+from appliance.protocol.sealing import OpenError
+
+
+class KeyDestroyedError(OpenError):
+    """Sealed to a key that was destroyed here; its author can seal it again."""
+
+
+@dataclass(frozen=True)
+class SealedToGroup:
+    """A content, sealed, with all that has to be done so that its readers can open it."""
+
+    key: bytes
+    """Id of the key, for the record."""
+
+    content: bytes
+    """Sealed."""
+
+    recipients: tuple[StationId, ...]
+    """All members but us."""
+
+    result: GroupResult | None
+    """If a key had to be made: to be carried out in the same breath."""
+
+
+class GroupMessages:
+    """Seals and opens."""
+
+    def __init__(self, book: GroupBook, asks: GroupAsks) -> None:
+        self._book, self._asks = book, asks
+
+    def seal(
+        self, group_id: GroupId, content: bytes, moment: Moment, *, avoid: bytes | None = None
+    ) -> SealedToGroup:
+        """Seal a message's content; raises GroupRefusedError, ValueError when it is too long.
+
+        `avoid` is the id of a key that a reader has no more, and asks to seal to another.
+        """
+        group = self._book.known(group_id)
+        check_member(group)
+        if not group.others:
+            raise GroupRefusedError("alone", "Nobody else is in this group.", "Invite somebody.")
+        result = None
+        found = group.key_to_seal(moment.awake_s, avoid=avoid)
+        if found is None:
+            result = self._book.set(group, group, moment, new_key=True)
+            group = self._book.known(group_id)
+            found = group.key_to_seal(moment.awake_s, avoid=avoid)
+            assert found is not None
+        key_id, held = found
+        sealed = seal_to_group(
+            content,
+            author=group.own,
+            group=group_id,
+            kind=RecordKind.MESSAGE,
+            key=held.key,
+            heads=group.log.heads,
+            nonce=self._book.random_bytes(NONCE_SIZE),
+        )
+        return SealedToGroup(key_id, sealed, group.others, result)
+
+    def open(self, record: Record) -> bytes:
+        """Return the content of a message to a group of ours.
+
+        Raises NotYetError when it has to wait (also when the group is unknown here), else
+        KeyDestroyedError, OpenError or FormatError.
+        """
+        if record.group is None or record.to or record.prekey is None:
+            raise FormatError("message: not sealed to a group")
+        group = self._book.get(GroupId(record.group))
+        if group is None or group.standing is Standing.INVITED:
+            raise NotYetError("the group is not ours, or not yet")
+        author, held = record.author, group.keys.get(record.prekey)
+        if held is None:
+            if author in group.members and group.standing is Standing.IN:
+                if record.prekey in group.gone:
+                    raise KeyDestroyedError("sealed to a key that was destroyed here")
+                self._asks.miss(group.id, author, key=record.prekey)
+            raise NotYetError("sealed to a key that has not come")
+        content, heads = open_to_group(
+            record.content, author=author, group=group.id, kind=record.kind, key=held.key
+        )
+        known = {change.hash[:SHORT_SIZE] for change in group.log.changes}
+        missing = tuple(head for head in heads if head not in known)
+        if missing:
+            self._asks.miss(group.id, author, changes=missing)
+        if author not in group.members:
+            if missing:
+                raise NotYetError("by somebody of whom we do not know that it is a member")
+            raise OpenError("by somebody who is not a member")
+        return content

@@ -1,0 +1,39 @@
+"""What groups need from a store, as operations (`ports` says how these work)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appliance.model.group import GroupId
+from appliance.model.identity import StationId
+from appliance.node.ports import Operation
+
+
+@dataclass(frozen=True)
+class SaveGroup(Operation[None]):
+    """Keep what is known of a group."""
+
+    group: GroupId
+    """Which."""
+
+    state: bytes | None
+    """All of it, with its keys; None: nothing is kept any more."""
+
+
+@dataclass(frozen=True)
+class GetGroups(Operation[tuple[tuple[GroupId, bytes], ...]]):
+    """Ask for all groups."""
+
+
+@dataclass(frozen=True)
+class ShareHistory(Operation[int]):
+    """Let the latest messages of a group wait for a new member; returns how many."""
+
+    group: GroupId
+    """Which."""
+
+    station: StationId
+    """For whom."""
+
+    limit: int = 1000
+    """At most so many."""
