@@ -1,7 +1,11 @@
-"""``/v1/blobs``: bulk data over HTTP, for stations that have proved their keys.
+"""``/v1/blobs``: blobs over HTTP, for stations that have proved their keys.
 
-Every request shows the token that came with the proof of its session, and the caller pins the
-certificate that it proved, so bulk is as authentic as the session that it belongs to.
+    GET /v1/blobs/ROOT/manifest   the digests of its chunks
+    GET /v1/blobs/ROOT            the blob as it travels; Range: bytes=a-b for some chunks of it
+
+404: it is not here, or not whole.  503: too many ask.  Every request shows the token that came with
+the proof of the session, and whoever asks checks that the certificate holds the key of whom it asks
+before that token leaves.  So both sides of a session can ask, whoever has called whom.
 """
 
 from __future__ import annotations
@@ -10,26 +14,41 @@ import asyncio
 import hmac
 import logging
 import socket
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Final
 
 import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from appliance.adapters.blobs import BlobError, Blobs
+from appliance.adapters.blobs import Blobs
+from appliance.adapters.certificate import station_of
 from appliance.adapters.dscp import Dscp, mark
 from appliance.adapters.session import Session, tune
+from appliance.model.attachment import CHUNK, ROOT_SIZE
+from appliance.model.identity import IdentityError, StationId
+from appliance.protocol.chunks import DIGEST_SIZE, chunk_count, chunk_size
 
 log = logging.getLogger(__name__)
-
-_STATUS = {"too-large": 413, "wrong-hash": 422, "disk-full": 507, "bad-name": 404}
-_CHUNK = 64 * 1024
 
 NOT_SENT_LOW_WATER: Final = 128 * 1024
 """Bytes that the kernel may hold unsent: enough to keep a fast link busy while the event loop is at
 something else. Without it a slow link would make it hold megabytes."""
+
+MAX_SERVED: Final = 16
+MAX_SERVED_EACH: Final = 4
+"""Requests that are answered at a time, in all and over one session; each holds a chunk."""
+
+
+class BulkError(Exception):
+    """A station did not give what it was asked for; `code` is for programs."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        """``has-not``, ``busy``, ``broken`` or ``odd``."""
 
 
 def tune_bulk(sock: socket.socket) -> None:
@@ -40,68 +59,106 @@ def tune_bulk(sock: socket.socket) -> None:
 
 
 class BulkServer:
-    """The callee's side of bulk requests."""
+    """The side that has blobs."""
 
     def __init__(
         self,
         blobs: Blobs,
         sessions: Callable[[], Iterable[Session]],
-        on_proved: Callable[[web.Request], None],
+        on_proved: Callable[[web.Request, Session], None],
     ) -> None:
-        """`on_proved` is told of a request that showed a good token."""
+        """`on_proved` is told of a request that showed a good token, and whose."""
         self._blobs = blobs
         self._sessions = sessions
         self._on_proved = on_proved
+        self._served: Counter[Session] = Counter()
 
     def routes(self) -> list[web.RouteDef]:
         """Return what the session listener serves beside ``/v1/session``."""
         return [
-            web.put("/v1/blobs/{digest}", self._put),
-            web.get("/v1/blobs/{digest}", self._get, allow_head=True),
+            web.get("/v1/blobs/{root}/manifest", self._manifest, allow_head=False),
+            web.get("/v1/blobs/{root}", self._get, allow_head=False),
         ]
 
-    def _check_token(self, request: web.Request) -> None:
+    def _check_token(self, request: web.Request) -> Session:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         given = token.encode(errors="surrogateescape")
         matches = [
-            hmac.compare_digest(given, session.proved.take_token.hex().encode())
+            session
             for session in self._sessions()
+            if hmac.compare_digest(given, session.proved.take_token.hex().encode())
         ]
-        if scheme != "Bearer" or not any(matches):
+        if scheme != "Bearer" or not matches:
             raise web.HTTPUnauthorized(text="bulk needs the token of a proved session\n")
-        self._on_proved(request)
+        self._on_proved(request, matches[0])
         if request.transport is not None:
             tune_bulk(request.transport.get_extra_info("socket"))
+        return matches[0]
 
-    async def _put(self, request: web.Request) -> web.Response:
+    def _find(self, request: web.Request) -> tuple[bytes, int]:
+        """Return root and size of the blob that is asked for."""
+        name = request.match_info["root"]
+        try:
+            root = bytes.fromhex(name) if len(name) == 2 * ROOT_SIZE else b""
+        except ValueError:
+            root = b""
+        size = self._blobs.size(root)
+        if size is None:
+            raise web.HTTPNotFound(text="this blob is not here\n")
+        return root, size
+
+    async def _manifest(self, request: web.Request) -> web.Response:
         self._check_token(request)
-        digest = request.match_info["digest"]
-        try:
-            if self._blobs.has(digest):
-                return web.Response(status=200)
-            upload = self._blobs.begin(digest)
-        except BlobError as error:
-            return web.Response(status=_STATUS[error.code], text=f"{error}\n")
-        try:
-            async for chunk in request.content.iter_chunked(_CHUNK):
-                upload.write(chunk)
-            # A card takes seconds to have written a large one.
-            await asyncio.to_thread(upload.finish)
-        except BlobError as error:
-            return web.Response(status=_STATUS[error.code], text=f"{error}\n")
-        finally:
-            upload.close()
-        return web.Response(status=201)
+        root, _ = self._find(request)
+        digests = await asyncio.to_thread(self._blobs.manifest, root)
+        if digests is None:
+            raise web.HTTPNotFound(text="this blob is not here\n")
+        return web.Response(body=digests)
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
-        self._check_token(request)
+        session = self._check_token(request)
+        root, size = self._find(request)
+        if (
+            self._served.total() >= MAX_SERVED or self._served[session] >= MAX_SERVED_EACH
+        ):  # Counter forgets what is taken away below.
+            raise web.HTTPServiceUnavailable(text="too many ask for blobs\n")
+        start, end = _range(request, size)
+        response = web.StreamResponse(status=206)
+        response.content_length = end - start
+        response.content_type = "application/octet-stream"
+        response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+        self._served[session] += 1
         try:
-            if not self._blobs.has(request.match_info["digest"]):
-                raise web.HTTPNotFound(text="this blob is not here\n")
-            path = self._blobs.path(request.match_info["digest"])
-        except BlobError as error:
-            return web.Response(status=_STATUS[error.code], text=f"{error}\n")
-        return web.FileResponse(path, chunk_size=_CHUNK)
+            await response.prepare(request)
+            while start < end:
+                length = min(CHUNK, end - start)
+                data = await asyncio.to_thread(self._blobs.read, root, start, length)
+                if data is None or len(data) != length:
+                    # It was dropped meanwhile; a short answer must not look like a whole one.
+                    if request.transport is not None:
+                        request.transport.abort()
+                    break
+                await response.write(data)
+                start += length
+        except ConnectionError:
+            log.info("%s asks no more for a blob", session.proved.peer.tag)
+        finally:
+            self._served[session] -= 1
+            if not self._served[session]:
+                del self._served[session]
+        return response
+
+
+def _range(request: web.Request, size: int) -> tuple[int, int]:
+    """Return which bytes are asked for; raises HTTPRequestRangeNotSatisfiable."""
+    try:
+        asked = request.http_range
+        start, stop, _ = asked.indices(size)
+    except ValueError:
+        start = stop = 0
+    if start >= stop:
+        raise web.HTTPRequestRangeNotSatisfiable(headers={"Content-Range": f"bytes */{size}"})
+    return start, stop
 
 
 def url_of(host: str, port: int, path: str) -> URL:
@@ -116,37 +173,109 @@ def url_of(host: str, port: int, path: str) -> URL:
         raise aiohttp.InvalidURL(host, str(error)) from None
 
 
+class StationPin(aiohttp.Fingerprint):
+    """Lets a request out only to whoever has proved a station's key in the TLS handshake."""
+
+    def __init__(self, station: StationId) -> None:
+        super().__init__(station.key)
+        self._station = station
+
+    def check(self, transport: asyncio.Transport) -> None:
+        """Raise ServerFingerprintMismatch unless the certificate holds the station's key."""
+        tls = transport.get_extra_info("ssl_object")
+        try:
+            found = station_of(tls.getpeercert(True) if tls is not None else None)
+        except IdentityError:
+            found = None
+        if found != self._station:
+            host, port, *_ = transport.get_extra_info("peername")
+            got = found.key if found is not None else b""
+            raise aiohttp.ServerFingerprintMismatch(self._station.key, got, host, port)
+
+    def __eq__(self, other: object) -> bool:
+        """Connections to one station are one as good as the other."""
+        return isinstance(other, StationPin) and other._station == self._station
+
+    def __hash__(self) -> int:
+        return hash(self._station)
+
+
+@dataclass
+class Tail:
+    """A chunk of which only the beginning has come: the rest may come later, from anybody."""
+
+    index: int
+    """Its place."""
+
+    source: StationId
+    """From whom the beginning is."""
+
+    data: bytearray = field(default_factory=bytearray)
+    """What is here of it."""
+
+
 class BulkClient:
-    """The caller's side: puts to and gets from a station that it has a session with."""
+    """The side that wants blobs: gets them from a station that it has a session with."""
 
     def __init__(self, http: aiohttp.ClientSession, session: Session) -> None:
-        if session.certificate_digest is None:
-            raise ValueError("bulk requests go to a station that we have called")
-        self._base = url_of(session.path.remote_host, session.path.remote_port, "/v1/blobs")
+        path = session.path
+        port = path.remote_port if session.outgoing else session.proved.peer_port
+        self._base = url_of(path.remote_host, port, "/v1/blobs")
         self._http = http
         self._headers = {"Authorization": f"Bearer {session.proved.send_token.hex()}"}
-        self._pin = aiohttp.Fingerprint(session.certificate_digest)
+        self._pin = StationPin(session.proved.peer)
 
-    async def put(self, digest: str, file: Path) -> None:
-        """Send a file; raises BlobError when the other side refuses it."""
-        with file.open("rb") as data:
-            async with self._http.put(
-                self._base / digest, data=data, headers=self._headers, ssl=self._pin
-            ) as response:
-                if response.status not in {200, 201}:
-                    raise BlobError(f"http-{response.status}", (await response.text()).strip())
-
-    async def get(self, digest: str, blobs: Blobs) -> None:
-        """Fetch a blob into `blobs`; raises BlobError when it is not there or is a wrong one."""
-        upload = blobs.begin(digest)
+    async def manifest(self, root: bytes, size: int) -> bytes:
+        """Get what is said to be the digests of a blob; raises BulkError."""
+        length = DIGEST_SIZE * chunk_count(size)
         try:
             async with self._http.get(
-                self._base / digest, headers=self._headers, ssl=self._pin
+                self._base / root.hex() / "manifest", headers=self._headers, ssl=self._pin
             ) as response:
                 if response.status != 200:
-                    raise BlobError(f"http-{response.status}", (await response.text()).strip())
-                async for chunk in response.content.iter_chunked(_CHUNK):
-                    upload.write(chunk)
-            await asyncio.to_thread(upload.finish)
-        finally:
-            upload.close()
+                    raise _refusal(response)
+                if response.content_length != length:
+                    raise BulkError("odd", "the manifest has a wrong size")
+                return await response.content.readexactly(length)
+        except (aiohttp.ClientError, OSError, EOFError) as error:
+            raise BulkError("broken", str(error) or type(error).__name__) from None
+
+    async def chunks(
+        self, root: bytes, size: int, first: int, count: int, tail: Tail
+    ) -> AsyncGenerator[tuple[int, bytes], None]:
+        """Get chunks in a row, each as it has come, and not checked; raises BulkError.
+
+        `tail` is what is here of the first one, and afterwards of the one that was not whole.
+        """
+        if tail.index != first:
+            raise ValueError("this is not the beginning of the first chunk")
+        start = first * CHUNK + len(tail.data)
+        end = min(size, (first + count) * CHUNK)
+        asked = {**self._headers, "Range": f"bytes={start}-{end - 1}"}
+        try:
+            async with self._http.get(
+                self._base / root.hex(), headers=asked, ssl=self._pin
+            ) as response:
+                if response.status != 206:
+                    raise _refusal(response)
+                if response.headers.get("Content-Range") != f"bytes {start}-{end - 1}/{size}":
+                    raise BulkError("odd", "it sends other bytes than those asked for")
+                while start < end:
+                    want = chunk_size(size, tail.index) - len(tail.data)
+                    piece = await response.content.read(want)
+                    if not piece:
+                        raise BulkError("broken", "it ended too soon")
+                    start += len(piece)
+                    tail.data += piece
+                    if len(piece) == want:
+                        index, chunk = tail.index, bytes(tail.data)
+                        tail.index += 1
+                        tail.data.clear()
+                        yield index, chunk
+        except (aiohttp.ClientError, OSError, EOFError) as error:
+            raise BulkError("broken", str(error) or type(error).__name__) from None
+
+
+def _refusal(response: aiohttp.ClientResponse) -> BulkError:
+    code = {404: "has-not", 503: "busy"}.get(response.status, "broken")
+    return BulkError(code, f"it answers {response.status}")

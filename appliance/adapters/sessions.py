@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import os
 import socket
@@ -55,6 +54,12 @@ FAREWELL_S: Final = 1.0
 
 BULK_CONNECT_S: Final = 6.0
 BULK_SILENT_S: Final = 60.0
+BULK_KEEP_S: Final = 15.0
+"""How long a connection for bulk waits for the next request; less than the server's patience."""
+
+SERVER_KEEP_S: Final = 30.0
+READ_AHEAD: Final = 256 * 1024
+"""Bytes of an answer that wait in memory before the other side is slowed down."""
 
 
 FULL: Final = "this station has as many sessions as it can hold"
@@ -86,6 +91,9 @@ class Hooks:
 
     clock: Clock | None = None
     """What time it is; None: nothing is said of it."""
+
+    on_bulk: Callable[[Session], None] | None = None
+    """The other side of a session asks for a blob, so the session is in use."""
 
 
 class Sessions:
@@ -130,11 +138,12 @@ class Sessions:
             access_log=None,
             logger=_http_log,
             handle_signals=False,
-            keepalive_timeout=30.0,
+            keepalive_timeout=SERVER_KEEP_S,
             shutdown_timeout=FAREWELL_S,
         )
         await self._runner.setup()
-        self._http, self._bulk_http = _http_client(tune), _http_client(tune_bulk)
+        self._http = _http_client(tune)
+        self._bulk_http = _http_client(tune_bulk, keep_s=BULK_KEEP_S)
         if self._runner.server is None:
             raise RuntimeError("a runner that was set up has a server")
         self._acceptor.listen(self._runner.server, port, hosts)
@@ -161,7 +170,7 @@ class Sessions:
                 await http.close()
 
     def bulk(self, session: Session) -> BulkClient:
-        """Return the way to move blobs to and from a station that we have called."""
+        """Return the way to get blobs from a station with a session, whoever has called whom."""
         if self._bulk_http is None:
             raise RuntimeError("listen comes first")
         return BulkClient(self._bulk_http, session)
@@ -185,7 +194,6 @@ class Sessions:
                 proved,
                 path_of(request.transport.get_extra_info),
                 outgoing=False,
-                certificate_digest=None,
                 on_message=self._hooks.on_message,
                 clock=self._hooks.clock,
             )
@@ -223,8 +231,10 @@ class Sessions:
         log.warning("refused %s (%s): %s", host, code, error)
         self._hooks.on_refused(host, code, str(error))
 
-    def _bulk_proved(self, request: web.Request) -> None:
+    def _bulk_proved(self, request: web.Request, session: Session) -> None:
         self._acceptor.of(request).proved = True
+        if self._hooks.on_bulk is not None:
+            self._hooks.on_bulk(session)
 
     # -- Opening sessions
 
@@ -277,10 +287,9 @@ class Sessions:
             if tls is None:
                 raise EOFError
             path = path_of(web_socket.get_extra_info)
-            certificate = tls.getpeercert(True)
             caller = Caller(
                 self._key,
-                seen=station_of(certificate),
+                seen=station_of(tls.getpeercert(True)),
                 wanted=wanted,
                 nonce=os.urandom(NONCE_SIZE),
                 boot=self._boot,
@@ -300,7 +309,6 @@ class Sessions:
             proved,
             path,
             outgoing=True,
-            certificate_digest=hashlib.sha256(certificate).digest(),
             on_message=self._hooks.on_message,
             clock=self._hooks.clock,
         )
@@ -328,7 +336,9 @@ def _is_our_fault(record: logging.LogRecord) -> bool:
 _http_log.addFilter(_is_our_fault)
 
 
-def _http_client(tune_socket: Callable[[socket.socket], None]) -> aiohttp.ClientSession:
+def _http_client(
+    tune_socket: Callable[[socket.socket], None], *, keep_s: float | None = None
+) -> aiohttp.ClientSession:
     """Make the client of sessions or bulk: it remembers nothing and goes only where it is told."""
 
     def make_socket(address: aiohttp.AddrInfoType) -> socket.socket:
@@ -347,7 +357,11 @@ def _http_client(tune_socket: Callable[[socket.socket], None]) -> aiohttp.Client
     return aiohttp.ClientSession(
         # No limit here: each session keeps its connection, and `Limits` counts them.
         connector=aiohttp.TCPConnector(
-            limit=0, force_close=True, use_dns_cache=False, socket_factory=make_socket
+            limit=0,
+            force_close=keep_s is None,
+            keepalive_timeout=keep_s,
+            use_dns_cache=False,
+            socket_factory=make_socket,
         ),
         timeout=aiohttp.ClientTimeout(
             total=None, sock_connect=BULK_CONNECT_S, sock_read=BULK_SILENT_S
@@ -355,6 +369,7 @@ def _http_client(tune_socket: Callable[[socket.socket], None]) -> aiohttp.Client
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[trace],
         auto_decompress=False,
+        read_bufsize=READ_AHEAD,
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from _bulk_ends import fetching, holding
 from _stations import WAIT_S, addressable, clients, village
 from _systems import Ours
 from call import state
@@ -27,14 +27,16 @@ from speech import LONG, RATE, long_speech, samples
 from appliance.api.client import Client
 from appliance.village.village import Village
 
-HERE = Path(__file__).parent
 LINE = "line:4"
 LINK_KBIT = 2_000
 SLACK_PCT = 5
 """By how much the rate that we are told is below that of the link."""
 
+BLOCK = 512
+"""Bytes, in which the kernel counts what of a file is on disk."""
+
 BLOB_BYTES = 30_000_000
-"""As large as a blob may be; the link carries some 6 MB while a call is measured."""
+"""Far more than is needed; the link carries some 6 MB while a call is measured."""
 
 FLOWING_BYTES = 200_000
 """Of the transfer, before the call is measured beside it."""
@@ -121,11 +123,13 @@ class SlowLink:
         self._speech = long_speech(scratch / "speech.wav", times=clips + 1)
         self._seconds = len(samples(LONG)) / RATE * clips + SOME_S
         self._number = 0
+        self._blobs = scratch / "blobs"
+        self._blobs.mkdir()
 
     def received(self) -> int:
-        """Bytes of blobs that have come to the last station."""
-        blobs = self._up.station(self._last).state / "blobs"
-        return sum(file.stat().st_size for file in blobs.rglob("*") if file.is_file())
+        """Bytes of blobs that have come to the last station; what is a hole has not."""
+        files = self._blobs.rglob("*.part")
+        return sum(file.stat().st_blocks * BLOCK for file in files)
 
     def _sent(self) -> int:
         """Bytes that the first station has sent."""
@@ -164,23 +168,22 @@ class SlowLink:
     @contextlib.asynccontextmanager
     async def transfer(self) -> AsyncIterator[None]:
         """A blob from the first to the last station, from when it flows."""
-        peer = await Client(self._up.station(self._last).api).status()
-        words = [peer.address, str(peer.port), peer.id, str(BLOB_BYTES)]
+        host = (await Client(self._up.station(self._first).api).status()).address
         before = self.received()
-        sender = self._up.popen(
-            self._first,
-            [sys.executable, str(HERE / "_bulk_sender.py"), *words],
-            stdout=subprocess.DEVNULL,
-            env={"PYTHONPATH": str(HERE.parents[1])},
-        )
-        try:
-            async with asyncio.timeout(WAIT_S):
-                while self.received() < before + FLOWING_BYTES:  # noqa: ASYNC110 (a file's size)
-                    await asyncio.sleep(0.05)
-            yield
-        finally:
-            sender.kill()
-            sender.wait()
+        with holding(self._up, self._first, BLOB_BYTES) as held:
+            directory = self._blobs / held.root
+            directory.mkdir()
+            fetcher = self._up.popen(
+                self._last, fetching(host, held, directory), stdout=subprocess.DEVNULL
+            )
+            try:
+                async with asyncio.timeout(WAIT_S):
+                    while self.received() < before + FLOWING_BYTES:  # noqa: ASYNC110 (a file's)
+                        await asyncio.sleep(0.05)
+                yield
+            finally:
+                fetcher.kill()
+                fetcher.wait()
 
     async def measure(self, rounds: int) -> Measured:
         """Calls alone and beside a transfer, in turn."""

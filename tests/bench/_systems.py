@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from _bulk_ends import fetching, holding
 from _stations import listed
 
 from appliance.api.client import Client
@@ -159,16 +160,17 @@ class Ours:
         return await asyncio.to_thread(next_station, self._up, author, reader)
 
     async def bulk(self, author: str, reader: str, size: int) -> float:
-        status = await self._client(reader).status()
-        direct = [n for c in self._up.topology.cables if reader in c.ends for n in c.ends]
-        host = self._up.station(reader).addresses[0] if author in direct else status.address
-        words = [host, str(status.port), status.id, str(size)]
-        command = [sys.executable, str(HERE / "_bulk_sender.py"), *words]
-        env = ["env", f"PYTHONPATH={HERE.parents[1]}"]
-        done = await asyncio.to_thread(self._up.exec, author, [*env, *command], timeout_s=WAIT_S)
+        direct = [n for c in self._up.topology.cables if author in c.ends for n in c.ends]
+        host = (await self._client(author).status()).address
+        if reader in direct:
+            host = self._up.station(author).addresses[0]
+        with holding(self._up, author, size) as held:
+            done = await asyncio.to_thread(
+                self._up.exec, reader, fetching(host, held), timeout_s=WAIT_S
+            )
         if done.returncode:
             raise RuntimeError(done.stderr)
-        return float(done.stdout)
+        return float(json.loads(done.stdout)["seconds"])
 
     async def kill(self, name: str) -> None:
         await asyncio.to_thread(self._up.kill, name)

@@ -21,13 +21,22 @@ SESSIONS_PORT, MDNS_PORT = 18950, 5353
 BULK_BYTES = 300_000
 
 
-def run_bulk(a: Seat, b: Seat, host: str) -> None:
-    """A third station, in a's place, moves a blob to and from b."""
-    script = str(HERE.parent / "bench/_bulk_sender.py")
-    words = [script, host, str(SESSIONS_PORT), b.id, str(BULK_BYTES), "back"]
-    a.village.exec(
-        a.name, ["env", f"PYTHONPATH={HERE.parent.parent}", sys.executable, *words], check=True
-    )
+def run_bulk(holder: Seat, fetcher: Seat, host: str) -> None:
+    """Two more stations, in the places of these, move a blob."""
+    script = [sys.executable, str(HERE.parent / "bench/_bulk_ends.py")]
+    program = ["env", f"PYTHONPATH={HERE.parent.parent}", *script]
+    with holder.village.popen(
+        holder.name,
+        [*program, "hold", str(BULK_BYTES)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holding:
+        assert holding.stdout is not None
+        held = holding.stdout.readline()
+        fetch = [*program, "fetch", host, held]
+        fetcher.village.exec(fetcher.name, fetch, check=True)
+        holding.terminate()
 
 
 async def call(a: Seat, b: Seat, scratch: Path) -> None:
@@ -59,8 +68,11 @@ async def test_every_packet_says_what_it_is_for(tmp_path: Path, family: str) -> 
         await meet(a, b)
         await delivered(a, (await a.client.send(b.id, "Marked.")).id)
         await call(a, b, tmp_path)
-        host = b.info.addresses[0] if family == "ipv4" else f"{b.info.addresses6[0]}%eth0"
-        run_bulk(a, b, host)
+        for holder, fetcher in ((b, a), (a, b)):
+            host = holder.info.addresses[0]
+            if family == "ipv6":
+                host = f"{holder.info.addresses6[0]}%eth0"
+            run_bulk(holder, fetcher, host)
         said, _ = watch.communicate(timeout=20)
     seen = [kind for kind in json.loads(said) if kind["family"] == family]
     check_tcp(seen)
@@ -79,7 +91,7 @@ def check_tcp(seen: list[dict[str, Any]]) -> None:
         port = kind["source"] if kind["way"] == "in" else kind["target"]
         if port in bulk_ports and kind["dscp"] == CS3:
             # Handshakes of TCP and TLS, and what is acknowledged until the request is read.
-            assert (kind["way"], kind["packets"] < 50) == ("out", True), ours
+            assert kind["packets"] < 50, ours
 
 
 def check_udp(seen: list[dict[str, Any]]) -> None:

@@ -1,88 +1,133 @@
-"""Blobs between two proved stations over real TLS: by hash, with a token, whole or not at all."""
+"""Blobs between two proved stations over real TLS: with a token, from a proved key, bit by bit."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import contextlib
+import io
 import ssl
 from pathlib import Path
+from random import Random
 
 import aiohttp
 import pytest
-from session_ends import KEYS, LIMIT_S, LOOPBACK, End, answering, ends
+from session_ends import KEYS, End, answering, ends
 
-from appliance.adapters import blobs as blobs_module
+from appliance.adapters import bulk as bulk_module
 from appliance.adapters.acceptor import Limits
-from appliance.adapters.blobs import BlobError, Blobs
+from appliance.adapters.bulk import BulkError, StationPin, Tail
 from appliance.adapters.certificate import client_context, make_certificate
+from appliance.adapters.session import Session
+from appliance.model.attachment import CHUNK
+from appliance.protocol.chunks import Manifest, chunk_size
 
-DATA = bytes(range(256)) * 1000
-DIGEST = hashlib.sha256(DATA).hexdigest()
-
-
-def name_of(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def keep(end: End, data: bytes) -> str:
-    upload = end.blobs.begin(name_of(data))
-    upload.write(data)
-    upload.finish()
-    upload.close()
-    return name_of(data)
+SIZE = 2 * CHUNK + 1000
+DATA = Random(1).randbytes(SIZE)
 
 
-def leftovers(end: End) -> list[Path]:
-    return list(end.blobs.incoming.iterdir())
+def keep(end: End, data: bytes = DATA) -> bytes:
+    return end.blobs.add(io.BytesIO(data), len(data), sealed=False).root
 
 
-def url(end: End, digest: str) -> str:
-    return f"https://127.0.0.1:{end.sessions.port}/v1/blobs/{digest}"
+def url(end: End, path: str) -> str:
+    return f"https://127.0.0.1:{end.sessions.port}/v1/blobs/{path}"
 
 
-async def test_put_and_get(tmp_path: Path) -> None:
+def refused(code: str) -> pytest.RaisesExc[BulkError]:
+    return pytest.RaisesExc(BulkError, check=lambda error: error.code == code)
+
+
+async def fetched(
+    end: End, session: Session, root: bytes, first: int, count: int, tail: Tail | None = None
+) -> list[tuple[int, bytes]]:
+    if tail is None:
+        tail = Tail(first, session.proved.peer)
+    chunks = end.sessions.bulk(session).chunks(root, SIZE, first, count, tail)
+    async with contextlib.aclosing(chunks):
+        return [chunk async for chunk in chunks]
+
+
+async def test_both_sides_of_a_session_can_ask(tmp_path: Path) -> None:
+    async with ends(tmp_path) as (a, b):
+        called = await a.dial(b)
+        await b.until(lambda: b.opened)
+        for asking, session, having in ((a, called, b), (b, b.opened[0], a)):
+            root = keep(having)
+            client = asking.sessions.bulk(session)
+            manifest = Manifest.read(root, SIZE, await client.manifest(root, SIZE))
+            chunks = await fetched(asking, session, root, 0, 3)
+            assert [index for index, _ in chunks] == [0, 1, 2]
+            assert b"".join(data for _, data in chunks) == DATA
+            assert all(manifest.fits(index, data) for index, data in chunks)
+            assert await fetched(asking, session, root, 1, 1) == [chunks[1]]
+            with refused("has-not"):
+                await client.manifest(bytes(32), SIZE)
+            with refused("has-not"):
+                await fetched(asking, session, bytes(32), 0, 1)
+            with refused("odd"):
+                await client.manifest(root, SIZE + CHUNK)
+
+
+async def test_a_chunk_goes_on_where_it_was(tmp_path: Path) -> None:
     async with ends(tmp_path) as (a, b):
         session = await a.dial(b)
-        bulk = a.sessions.bulk(session)
-        source = tmp_path / "source"
-        source.write_bytes(DATA)
-        await bulk.put(DIGEST, source)
-        await bulk.put(DIGEST, source)
-        assert b.blobs.path(DIGEST).read_bytes() == DATA
-        assert b.blobs._total == len(DATA)
-        await bulk.get(DIGEST, a.blobs)
-        assert a.blobs.path(DIGEST).read_bytes() == DATA
-        with pytest.raises(BlobError) as error:
-            await bulk.get(name_of(b"nothing"), a.blobs)
-        assert error.value.code == "http-404"
-        assert not leftovers(a)
-        assert not leftovers(b)
-        await b.until(lambda: b.opened)
-        with pytest.raises(ValueError):
-            b.sessions.bulk(b.opened[0])
+        root = keep(b)
+        tail = Tail(1, b.id, bytearray(DATA[CHUNK : CHUNK + 1000]))
+        assert await fetched(a, session, root, 1, 2, tail) == [
+            (1, DATA[CHUNK : 2 * CHUNK]),
+            (2, DATA[2 * CHUNK :]),
+        ]
+
+
+async def test_what_came_before_a_break_is_kept(tmp_path: Path) -> None:
+    async with ends(tmp_path) as (a, b):
+        session = await a.dial(b)
+        # More than sockets and buffers hold, so that the answer is not over before it breaks.
+        data = Random(2).randbytes(48 * CHUNK)
+        root = keep(b, data)
+        tail = Tail(0, b.id)
+        whole: list[int] = []
+        with refused("broken"):
+            async for index, _ in a.sessions.bulk(session).chunks(root, len(data), 0, 48, tail):
+                whole.append(index)
+                for accepted in b.sessions._acceptor._accepted.values():
+                    accepted.over.set()
+        assert whole == list(range(len(whole)))
+        assert tail.index == len(whole) < 48
+        assert data[tail.index * CHUNK :].startswith(bytes(tail.data))
 
 
 async def test_ranges(tmp_path: Path) -> None:
     async with ends(tmp_path) as (a, b), aiohttp.ClientSession() as http:
         session = await a.dial(b)
-        keep(b, DATA)
+        name = keep(b).hex()
         token = {"Authorization": f"Bearer {session.proved.send_token.hex()}"}
-        for asked, start, end in (("10-19", 10, 20), ("-5", len(DATA) - 5, len(DATA))):
+        for asked, start, end in (
+            ("bytes=10-19", 10, 20),
+            ("bytes=-5", SIZE - 5, SIZE),
+            (f"bytes={SIZE - 1}-{SIZE * 2}", SIZE - 1, SIZE),
+        ):
             async with http.get(
-                url(b, DIGEST), ssl=client_context(), headers=token | {"Range": f"bytes={asked}"}
+                url(b, name), ssl=client_context(), headers=token | {"Range": asked}
             ) as response:
                 assert response.status == 206
                 assert await response.read() == DATA[start:end]
-        async with http.get(
-            url(b, DIGEST), ssl=client_context(), headers=token | {"Range": f"bytes={10**9}-"}
-        ) as response:
-            assert response.status == 416
+                assert response.headers["Content-Range"] == f"bytes {start}-{end - 1}/{SIZE}"
+        for asked in (f"bytes={SIZE}-", "bytes=9-3", "lines=1-2", "bytes=a-b"):
+            async with http.get(
+                url(b, name), ssl=client_context(), headers=token | {"Range": asked}
+            ) as response:
+                assert response.status == 416
+        for wrong in ("0" * 63, "G" * 64, "..%2F..%2Fetc", "0" * 64):
+            for path in (wrong, f"{wrong}/manifest"):
+                async with http.get(url(b, path), ssl=client_context(), headers=token) as response:
+                    assert response.status == 404
 
 
 async def test_nothing_without_the_token_of_a_session_that_stands(tmp_path: Path) -> None:
     limits = Limits(unproved_per_host=32)
     async with ends(tmp_path, limits=limits) as (a, b), aiohttp.ClientSession() as http:
-        keep(b, DATA)
+        name = keep(b).hex()
         session = await a.dial(b)
         token = session.proved.send_token.hex()
         wrong = ["", "Bearer", f"Bearer {'0' * 32}", f"Basic {token}", f"Bearer {token[:-1]}"]
@@ -91,21 +136,20 @@ async def test_nothing_without_the_token_of_a_session_that_stands(tmp_path: Path
 
         async def statuses(header: dict[str, str]) -> set[int]:
             found = set()
-            for method, digest in (("GET", DIGEST), ("PUT", name_of(b"x")), ("HEAD", DIGEST)):
-                async with http.request(
-                    method,
-                    url(b, digest),
-                    ssl=client_context(),
-                    headers=header,
-                    data=b"x" if method == "PUT" else None,
-                ) as response:
+            for path in (name, f"{name}/manifest", "0" * 64):
+                async with http.get(url(b, path), ssl=client_context(), headers=header) as response:
                     found.add(response.status)
             return found
 
         for header in headers:
             assert await statuses(header) == {401}
         good = {"Authorization": f"Bearer {token}"}
-        assert await statuses(good) == {200, 201}
+        assert await statuses(good) == {206, 200, 404}
+        for method in ("PUT", "POST", "DELETE"):
+            async with http.request(
+                method, url(b, name), ssl=client_context(), headers=good, data=b"x"
+            ) as response:
+                assert response.status == 405
         session.end("over")
         await b.until(lambda: b.closed)
         assert await statuses(good) == {401}
@@ -115,105 +159,48 @@ async def test_another_key_than_the_proved_one_gets_no_token(tmp_path: Path) -> 
     """The port that was proved may be somebody else's a moment later."""
     async with ends(tmp_path) as (a, b):
         session = await a.dial(b)
-
         async with answering("M", lambda _: asyncio.sleep(0)) as port:
             object.__setattr__(session.path, "remote_port", port)
-            with pytest.raises(aiohttp.ServerFingerprintMismatch):
-                await a.sessions.bulk(session).get(DIGEST, a.blobs)
-        assert not leftovers(a)
+            with refused("broken"):
+                await a.sessions.bulk(session).manifest(bytes(32), SIZE)
+        assert StationPin(a.id) == StationPin(a.id) != StationPin(b.id)
 
 
-@pytest.mark.parametrize(
-    ("digest", "status"),
-    [(name_of(b"other"), 422), ("0" * 63, 404), ("G" * 64, 404), ("..%2F..%2Fetc", 404)],
-)
-async def test_what_is_no_blob_is_refused(tmp_path: Path, digest: str, status: int) -> None:
-    async with ends(tmp_path) as (a, b), aiohttp.ClientSession() as http:
-        session = await a.dial(b)
-        token = {"Authorization": f"Bearer {session.proved.send_token.hex()}"}
-        async with http.put(
-            url(b, digest), ssl=client_context(), headers=token, data=b"some"
-        ) as response:
-            assert response.status == status
-        assert not leftovers(b)
-        assert b.blobs._total == 0
-        assert list(b.blobs.root.iterdir()) == [b.blobs.incoming]
-
-
-async def test_a_blob_that_is_not_what_it_says_is_not_kept(tmp_path: Path) -> None:
+async def test_who_asks_for_too_much_at_a_time_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_module, "MAX_SERVED_EACH", 1)
     async with ends(tmp_path) as (a, b):
         session = await a.dial(b)
-        b.blobs.path(DIGEST).write_bytes(b"something else")
-        with pytest.raises(BlobError) as error:
-            await a.sessions.bulk(session).get(DIGEST, a.blobs)
-        assert error.value.code == "wrong-hash"
-        assert not a.blobs.has(DIGEST)
-        assert not leftovers(a)
+        size = 48 * CHUNK
+        root = keep(b, bytes(size))
+        client = a.sessions.bulk(session)
+        first = client.chunks(root, size, 0, 48, Tail(0, b.id))
+        async with contextlib.aclosing(first):
+            assert len((await anext(first))[1]) == chunk_size(size, 0)
+            with refused("busy"):
+                await anext(client.chunks(root, size, 0, 1, Tail(0, b.id)))
+        async with asyncio.timeout(10):
+            while b.sessions._bulk._served:  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+        assert len(await fetched_all(client.chunks(root, size, 0, 1, Tail(0, b.id)))) == 1
 
 
-async def test_an_abandoned_upload_leaves_nothing(tmp_path: Path) -> None:
+async def fetched_all(chunks: object) -> list[object]:
+    return [chunk async for chunk in chunks]  # type: ignore[attr-defined]
+
+
+async def test_a_blob_that_is_dropped_meanwhile_ends_the_answer(tmp_path: Path) -> None:
     async with ends(tmp_path) as (a, b):
         session = await a.dial(b)
-        _, writer = await asyncio.open_connection(*LOOPBACK, b.sessions.port, ssl=client_context())
-        writer.write(
-            f"PUT /v1/blobs/{DIGEST} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(DATA)}\r\n"
-            f"Authorization: Bearer {session.proved.send_token.hex()}\r\n\r\n".encode()
-        )
-        writer.write(DATA[:100_000])
-        await writer.drain()
-        async with asyncio.timeout(LIMIT_S):
-            while b.blobs._total < 65_536:  # noqa: ASYNC110
-                await asyncio.sleep(0.002)
-            assert len(leftovers(b)) == 1
-            writer.transport.abort()
-            while leftovers(b):  # noqa: ASYNC110
-                await asyncio.sleep(0.002)
-        assert b.blobs._total == 0
-        assert not b.blobs.has(DIGEST)
-
-
-def test_there_is_only_so_much_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blobs_module, "MAX_BLOB", 1000)
-    monkeypatch.setattr(blobs_module, "MAX_TOTAL", 1500)
-    blobs = Blobs(tmp_path / "blobs")
-    first, second = blobs.begin(name_of(bytes(1000))), blobs.begin(name_of(bytes(1001)))
-    first.write(bytes(1000))
-    first.finish()
-    first.close()
-    second.write(bytes(500))
-    with pytest.raises(BlobError) as error:
-        second.write(bytes(1))
-    assert error.value.code == "disk-full"
-    with pytest.raises(BlobError) as error:
-        second.write(bytes(501))
-    assert error.value.code == "too-large"
-    second.close()
-    assert blobs._total == 1000
-    (tmp_path / "blobs/incoming/leftover").write_bytes(b"from before a crash")
-    again = Blobs(tmp_path / "blobs")
-    assert again._total == 1000
-    assert not list(again.incoming.iterdir())
-    monkeypatch.setattr(blobs_module, "MIN_FREE", 1 << 62)
-    upload = again.begin(name_of(b""))
-    with pytest.raises(BlobError):
-        upload.write(b"x")
-    upload.close()
-
-
-def test_two_uploads_of_one_blob_count_once(tmp_path: Path) -> None:
-    blobs = Blobs(tmp_path / "blobs")
-    uploads = [blobs.begin(DIGEST), blobs.begin(DIGEST)]
-    for upload in uploads:
-        upload.write(DATA)
-    for upload in uploads:
-        upload.finish()
-        upload.close()
-    assert blobs._total == len(DATA)
-    assert not list(blobs.incoming.iterdir())
+        size = 48 * CHUNK
+        root = keep(b, bytes(size))
+        with refused("broken"):
+            async for _ in a.sessions.bulk(session).chunks(root, size, 0, 48, Tail(0, b.id)):
+                b.blobs.delete(root)
 
 
 def test_certificates_follow_from_the_key() -> None:
-    """The same at each start, so that a pin holds over restarts."""
     first, second = make_certificate(KEYS["A"]), make_certificate(KEYS["A"])
     assert first == second
     assert first.not_valid_before_utc.year == 1970

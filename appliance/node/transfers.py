@@ -1,0 +1,344 @@
+"""Blobs that are wanted: whom to ask for which chunks, and when again.
+
+Whoever has a blob can be asked for it, since each chunk is checked on its own: its author, who
+brought the record that names it, and any neighbour.  Most urgent first, then what is for our own
+operator, then the smallest; a second station is asked for the rest of what takes long.  What breaks
+off goes on where it was, from whoever is there next.
+
+What stays out: what a blob is for and who may still need it (the store), and all bytes (`Part`).
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import insort
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from appliance.model.attachment import CHUNK
+from appliance.model.identity import StationId
+from appliance.node.ports.blobs import (
+    BlobArrived,
+    BlobEffect,
+    BlobProgress,
+    BlobTrouble,
+    Fetch,
+    Finish,
+    Leave,
+    Look,
+    NeedHolder,
+    RunEnd,
+    StopFetch,
+)
+from appliance.node.wanted import AGAIN_S, RUNS_PER_BLOB, Holder, Run, Transfer, Want
+
+MAX_WANTED: Final = 1024
+"""Blobs that are wanted at a time; of more, the least urgent are left out."""
+
+MAX_HOLDERS: Final = 64
+"""Stations of which is known how they answered when asked for a blob, once their session ended."""
+
+MAX_RUNS: Final = 4
+"""Fetches at a time ..."""
+
+MORE_RUNS: Final = 2
+"""... and so many more for what is more urgent than all of them."""
+
+MAX_OPEN: Final = 8
+"""Blobs that are looked through and open, fetched or waiting for somebody to go on with."""
+
+STALLED_S: Final = 180.0
+"""A chunk that takes longer is looked for elsewhere: 11 kbit/s."""
+
+NO_ROOM_S: Final = 60.0
+NEED_S: Final = (30.0, 900.0)
+"""When a session with a holder is asked for again."""
+
+TELL_EVERY_S: Final = 0.5
+
+
+class Transfers:
+    """All blobs that are wanted here."""
+
+    def __init__(self, own: StationId, random: Callable[[], float]) -> None:
+        """`random` gives numbers from 0 to 1, for jitter."""
+        self._own, self._random = own, random
+        self._all: dict[bytes, Transfer] = {}
+        self._order: list[tuple[tuple[int, bool, int, bytes], bytes]] = []
+        """Ranks and roots, most urgent first."""
+
+        self._sessions: dict[StationId, float | None] = {}
+        """Bytes a second that came from whom a session stands with, if that was seen."""
+
+        self._lies: Counter[StationId] = Counter()
+        self._need: dict[StationId, tuple[float, float]] = {}
+        """When a session with somebody may be asked for again, and the pause after that."""
+
+        self._room_at = 0.0
+        self._next = math.inf
+
+    # -- What others ask
+
+    def in_use(self, peer: StationId) -> bool:
+        """Tell whether something is being fetched from a station."""
+        return any(peer in each.runs for each in self._all.values())
+
+    def progress(self, root: bytes) -> tuple[int, int] | None:
+        """Return how many bytes of how many are here of a blob that is wanted."""
+        transfer = self._all.get(root)
+        return (transfer.have, transfer.want.size) if transfer is not None else None
+
+    def next_wakeup(self) -> float | None:
+        """When to call `wakeup`; None: not at all."""
+        return self._next if self._next < math.inf else None
+
+    # -- What is wanted
+
+    def wanted(self, want: Want, now: float) -> list[BlobEffect]:
+        """A blob is to be here; again, when somebody else is known to have it or it is urgent."""
+        transfer = self._all.get(want.root)
+        if transfer is None:
+            if want.size <= 0 or (len(self._all) >= MAX_WANTED and not self._make_room(want)):
+                return []
+            transfer = self._all[want.root] = Transfer(want)
+            insort(self._order, (want.rank, want.root))
+        elif want.rank < transfer.want.rank and want.size == transfer.want.size:
+            self._order.remove((transfer.want.rank, want.root))
+            transfer.want = want
+            insort(self._order, (want.rank, want.root))
+        for source in want.sources:
+            if source != self._own:
+                transfer.hint(source)
+        return self._go(now)
+
+    def _make_room(self, want: Want) -> bool:
+        rank, root = self._order[-1]
+        if rank <= want.rank or self._all[root].state != "waiting":
+            return False
+        self._forget(root)
+        return True
+
+    def dropped(self, root: bytes, now: float) -> list[BlobEffect]:
+        """A blob is not needed any more, whether it is here or not."""
+        transfer = self._all.get(root)
+        effects: list[BlobEffect] = []
+        if transfer is not None:
+            effects += [StopFetch(root, peer) for peer in transfer.runs]
+            self._forget(root)
+        return [*effects, Leave(root, drop=True), *self._go(now)]
+
+    def _forget(self, root: bytes) -> None:
+        transfer = self._all.pop(root)
+        self._order.remove((transfer.want.rank, root))
+
+    # -- Sessions
+
+    def session_up(self, peer: StationId, now: float) -> list[BlobEffect]:
+        """A session stands; what failed before may well work now."""
+        self._sessions[peer] = None
+        self._need.pop(peer, None)
+        for transfer in self._all.values():
+            holder = transfer.holders.get(peer)
+            transfer.look_at = 0.0
+            if holder is not None:
+                holder.is_well()
+        return self._go(now)
+
+    def session_down(self, peer: StationId, now: float) -> list[BlobEffect]:
+        """A session ended, and its token with it: what is under way may come to its end."""
+        self._sessions.pop(peer, None)
+        for transfer in self._all.values():
+            transfer.look_at = 0.0
+            holder = transfer.holders.get(peer)
+            keep = peer in transfer.runs or len(transfer.holders) <= MAX_HOLDERS
+            if holder is not None and not (keep and (holder.hinted or holder.lied)):
+                del transfer.holders[peer]
+        return self._go(now)
+
+    # -- Answers
+
+    def looked(
+        self, root: bytes, missing: Iterable[int] | None, now: float, *, whole: bool = False
+    ) -> list[BlobEffect]:
+        """What is missing of a blob; None: nothing is known of it yet.  `whole`: it is here."""
+        transfer = self._all.get(root)
+        if transfer is None:
+            return []
+        if whole:
+            self._forget(root)
+            return [BlobArrived(root), *self._go(now)]
+        transfer.state = "open"
+        transfer.missing = set(missing) if missing is not None else None
+        return [*self._finish(transfer), *self._go(now)]
+
+    def stored(self, root: bytes, peer: StationId, index: int, now: float) -> list[BlobEffect]:
+        """A chunk has come, was checked and is with the disk."""
+        transfer = self._all.get(root)
+        if transfer is None or transfer.missing is None:
+            return []
+        transfer.missing.discard(index)
+        if peer in transfer.runs:
+            transfer.runs[peer].heard_at = now
+        if now - transfer.told_at < TELL_EVERY_S:
+            return []
+        transfer.told_at = now
+        return [BlobProgress(root, transfer.have, transfer.want.size)]
+
+    def over(
+        self, root: bytes, peer: StationId, end: RunEnd, now: float, *, stored: int = 0
+    ) -> list[BlobEffect]:
+        """A fetch has ended, after so many chunks."""
+        transfer = self._all.get(root)
+        run = transfer.runs.pop(peer, None) if transfer is not None else None
+        if transfer is None or run is None:
+            return self._go(now)
+        if stored and peer in self._sessions:
+            self._sessions[peer] = stored * CHUNK / max(now - run.began, 0.001)
+        holder = transfer.holders.setdefault(peer, Holder())
+        news: list[BlobEffect] = []
+        if stored:
+            holder.is_well()
+        if end in AGAIN_S:
+            holder.pause(end, now, self._random())
+        if end is RunEnd.LIED:
+            self._lies[peer] += 1
+            if len(self._lies) > MAX_WANTED:
+                del self._lies[min(self._lies, key=lambda liar: self._lies[liar])]
+        elif end is RunEnd.NO_ROOM:
+            self._room_at = now + NO_ROOM_S
+            news = [BlobTrouble(root, end)]
+        elif end is RunEnd.REFUSED:
+            self._forget(root)
+            return [BlobTrouble(root, end), Leave(root, drop=True), *self._go(now)]
+        transfer.look_at = 0.0
+        return [*news, *self._finish(transfer), *self._go(now)]
+
+    def _finish(self, transfer: Transfer) -> list[BlobEffect]:
+        if transfer.state != "open" or transfer.missing is None or transfer.missing:
+            return []
+        transfer.state = "finishing"
+        return [
+            *(StopFetch(transfer.want.root, peer) for peer in transfer.runs),
+            Finish(transfer.want.root),
+        ]
+
+    def finished(self, root: bytes, now: float, *, kept: bool) -> list[BlobEffect]:
+        """A blob is whole and on disk; or the disk did not take it, and nothing of it is there."""
+        transfer = self._all.get(root)
+        if transfer is None:
+            return []
+        if kept:
+            self._forget(root)
+            return [BlobArrived(root), *self._go(now)]
+        transfer.state, transfer.missing = "waiting", None
+        self._room_at = now + NO_ROOM_S
+        return [BlobTrouble(root, RunEnd.NO_ROOM), *self._go(now)]
+
+    # -- Whom to ask for what
+
+    def wakeup(self, now: float) -> list[BlobEffect]:
+        """It is time to try again."""
+        stalled: list[BlobEffect] = [
+            StopFetch(root, peer)
+            for root, transfer in self._all.items()
+            for peer, run in transfer.runs.items()
+            if now - run.heard_at >= STALLED_S
+        ]
+        return [*stalled, *self._go(now)]
+
+    def _go(self, now: float) -> list[BlobEffect]:
+        effects: list[BlobEffect] = []
+        running = Counter(peer for each in self._all.values() for peer in each.runs)
+        self._next = min(
+            (run.heard_at + STALLED_S for each in self._all.values() for run in each.runs.values()),
+            default=math.inf,
+        )
+        # One that was told to stop and has not yet is looked at again a little later.
+        self._next = max(self._next, now + 1.0)
+        if now < self._room_at:
+            self._next = min(self._next, self._room_at)
+            return effects
+        for rank, root in self._order:
+            transfer = self._all[root]
+            if transfer.look_at > now:
+                self._next = min(self._next, transfer.look_at)
+                continue
+            urgent = all(rank[0] < each.want.rank[0] for each in self._all.values() if each.runs)
+            if running.total() >= MAX_RUNS + (MORE_RUNS if urgent else 0):
+                break
+            effects += self._serve(transfer, running, now)
+        return effects
+
+    def _serve(
+        self, transfer: Transfer, running: Counter[StationId], now: float
+    ) -> list[BlobEffect]:
+        """Let a blob have what it can get now."""
+        want = transfer.want
+        if transfer.state in {"looking", "finishing"} or len(transfer.runs) >= RUNS_PER_BLOB:
+            return []
+        askable = [peer for peer in self._sessions if transfer.may_ask(peer, now)]
+        if not askable and not transfer.runs:
+            return self._wait(transfer, now)
+        if transfer.state == "waiting":
+            return self._look(transfer) if askable else []
+        effects: list[BlobEffect] = []
+        for peer in sorted(askable, key=lambda p: self._merit(transfer, p, running)):
+            if len(transfer.runs) >= (RUNS_PER_BLOB if transfer.missing is not None else 1):
+                break
+            if running[peer] and not self._overtakes(transfer, peer, running[peer]):
+                continue
+            chunks = transfer.next_chunks(self._sessions[peer])
+            if not chunks:
+                break
+            transfer.runs[peer] = Run(chunks, now, now)
+            running[peer] += 1
+            self._next = min(self._next, now + STALLED_S)
+            effects.append(Fetch(want.root, want.size, peer, chunks.start, len(chunks)))
+        return effects
+
+    def _merit(
+        self, transfer: Transfer, peer: StationId, running: Counter[StationId]
+    ) -> tuple[int, bool, int, float]:
+        holder = transfer.holders.get(peer)
+        hinted = holder is not None and holder.hinted
+        return (self._lies[peer], not hinted, running[peer], self._random())
+
+    def _overtakes(self, transfer: Transfer, peer: StationId, running: int) -> bool:
+        """Tell whether this is more urgent than what comes from a station already."""
+        others = (each.want.rank[0] for each in self._all.values() if peer in each.runs)
+        return running < 2 and transfer.want.rank[0] < min(others, default=0)
+
+    def _look(self, transfer: Transfer) -> list[BlobEffect]:
+        """Open a blob, in the place of one that waits for somebody to go on with."""
+        opened = [each for each in self._all.values() if each.state != "waiting"]
+        effects: list[BlobEffect] = []
+        if len(opened) >= MAX_OPEN:
+            idle = [each for each in opened if each.state == "open" and not each.runs]
+            if not idle:
+                return []
+            last = max(idle, key=lambda each: each.want.rank)
+            last.state, last.missing = "waiting", None
+            effects = [Leave(last.want.root)]
+        transfer.state = "looking"
+        return [*effects, Look(transfer.want.root, transfer.want.size)]
+
+    def _wait(self, transfer: Transfer, now: float) -> list[BlobEffect]:
+        """Nobody can be asked now: note when somebody can, and seek those who likely have it."""
+        effects: list[BlobEffect] = []
+        again = math.inf
+        for peer, holder in transfer.holders.items():
+            if peer in self._sessions:
+                again = min(again, max(holder.ask_at, now + 0.01))
+            elif holder.hinted and transfer.want.mine and not holder.lied:
+                need_at, wait_s = self._need.get(peer, (now, NEED_S[0]))
+                if need_at <= now:
+                    effects.append(NeedHolder(peer))
+                    need_at = now + wait_s * (1 + self._random() / 4)
+                    self._need[peer] = (need_at, min(2 * wait_s, NEED_S[1]))
+                    if len(self._need) > MAX_WANTED:
+                        del self._need[next(iter(self._need))]
+                again = min(again, need_at)
+        transfer.look_at = again
+        self._next = min(self._next, again)
+        return effects
