@@ -74,10 +74,7 @@ async def test_what_is_to_be_sent_is_on_disk_when_it_is_told(tmp_path: Path) -> 
         await store.close()
 
 
-async def test_a_lazy_operation_is_seen_at_once_and_on_disk_soon(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker, "LAZY_S", 0.05)
+async def test_a_lazy_operation_is_seen_at_once_and_on_disk_soon(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     store = Store.open(path)
     loop = asyncio.get_running_loop()
