@@ -8,6 +8,7 @@ it is found by its hash at whoever else has it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -17,12 +18,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from appliance.adapters.store.backup import copy_database, mark_restored, nobody_uses, owners
+from appliance.adapters.prekey_files import is_prekey_file
+from appliance.adapters.store.backup import copy_database, nobody_uses, note_value, owners
 from appliance.api.paths import default_state_dir
 from appliance.commands import exits
 from appliance.commands.backup_file import (
     DATABASE,
     KEY,
+    PREKEYS,
     BackupError,
     read_backup,
     write_backup,
@@ -31,7 +34,7 @@ from appliance.commands.export_file import cannot_write, refuse_existing, whole_
 from appliance.commands.output import Failure, Output
 from appliance.daemon.keyfile import KeyFileError, load_or_make, sync_directory
 from appliance.model.identity import StationKey
-from appliance.node.own_card import CARD_VALUE
+from appliance.node.own_card import CARD_VALUE, RESTORED_VALUE
 from appliance.node.ports import StoreError
 
 _STAGING: Final = "restoring"
@@ -73,6 +76,7 @@ def _make(out: Output, state: Path, file: Path, *, force: bool) -> int:
             copy_database(state / DATABASE, staging / DATABASE)
             _same_station(key, staging / DATABASE)
             (staging / KEY).write_bytes((state / KEY).read_bytes())
+            _copy_prekeys(state / PREKEYS, staging / PREKEYS)
             with whole_file(file, force=force) as target:
                 write_backup(target, staging, station=key.id.text)
     except OSError as error:
@@ -82,10 +86,20 @@ def _make(out: Output, state: Path, file: Path, *, force: bool) -> int:
     out.line(
         f"{file} ({size / 1e6:,.1f} MB) is station ·{key.id.tag}: its SECRET KEY, its messages in\n"
         "the clear, whom it has verified, and its settings; no attachments. Whoever has this file\n"
-        "can be this station: keep it where nobody else comes.\n"
+        "can be this station, and open what is sealed to it today, as long as the file exists:\n"
+        "keep it where nobody else comes, and destroy it when there is a newer one.\n"
         f"To make a station of it, where none is yet: fencewire backup --restore {file}"
     )
     return exits.OK
+
+
+def _copy_prekeys(source: Path, to: Path) -> None:
+    """Copy what is whole.  The daemon goes on meanwhile: what it destroys is not to be had."""
+    to.mkdir(mode=0o700)
+    names = [path.name for path in source.iterdir()] if source.exists() else []
+    for name in filter(is_prekey_file, names):
+        with contextlib.suppress(FileNotFoundError):
+            (to / name).write_bytes((source / name).read_bytes())
 
 
 def _key_of(state: Path) -> StationKey:
@@ -118,8 +132,8 @@ def _restore(out: Output, state: Path, file: Path, *, replace: bool) -> int:
             staging.mkdir(mode=0o700)
             try:
                 key, made_ms = _unpack(file, staging)
-                for name in (KEY, DATABASE):
-                    owner(staging / name)
+                for path in (staging / KEY, staging / DATABASE, *_tree(staging / PREKEYS)):
+                    owner(path)
                 aside = _put_in_place(state, staging, owner) if replace else None
                 if aside is None:
                     _install(state, staging)
@@ -151,7 +165,7 @@ def _restore(out: Output, state: Path, file: Path, *, replace: bool) -> int:
 def _refuse_station(state: Path, *, replace: bool) -> None:
     if replace:
         return
-    if os.path.lexists(state / KEY) or _database_files(state):
+    if any(os.path.lexists(state / name) for name in (KEY, PREKEYS)) or _database_files(state):
         raise Failure(
             f"There is a station in {state} already.",
             "Add --replace to keep it aside and put the backup in its place, or choose another"
@@ -191,7 +205,7 @@ def _unpack(file: Path, staging: Path) -> tuple[StationKey, int]:
         key = load_or_make(staging)
         _same_station(key, staging / DATABASE)
         mark = {"made_ms": manifest.made_ms, "restored_ms": int(time.time() * 1000)}
-        mark_restored(staging / DATABASE, json.dumps(mark).encode())
+        note_value(staging / DATABASE, RESTORED_VALUE, json.dumps(mark).encode())
     except KeyFileError:
         raise BackupError(f"The station key in {file} is damaged.") from None
     except StoreError as error:
@@ -204,10 +218,15 @@ def _unpack(file: Path, staging: Path) -> tuple[StationKey, int]:
         raise
     if key.id.text != manifest.station:
         raise BackupError(f"The key in {file} is not that of the station it names.")
-    for name in (KEY, DATABASE):
+    for name, _ in manifest.parts():
         with (staging / name).open("rb") as unpacked:
             os.fsync(unpacked.fileno())
+    sync_directory(staging / PREKEYS)
     return key, manifest.made_ms
+
+
+def _tree(folder: Path) -> list[Path]:
+    return [folder, *folder.iterdir()]
 
 
 def _install(state: Path, staging: Path) -> None:
@@ -217,6 +236,8 @@ def _install(state: Path, staging: Path) -> None:
     station without messages, never another one with these.
     """
     (staging / KEY).replace(state / KEY)
+    sync_directory(state)
+    (staging / PREKEYS).replace(state / PREKEYS)
     sync_directory(state)
     (staging / DATABASE).replace(state / DATABASE)
     sync_directory(state)
@@ -236,8 +257,9 @@ def _put_in_place(state: Path, staging: Path, owner: Callable[[Path], None]) -> 
     owner(aside)
     if (state / KEY).exists():
         os.link(state / KEY, aside / KEY)
-    for name in _database_files(state):
-        (state / name).rename(aside / name)
+    for name in (*_database_files(state), PREKEYS):
+        with contextlib.suppress(FileNotFoundError):
+            (state / name).rename(aside / name)
     sync_directory(aside)
     sync_directory(state)
     _install(state, staging)

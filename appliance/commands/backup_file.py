@@ -1,4 +1,4 @@
-"""A backup's own format: a tar with a list of what it holds, the station's key and its database.
+"""A backup's own format: a tar with a list of what it holds, a station's keys and its database.
 
 Nothing is unpacked but these, each once and of the size and hash that the list says.
 """
@@ -16,12 +16,19 @@ from pathlib import Path
 from typing import IO, Final
 
 from appliance import __version__
+from appliance.adapters.prekey_files import FOLDER, is_prekey_file
 from appliance.api.jsonable import JsonShapeError, from_json, to_json
 from appliance.daemon.keyfile import FILE_NAME
 
 KEY: Final = FILE_NAME
 DATABASE: Final = "station.db"
 """`daemon.main.STORE_NAME`, which would bring aiohttp along."""
+
+PREKEYS: Final = FOLDER
+"""The folder of prekeys."""
+
+MAX_PARTS: Final = 64
+"""Files of prekeys in a backup: one for each, and its mark."""
 
 _MANIFEST: Final = "manifest.json"
 _FOLDER: Final = "fencewire-backup"
@@ -41,7 +48,9 @@ _NO_BACKUP: Final = (
 
 _WORDS: Final = """\
 This is a backup of a Fencewire station. It holds its SECRET KEY: whoever has it can be this
-station and read what is written to it. The messages in it are in the clear.
+station and read what is written to it. The messages in it are in the clear. It also holds the
+PREKEYS of its day: as long as this file exists, what was sealed to them can be opened, also after
+the station itself has destroyed them. Destroy the file when it is of no more use.
 
 Where no station is yet:      fencewire backup --restore FILE
 In the place of another one:  fencewire backup --restore FILE --replace
@@ -66,6 +75,17 @@ class Part:
 
 
 @dataclass(frozen=True)
+class NamedPart:
+    """One of several files."""
+
+    name: str
+    """Without its folder."""
+
+    part: Part
+    """What it holds."""
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a backup holds."""
 
@@ -87,9 +107,18 @@ class Manifest:
     database: Part
     """``station.db``."""
 
+    prekeys: tuple[NamedPart, ...]
+    """The files in ``prekeys``."""
+
+    def parts(self) -> tuple[tuple[str, Part], ...]:
+        """Return everything that is to be unpacked, by where it goes."""
+        others = ((f"{PREKEYS}/{one.name}", one.part) for one in self.prekeys)
+        return ((KEY, self.key), (DATABASE, self.database), *others)
+
 
 def write_backup(target: IO[bytes], folder: Path, *, station: str) -> None:
-    """Write a backup of the key and the database that lie in `folder`."""
+    """Write a backup of the keys and the database that lie in `folder`."""
+    prekeys = sorted((folder / PREKEYS).iterdir()) if (folder / PREKEYS).exists() else []
     manifest = Manifest(
         format=_FORMAT,
         station=station,
@@ -97,18 +126,19 @@ def write_backup(target: IO[bytes], folder: Path, *, station: str) -> None:
         version=__version__,
         key=_part(folder / KEY),
         database=_part(folder / DATABASE),
+        prekeys=tuple(NamedPart(path.name, _part(path)) for path in prekeys),
     )
     listed = json.dumps(to_json(manifest), indent=1).encode() + b"\n"
     with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, data in ((_README, _WORDS.encode()), (_MANIFEST, listed)):
             tar.addfile(_entry(name, len(data), manifest.made_ms), io.BytesIO(data))
-        for name, part in ((KEY, manifest.key), (DATABASE, manifest.database)):
+        for name, part in manifest.parts():
             with (folder / name).open("rb") as source:
                 tar.addfile(_entry(name, part.bytes, manifest.made_ms), source)
 
 
 def read_backup(file: Path, folder: Path) -> Manifest:
-    """Unpack key and database of a backup into `folder`; raises BackupError.
+    """Unpack keys and database of a backup into `folder`; raises BackupError.
 
     Only that they are what the list says is checked here.
     """
@@ -120,7 +150,8 @@ def read_backup(file: Path, folder: Path) -> Manifest:
         with source, tarfile.open(fileobj=source, mode="r:") as tar:
             members = {member.name.removeprefix(f"{_FOLDER}/"): member for member in tar}
             manifest = _manifest(_content(tar, members, _MANIFEST).read(_MAX_MANIFEST), file)
-            for name, part in ((KEY, manifest.key), (DATABASE, manifest.database)):
+            (folder / PREKEYS).mkdir(mode=0o700)
+            for name, part in manifest.parts():
                 _unpack(_content(tar, members, name), part, folder / name)
     except _NO_BACKUP:
         raise BackupError(f"{file} is no backup of a station, or it is damaged.") from None
@@ -144,9 +175,13 @@ def _manifest(data: bytes, file: Path) -> Manifest:
     if isinstance(listed, dict) and listed.get("format") != _FORMAT:
         raise BackupError(f"{file} was made by a newer Fencewire. Update this one first.")
     try:
-        return from_json(Manifest, listed)
+        manifest = from_json(Manifest, listed)
     except JsonShapeError as error:
         raise ValueError(str(error)) from None
+    names = {one.name for one in manifest.prekeys}
+    if not len(manifest.prekeys) == len(names) <= MAX_PARTS or not all(map(is_prekey_file, names)):
+        raise ValueError("these are no prekeys")
+    return manifest
 
 
 def _content(tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], name: str) -> IO[bytes]:

@@ -15,6 +15,7 @@ from random import Random
 from typing import Final
 
 from appliance.adapters.blobs import Blobs
+from appliance.adapters.prekey_files import PrekeyFiles, latest_s
 from appliance.adapters.service_manager import notify, notify_alive, watchdog_interval_s
 from appliance.adapters.sessions import ANY_HOST, DEFAULT_PORT, Hooks, Sessions
 from appliance.api.event_log import EventLog
@@ -38,9 +39,10 @@ from appliance.daemon.timekeeper import Timekeeper
 from appliance.model.identity import StationKey
 from appliance.model.record import BOOT_SIZE
 from appliance.node.beginnings import Identity, Memory
-from appliance.node.own_card import CARD_VALUE
+from appliance.node.own_card import CARD_VALUE, RESTORED_VALUE, highest_order
 from appliance.node.ports import GetMessages, GetStations, GetValue, StoreError
 from appliance.node.ports.carrying import GetCargo
+from appliance.node.prekeys import Prekeys
 from appliance.node.station import Station
 
 log = logging.getLogger(__name__)
@@ -150,15 +152,19 @@ async def _build(
     key: StationKey, settings: Settings, announcer: Announcer, blobs: Blobs
 ) -> Runtime:
     store = settings.store
-    prekey, prekey_secret = await settings.prekey()
+    kept = await settings.prekeys(PrekeyFiles(settings.directory))
     latest = await store.perform(GetMessages(None, True, None, 1))
+    card = await store.perform(GetValue(CARD_VALUE))
+    restored = await store.perform(GetValue(RESTORED_VALUE)) is not None
+    prekeys = Prekeys(kept, os.urandom)
     station = Station(
-        Identity(key, settings.boot, prekey, prekey_secret),
+        Identity(key, settings.boot, prekeys.current, prekeys.newest.secret, prekeys),
         Memory(
             stations=await store.perform(GetStations()),
-            highest_order=latest[-1].order if latest else 0,
-            card=await store.perform(GetValue(CARD_VALUE)),
+            highest_order=highest_order(latest[-1].order if latest else 0, card, restored=restored),
+            card=card,
             cargo=await store.perform(GetCargo()),
+            restored=restored,
         ),
         random=Random().random,  # noqa: S311 (jitter only)
         random_bytes=os.urandom,
@@ -167,7 +173,8 @@ async def _build(
     def make_sessions(hooks: Hooks) -> Sessions:
         return Sessions(key, boot=settings.boot, blobs=blobs, hooks=hooks)
 
-    timekeeper = Timekeeper(await settings.awake_s())
+    # What the store has forgotten of it, if it was damaged, the prekeys know.
+    timekeeper = Timekeeper(max(await settings.awake_s(), latest_s(kept)))
     return Runtime(station, store, timekeeper, watcher=announcer, make_sessions=make_sessions)
 
 

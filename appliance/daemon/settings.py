@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
+from appliance.adapters.prekey_files import PrekeyFiles, latest_s
 from appliance.adapters.store import Store
 from appliance.daemon.timekeeper import AWAKE_VALUE
-from appliance.model.card import PREKEY_SIZE, Prekey
 from appliance.model.media import ChooseDevices
 from appliance.model.record import PREKEY_ID_SIZE
 from appliance.model.secret import Secret
 from appliance.node.ports import GetValue, SetValue, StoreError
+from appliance.node.ports.prekeys import SECRET_SIZE, KeepPrekey, KeptPrekey
+from appliance.node.prekeys import new_prekey
+
+log = logging.getLogger(__name__)
 
 PREKEY_VALUE: Final = "prekey"
+"""Where version 0.2 had its prekey: id and secret half."""
+
 PEERS_VALUE: Final = "peers"
 SOUND_VALUE: Final = "sound"
 
@@ -36,18 +41,34 @@ class Settings:
     boot: bytes
     """This start."""
 
-    async def prekey(self) -> tuple[Prekey, Secret]:
-        """Return the prekey; made once, and on disk before anybody can seal to it."""
+    async def prekeys(self, files: PrekeyFiles) -> tuple[KeptPrekey, ...]:
+        """Return our prekeys, one of them in use; it is on disk before anybody can seal to it.
+
+        An earlier version had its only one in the store.  That is moved: written to its file first,
+        then overwritten in the store, then forgotten there.  What the store's log and free pages
+        still hold of it goes as they are used again.
+        """
+        kept = files.load()
+        awake_s = max(await self.awake_s(), latest_s(kept))
         data = await self.store.perform(GetValue(PREKEY_VALUE))
-        if data is None:
-            private = X25519PrivateKey.generate()
-            data = os.urandom(PREKEY_ID_SIZE) + private.private_bytes_raw()
-            await self.store.perform(SetValue(PREKEY_VALUE, data))
-        if len(data) != PREKEY_ID_SIZE + PREKEY_SIZE:
-            raise StoreError("store-corrupt", "The prekey in the store is damaged.")
-        prekey_id, secret = data[:PREKEY_ID_SIZE], data[PREKEY_ID_SIZE:]
-        public = X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
-        return Prekey(prekey_id, public), Secret(secret)
+        if data is not None:
+            moved = _earlier(data, awake_s)
+            if moved is not None and all(one.id != moved.id for one in kept):
+                kept = (*kept, moved)
+            else:
+                moved = None
+            try:
+                if moved is not None:
+                    await files.perform(KeepPrekey(moved))
+                await self.store.perform(SetValue(PREKEY_VALUE, bytes(len(data))))
+                await self.store.perform(SetValue(PREKEY_VALUE, None))
+            except StoreError as error:
+                log.warning("the prekey stays in the store until there is room: %s", error)
+        if all(one.retired_s is not None for one in kept):
+            new = new_prekey(os.urandom, awake_s)
+            await files.perform(KeepPrekey(new))
+            kept = (*kept, new)
+        return kept
 
     async def awake_s(self) -> float:
         """Return how long this station had been running before this start."""
@@ -97,3 +118,11 @@ class Settings:
         except ValueError:
             return None
         return value
+
+
+def _earlier(data: bytes, awake_s: float) -> KeptPrekey | None:
+    """Return the prekey of an earlier version, unless it is damaged or overwritten already."""
+    prekey_id, secret = data[:PREKEY_ID_SIZE], data[PREKEY_ID_SIZE:]
+    if len(secret) != SECRET_SIZE or not any(secret):
+        return None
+    return KeptPrekey(prekey_id, Secret(secret), awake_s)

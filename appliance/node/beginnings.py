@@ -9,6 +9,7 @@ from appliance.model.cargo import NOTHING, Cargo
 from appliance.model.identity import StationKey
 from appliance.model.secret import Secret
 from appliance.node.ports import Moment, StoredStation
+from appliance.node.prekeys import Prekeys
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class Identity:
     prekey_secret: Secret
     """What opens it."""
 
+    prekeys: Prekeys | None = None
+    """The ring that they are the newest of; None: they are all there is, and stay."""
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -43,6 +47,9 @@ class Memory:
 
     cargo: Cargo = NOTHING
     """What it carries."""
+
+    restored: bool = False
+    """It was restored from a backup, and has written more than it remembers."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from appliance.model.record import Record, UnknownRecordError, read_record
 from appliance.node.beginnings import Now
 from appliance.node.call_gate import CallGate
 from appliance.node.directory import Directory
+from appliance.node.doubled import Doubled
 from appliance.node.effects import AlarmRaised, Effect, Send
 from appliance.node.gossip import Gossip
 from appliance.node.peers import Peers
@@ -45,6 +46,7 @@ class Cards:
         """`came_back`: a card of ours is here; `learned`: a station has another card."""
         self._own, self._directory, self._gossip, self._peers = own, directory, gossip, peers
         self._came_back, self._learned = came_back, learned
+        self._doubled = Doubled(directory)
         self._changed = CallGate()
         self._new = CallGate(burst=NEW_CARDS, refill_s=NEW_CARD_S)
         self._alarms = CallGate(burst=ALARMS, refill_s=ALARM_S)
@@ -60,7 +62,7 @@ class Cards:
             return []
         author = record.author
         if author == self._own:
-            return self._came_back(record, now)
+            return self._own_came_back(peer, record, now)
         known = self._directory.get(author)
         rival = False
         if known.card is not None and known.card_raw is not None:
@@ -84,8 +86,29 @@ class Cards:
         return [
             *(one for one in effects if alarms or not isinstance(one, AlarmRaised)),
             *self._gossip.spread(contact, self._others(peer, author), rival=rival),
+            *self._doubled.heard(contact, now.monotonic),
             *self._learned(author, now),
         ]
+
+    def _own_came_back(self, peer: StationId, record: Record, now: Now) -> list[Effect]:
+        """Take a card of our own key; the newest goes on as any other, also if it is not ours."""
+        effects = self._came_back(record, now)
+        self._gossip.changed_own()
+        newest = self._gossip.is_known(record.raw)
+        if newest and self._changed.allows(record.author, now.monotonic):
+            others = self._others(peer, record.author)
+            effects += [Send(other, Channel.CARD, record.raw) for other in others]
+        return effects
+
+    # -- Time
+
+    def next_wakeup(self) -> float | None:
+        """Say when to call `wakeup`."""
+        return self._doubled.next_wakeup()
+
+    def wakeup(self, now: Now) -> list[Effect]:
+        """End alarms that are over."""
+        return self._doubled.wakeup(now.monotonic)
 
     def _others(self, peer: StationId, author: StationId) -> list[StationId]:
         """Return to whom a card goes on: also to its author, who may not have written it."""

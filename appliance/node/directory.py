@@ -17,6 +17,7 @@ from appliance.model.card import Card, read_card
 from appliance.model.codec import FormatError
 from appliance.model.identity import TAG_CHARS, IdentityError, StationId
 from appliance.model.record import Record, read_record
+from appliance.node.copies import card_says_copied
 from appliance.node.effects import AlarmRaised, Effect, StationChanged, Transact
 from appliance.node.ports import ForgetStation, SaveStation, StoredStation
 
@@ -172,8 +173,16 @@ class Directory:
         return self._contacts.get(station) or Contact(station)
 
     def alarm(self, station: StationId) -> str | None:
-        """Return a sentence if a station uses a verified contact's name or number."""
+        """Return a sentence if a station is not, or not only, whom its name says."""
         contact = self.get(station)
+        misused = self._misused(contact)
+        if misused is None and contact.card is not None and card_says_copied(contact.card):
+            return f"{contact.name} ·{station.tag} runs on two boards at once, with one key."
+        return misused
+
+    def _misused(self, contact: Contact) -> str | None:
+        """Return a sentence if a station uses a verified contact's name or number."""
+        station = contact.id
         if contact.trust is Trust.VERIFIED or contact.card is None:
             return None
         real = self._verified_names.get(looks_like(contact.name))
@@ -241,10 +250,10 @@ class Directory:
             return []
         if not contact.is_older(card, record.raw):
             return []
-        alarm_before = self.alarm(record.author)
+        alarm_before = self._misused(contact)
         unmet = gossiped and contact.seen_ms is None
         effects = self._save(replace(contact, card=card, card_raw=record.raw), unmet=unmet)
-        alarm = self.alarm(record.author)
+        alarm = self._misused(self.get(record.author))
         if alarm is not None and alarm != alarm_before:
             effects.append(self._alarm_effect(alarm))
         return effects
@@ -268,12 +277,12 @@ class Directory:
 
     def verified(self, station: StationId) -> list[Effect]:
         """Note that two operators compared, and raise the alarm for those who use its name."""
-        before = {other: self.alarm(other) for other in self._contacts}
+        before = {one.id: self._misused(one) for one in self.all()}
         contact = self.get(station)
         verified = replace(contact, trust=Trust.VERIFIED, verified_name=contact.name)
         effects = self._save(verified, lazy=False)
         for other, had in before.items():
-            alarm = self.alarm(other)
+            alarm = self._misused(self.get(other))
             if alarm is not None and alarm != had:
                 effects += [StationChanged(other), self._alarm_effect(alarm)]
         return effects

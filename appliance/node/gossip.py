@@ -78,6 +78,12 @@ class Gossip:
                 self._known.discard(before[1] if before is not None else b"")
                 self._known.add(contact.card_raw)
 
+    def changed_own(self) -> None:
+        """Perhaps the newest card of our key is another."""
+        own, start = self._own_card(), self._own.key[:START_SIZE]
+        if own is not None and self._cards().get(start) != own:
+            self.changed()
+
     def _cards(self) -> dict[bytes, tuple[int, bytes]]:
         if self._raws is None:
             self._raws = {

@@ -10,18 +10,46 @@ from appliance.model.card import Card, Line, Prekey, read_card
 from appliance.model.codec import FormatError
 from appliance.model.identity import CONSOLE, StationKey, clean_name
 from appliance.model.record import Record, RecordKind, Stamp, make_record, read_record
-from appliance.node.copies import copied_key
-from appliance.node.effects import Effect, Transact
+from appliance.node.clock import MAX_JUMP, ORDER_BITS
+from appliance.node.copies import COPIED_KEY, Twins, copied_key
+from appliance.node.effects import AlarmOver, Effect, Transact
 from appliance.node.ports import SetValue
 
 log = logging.getLogger(__name__)
 
-MAX_RETURNED: Final = 16
-MAX_ANSWERS: Final = 2
-"""Cards of one other start that are answered with a newer one."""
-
 CARD_VALUE = "card"
 """Name of the store's value that holds our card's record."""
+
+RESTORED_VALUE = "restored"
+"""Name of the store's value that says that this station came from a backup."""
+
+RETURN_STEP: Final = 1 << 20
+"""How far an answer to a card that we don't remember goes ahead: further than a life without such
+answers can have counted."""
+
+RESTORED_STEP: Final = 1 << 32
+"""How far a restored station goes ahead before it has heard anything, and up to as much again by
+its boot id, since a backup can be restored twice."""
+
+MAX_SEQUENCE: Final = 1 << 62
+"""Above it only somebody who uses numbers up has counted: we don't follow."""
+
+RESTORED_ORDERS: Final = MAX_JUMP // 16 << ORDER_BITS
+"""How far the order of what a restored station writes goes ahead, to come after what it has written
+and forgotten.  Others believe that much at once."""
+
+
+def highest_order(latest: int, card: bytes | None, *, restored: bool) -> int:
+    """Return the highest order that a station has used, from the store.
+
+    `latest` is that of its messages.  Its own card counts as well: it may have written nothing
+    since it was restored.
+    """
+    try:
+        stamped = read_record(card).stamp.lamport << ORDER_BITS if card is not None else 0
+    except FormatError:
+        stamped = 0
+    return max(latest, stamped) + (RESTORED_ORDERS if restored else 0)
 
 
 class OwnCard:
@@ -34,15 +62,24 @@ class OwnCard:
         stored: bytes | None,
         *,
         published: Callable[[bytes], Sequence[Effect]],
+        restored: bool = False,
     ) -> None:
-        """`stored` is the last card; `published` is called with each one that is on disk."""
+        """`stored` is the last card; `published` is called with each one that is on disk.
+
+        `restored`: this station comes from a backup, so `stored` is not the last one.
+        """
         self._key, self.prekey, self._published = key, prekey, published
         self._card = self._read(stored)
         self.raw = stored if self._card is not None else None
         """The card's record."""
 
-        self._returned: dict[bytes, int] = {}
-        """How often a card of ours that another start has written came back, by its boot id."""
+        self.twins = Twins()
+        """Other boards with our key."""
+
+        self._other: tuple[int, bytes] | None = None
+        """The newest card of our key that is not ours: its sequence number and record."""
+
+        self._restored = restored
 
         self.publishing = False
         """A card is on its way to the disk."""
@@ -57,10 +94,18 @@ class OwnCard:
 
     @property
     def shown(self) -> tuple[int, bytes] | None:
-        """The card that others may have: its sequence number and record."""
+        """The newest card of our key, ours or not: its sequence number and record.
+
+        All keep the newest: who had another would exchange lists with its neighbours for ever.
+        """
         if self._card is None or self.raw is None:
-            return None
-        return self._card.sequence, self.raw
+            return self._other
+        return max((self._card.sequence, self.raw), self._other or (0, b""))
+
+    @property
+    def names(self) -> bytes | None:
+        """The id of the prekey that our card on disk names."""
+        return self._card.prekey.id if self._card is not None else None
 
     def _read(self, raw: bytes | None) -> Card | None:
         if raw is None:
@@ -97,23 +142,62 @@ class OwnCard:
         return self._publish(clean_name(name), stamp(), done, failed)
 
     def came_back(self, record: Record, stamp: Callable[[], Stamp]) -> list[Effect]:
-        """Count on from a card of ours that we have forgotten: others would ignore lower ones."""
+        """Take a card of ours that somebody else has: see `copies` for what that can mean."""
         card = read_card(record)
-        if card.sequence < self.sequence or record.raw == self.raw:
+        newest = self._other or (0, b"")
+        if card.sequence < self.sequence or (card.sequence, record.raw) <= newest:
             return []
-        boot = record.stamp.boot
-        times = self._returned.pop(boot, 0) + 1
-        self._returned[boot] = times
-        while len(self._returned) > MAX_RETURNED:
-            del self._returned[next(iter(self._returned))]
-        # Who lost its state finds one such card.  Another one from the same start is being written
-        # now.  The other board has to notice too, but then the two would count up for ever.
-        copied = [copied_key("somewhere in the mesh")] if times > 1 else []
-        if times > MAX_ANSWERS:
-            return [*copied]
-        self.sequence = card.sequence
-        name = card.name if self.name == self._key.id.default_name else self.name
-        return [*copied, *self._publish(name, stamp())]
+        if record.raw == self.raw:
+            return []
+        at = stamp()
+        now_s = at.uptime_ms / 1000
+        before = self.twins.proved
+        self._other = (card.sequence, record.raw)
+        if card.sequence > MAX_SEQUENCE:
+            self.twins.beyond(now_s)
+        else:
+            self.twins.heard(card, record.stamp.boot, own=at.boot, now_s=now_s)
+            self.sequence = card.sequence
+        effects: list[Effect] = []
+        if self.twins.proved and not before:
+            effects.append(copied_key("somewhere in the mesh"))
+        if self.twins.may_answer(now_s):
+            name = card.name if self.name == self._key.id.default_name else self.name
+            effects += self._answer(name, at)
+        return effects
+
+    def met_copy(self, boot: bytes, where: str, stamp: Callable[[], Stamp]) -> list[Effect]:
+        """Somebody has proved our own key in a session, and another boot id than ours."""
+        at = stamp()
+        now_s = at.uptime_ms / 1000
+        self.twins.met(boot, now_s)
+        answers = self._answer(self.name, at) if self.twins.may_answer(now_s) else []
+        return [copied_key(where), *answers]
+
+    def use(self, prekey: Prekey, stamp: Callable[[], Stamp]) -> list[Effect]:
+        """Tell others another prekey."""
+        self.prekey = prekey
+        return self._publish(self.name, stamp())
+
+    # -- Time, in seconds since this start
+
+    def next_wakeup(self) -> float:
+        """Say when to call `wakeup`."""
+        return self.twins.next_wakeup()
+
+    def wakeup(self, uptime_s: float, stamp: Callable[[], Stamp]) -> list[Effect]:
+        """Answer what could not be answered before, and ask whether a copy still runs."""
+        if self.twins.is_over(uptime_s):
+            return [AlarmOver(COPIED_KEY), *self._publish(self.name, stamp())]
+        if self.twins.asks(uptime_s) or self.twins.may_answer(uptime_s):
+            return self._answer(self.name, stamp())
+        return []
+
+    def _answer(self, name: str, at: Stamp) -> list[Effect]:
+        self.sequence += RETURN_STEP
+        effects = self._publish(name, at)
+        self.twins.answered(self.sequence, at.uptime_ms / 1000)
+        return effects
 
     def _publish(
         self,
@@ -122,6 +206,9 @@ class OwnCard:
         done: Callable[[], None] = lambda: None,
         failed: Callable[[str], None] = lambda _: None,
     ) -> list[Effect]:
+        restored, self._restored = self._restored, False
+        if restored:
+            self.sequence += RESTORED_STEP + int.from_bytes(stamp.boot[:4], "big")
         self.sequence += 1
         self.publishing = True
         card = Card(
@@ -129,6 +216,7 @@ class OwnCard:
             name=name,
             lines=(Line(CONSOLE, self._key.id.number()),),
             prekey=self.prekey,
+            services=self.twins.words(),
         )
         record = make_record(self._key, RecordKind.CARD, card.encode(), stamp=stamp)
 
@@ -136,10 +224,12 @@ class OwnCard:
         def stored(_: None) -> Sequence[Effect]:
             self._card, self.raw, self.publishing = card, record.raw, False
             done()
-            return self._published(record.raw)
+            after = [Transact(SetValue(RESTORED_VALUE, None), lambda _: ())] if restored else []
+            return [*self._published(record.raw), *after]
 
         def not_stored(why: str) -> Sequence[Effect]:
             self.publishing = False
+            self._restored |= restored
             failed(why)
             return ()
 

@@ -20,9 +20,6 @@ from appliance.model.codec import FormatError
 from appliance.model.record import read_record
 from appliance.node.ports import GetValue, SetValue, StoreError
 
-RESTORED_VALUE: Final = "restored"
-"""Name of the value that says that this station came from a backup."""
-
 _WAIT_S: Final = 10.0
 """For another program's lock, which is held for moments only."""
 
@@ -76,11 +73,11 @@ def _is_sound(db: sqlite3.Connection) -> bool:
     return answers == [("ok",)]
 
 
-def mark_restored(path: Path, value: bytes) -> None:
-    """Bring a copy to this version and note in it that it was restored; raises StoreError."""
+def note_value(path: Path, name: str, value: bytes) -> None:
+    """Bring a copy to this version and keep a value in it; raises StoreError."""
     with closing(open_database(path)) as database:
         try:
-            set_value(database.connection, SetValue(RESTORED_VALUE, value))
+            set_value(database.connection, SetValue(name, value))
         except sqlite3.Error as error:
             raise failures.explain(error, path) from error
 

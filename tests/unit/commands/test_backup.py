@@ -17,19 +17,26 @@ from fencewire_program import Fencewire
 from store_samples import ANN, incoming, outgoing
 
 from appliance import cli
+from appliance.adapters.prekey_files import PrekeyFiles
 from appliance.adapters.store import Store
 from appliance.adapters.store.backup import owners
 from appliance.commands import exits
-from appliance.commands.backup_file import DATABASE, KEY, write_backup
+from appliance.commands.backup_file import DATABASE, KEY, PREKEYS, write_backup
 from appliance.daemon.keyfile import load_or_make, sync_directory
 from appliance.daemon.main import STORE_NAME
 from appliance.model.card import Card, Line, Prekey
 from appliance.model.identity import CONSOLE, StationKey
 from appliance.model.record import Certainty, RecordKind, Stamp, make_record
+from appliance.model.secret import Secret
 from appliance.node.own_card import CARD_VALUE
 from appliance.node.ports import GetMessages, GetValue, SetValue
+from appliance.node.ports.prekeys import DestroyPrekey, KeepPrekey, KeptPrekey
 
 EVERYTHING = GetMessages(None, True, None, 100)
+PREKEYS_KEPT = (
+    KeptPrekey(b"retired.", Secret(b"r" * 32), 0.0, 7.0),
+    KeptPrekey(b"present.", Secret(b"p" * 32), 7.0),
+)
 
 
 def _make_folder(path: Path) -> None:
@@ -41,6 +48,9 @@ async def _make_station(state: Path, *, messages: int = 3) -> tuple[StationKey, 
     _make_folder(state)
     store = Store.open(state / DATABASE)
     key = load_or_make(state)
+    files = PrekeyFiles(state)
+    for kept in PREKEYS_KEPT:
+        await files.perform(KeepPrekey(kept))
     lines = (Line(CONSOLE, key.id.number()),)
     card = Card(1, "clinic", lines, Prekey(b"12345678", b"p" * 32))
     stamp = Stamp(1, b"bootboot", 0, 0, Certainty.UNSET)
@@ -86,11 +96,15 @@ async def test_a_station_that_runs_comes_back_elsewhere(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert not {name for name in _contents(tmp_path) if name.startswith(".")}
     await _write(key, store, 9)  # it goes on, and this is not in the backup
+    await PrekeyFiles(state).perform(DestroyPrekey(b"retired."))
 
     there = tmp_path / "deep" / "b"
     done = await fencewire("backup", "--restore", str(file), "--state", str(there), "--json")
     assert (done.code, done.lines[0]["station"]) == (exits.OK, key.id.text)
-    assert _contents(there) == {KEY, DATABASE}
+    assert _contents(there) == {KEY, DATABASE, PREKEYS}
+    assert stat.S_IMODE((there / PREKEYS).stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (there / PREKEYS).iterdir()} == {0o600}
+    assert set(PrekeyFiles(there).load()) == set(PREKEYS_KEPT)
     assert all(stat.S_IMODE((there / name).stat().st_mode) == 0o600 for name in (KEY, DATABASE))
     assert load_or_make(there).id == key.id
     again = Store.open(there / DATABASE)
@@ -143,7 +157,16 @@ async def test_a_station_that_is_replaced_is_kept_aside(
         with closing(sqlite3.connect(kept / DATABASE)) as db:
             (messages,) = db.execute("SELECT count(*) FROM messages").fetchone()
         assert messages == (8 if count == 1 else 4)
-    assert _contents(tmp_path / "b") == {KEY, DATABASE, "replaced-1", "replaced-2"}
+    assert _contents(tmp_path / "b") == {KEY, DATABASE, PREKEYS, "replaced-1", "replaced-2"}
+    for kept in (tmp_path / "b", tmp_path / "b" / "replaced-1"):
+        assert set(PrekeyFiles(kept).load()) == set(PREKEYS_KEPT)
+
+
+def _with_another_name(data: bytes) -> bytes:
+    """Let the list name a file of prekeys that would go elsewhere."""
+    name = f"{PREKEYS_KEPT[0].id.hex()}.prekey".encode()
+    assert data.count(name) >= 2
+    return data.replace(name, (b"../" + name)[: len(name)])
 
 
 def _flip(data: bytes) -> bytes:
@@ -169,6 +192,7 @@ def _without_key(data: bytes) -> bytes:
     [
         _flip,
         _without_key,
+        _with_another_name,
         lambda data: data[: len(data) // 2],
         lambda data: data[:700],
         lambda _: b"",
@@ -256,7 +280,10 @@ async def test_a_cut_in_the_middle_leaves_no_key_with_another_station_s_messages
 
     monkeypatch.setattr("appliance.commands.backup.sync_directory", look)
     assert _run("--restore", "--replace", file, "--state", there) == exits.OK
-    assert seen == [(False, False), (False, False), (True, False), (True, True)]
+    unpacked, aside, moved, *installed = seen
+    assert unpacked == (False, True)
+    assert aside == moved == (False, False)
+    assert installed == [(True, False), (True, False), (True, True)]
     assert former.id != key.id
 
 

@@ -12,7 +12,7 @@ from appliance.model.codec import FormatError, encode
 from appliance.model.identity import StationKey
 from appliance.model.record import RecordKind, Stamp, make_record
 from appliance.node.cards import NEW_CARDS
-from appliance.node.effects import AlarmRaised, Send
+from appliance.node.effects import Send
 from appliance.protocol.frames import Channel
 from appliance.protocol.gossip import (
     MAX_LISTED,
@@ -141,47 +141,6 @@ def test_a_neighbour_that_invents_stations_is_believed_slowly() -> None:
     record = make_record(key, RecordKind.MESSAGE, b"no card", stamp=stamp)
     a.hear(b.id, Channel.CARD, record.raw)
     assert key.id not in a.station.directory
-
-
-def test_a_copy_of_our_key_somewhere_in_the_mesh_is_an_alarm_and_no_race() -> None:
-    a, neighbour = Node(), Node()
-    link(a, neighbour)
-    copy = Node(a.key)
-    for round_ in range(4):
-        copy.do(
-            copy.station.set_name(f"Copy {round_}", copy.now, done=print, failed=lambda _: None)
-        )
-        copy.settle()
-        for _ in range(2):
-            copy.do(copy.station.set_name(f"Copied {round_}", copy.now, done=print, failed=print))
-            copy.settle()
-        card = copy.station.card.raw
-        assert card is not None
-        a.hear(neighbour.id, Channel.CARD, card)
-        a.settle()
-    alarms = [effect for effect in a.changes if isinstance(effect, AlarmRaised)]
-    assert {alarm.code for alarm in alarms} == {"copied-key"}
-    assert a.station.card.sequence <= 8
-
-
-def test_two_boards_with_one_key_that_start_at_the_same_time_hear_of_each_other() -> None:
-    """Both count on from the same number, and their cards meet half way."""
-    one, a, b = Node(), Node(), Node()
-    other = Node(one.key, prekey_id=one.prekey_id, prekey_secret=one.prekey_secret)
-    assert one.station.card.sequence == other.station.card.sequence
-    link(a, b)
-    neighbours = ((a, one), (b, other))
-    for near, board in neighbours:
-        sight(near, board)
-        near.open(board.id, handle=2)
-        board.open(near.id)
-    for _ in range(12):
-        for here, there in (*neighbours, (a, b)):
-            carry_between(here, there)
-            carry_between(there, here)
-    for board in (one, other):
-        alarms = {effect.code for effect in board.changes if isinstance(effect, AlarmRaised)}
-        assert alarms == {"copied-key"}
 
 
 def test_messages_are_strict_and_bounded() -> None:
