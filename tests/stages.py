@@ -287,7 +287,6 @@ def main(arguments: list[str]) -> int:
             run(stage, tally)
         except KeyboardInterrupt:
             print("\nInterrupted.")
-            summarize(tally)
             return INTERRUPTED
         finally:
             end_left_over()
