@@ -185,6 +185,8 @@ class Player:
             return frame
         if self._play.over:
             self._tail += 1
+            if self._tail > TAIL_FRAMES and self._play.problem is None:
+                self.end(NoteEnd.DONE)
         return SILENCE
 
     def beat(self, now: float) -> None:
@@ -194,14 +196,12 @@ class Player:
             self._sink.write(self.frame())
 
     def check(self, now: float, microphone: str | None, speaker: str | None) -> None:
-        """End it when it has come to its end, or a device or the file has failed."""
+        """End it when a device or the file has failed."""
         del now, microphone
         sink = self._sink.problem if self._sink is not None else None
         problem = self._play.problem or sink or (speaker if self.wants_speaker else None)
         if problem is not None:
             self.end(NoteEnd.FAILED, problem)
-        elif self._tail >= TAIL_FRAMES:
-            self.end(NoteEnd.DONE)
 
     def told(self, now: float) -> NoteEvent:
         """How far it is."""
@@ -238,8 +238,15 @@ class Notes:
         self._now: Recorder | Player | None = None
         self._ending: list[Recorder | Player] = []
         self._tell_at = 0.0
-        self.due = inf
+        self._grid = inf
         """Next moment of the 20 ms grid; infinite while sound cards drive it or there is none."""
+        self._look_at = inf
+        """When those that are being completed are looked at."""
+
+    @property
+    def due(self) -> float:
+        """When `beat` is wanted at the latest."""
+        return min(self._grid, self._look_at)
 
     @property
     def wants_microphone(self) -> bool:
@@ -276,7 +283,7 @@ class Notes:
             self._refuse(command, NoteEnd.FAILED, str(error))
             return
         self._tell_at = now
-        self.due = now if self._now.on_grid else inf
+        self._grid = now if self._now.on_grid else inf
 
     def _refuse(self, command: StartRecording | StartPlayback, why: NoteEnd, detail: str) -> None:
         if isinstance(command, StartRecording):
@@ -301,11 +308,11 @@ class Notes:
             self._tell_at = 0.0
 
     def end(self, why: NoteEnd, detail: str = "") -> None:
-        """End what is there."""
+        """End what is there, unless it has by itself."""
         if self._now is not None:
             self._now.end(why, detail)
             self._ending.append(self._now)
-            self._now, self.due = None, inf
+            self._now, self._grid, self._look_at = None, inf, 0.0
 
     # The beat
 
@@ -319,30 +326,31 @@ class Notes:
         return self._now.frame() if isinstance(self._now, Player) else SILENCE
 
     def beat(self, now: float) -> None:
-        """The grid may have come round."""
-        while self._now is not None and self.due <= now:
-            if now - self.due > STALL_S:
-                self.due = now
+        """The grid may have come round, and those that end may have ended."""
+        while self._now is not None and self._grid <= now:
+            if now - self._grid > STALL_S:
+                self._grid = now
             self._now.beat(now)
-            self.due = self.due + FRAME_S if self._now.on_grid else inf
+            self._grid = self._grid + FRAME_S if self._now.on_grid else inf
+            if self._now.over:
+                self.end(NoteEnd.DONE)
+        if now >= self._look_at:
+            self.finish()
+            self._look_at = now + FRAME_S if self._ending else inf
 
     def check(self, now: float, microphone: str | None, speaker: str | None) -> None:
         """Tell how it goes; the devices' problems come from outside."""
         if self._now is not None:
             self._now.check(now, microphone, speaker)
             if self._now.over:
-                self._ending.append(self._now)
-                self._now, self.due = None, inf
+                self.end(NoteEnd.DONE)
             elif now >= self._tell_at:
                 self._tell_at = now + TELL_S
                 self._emit(self._now.told(now))
+
+    def finish(self) -> None:
+        """Say how those have ended whose files are complete."""
         for note in list(self._ending):
             if (event := note.finished()) is not None:
                 self._ending.remove(note)
-                self._emit(event)
-
-    def finish(self) -> None:
-        """Say how all have ended: their files are complete, since the thread has ended."""
-        for note in self._ending:
-            if (event := note.finished()) is not None:
                 self._emit(event)
