@@ -26,7 +26,7 @@ from typing import Final
 from deeds import Storm
 from promises import Promises
 from replay import MOUNT_OPTIONS
-from storer import be_eager, die_with_parent, say
+from storer import be_eager, die_with, say
 
 from appliance.adapters.store import Store
 from appliance.node.ports import StoreError
@@ -74,7 +74,7 @@ def recorded(disk: Path, log: Path) -> Iterator[tuple[Path, Callable[[], None]]]
     logged = blockdev_arguments(log=log, file_node="file", node="disk")
     with subprocess.Popen(
         ["qemu-storage-daemon", "--blockdev", node, *doubled(logged), "--export", export],
-        preexec_fn=die_with_parent,  # nothing else runs in this process yet
+        preexec_fn=partial(die_with, os.getpid()),  # no other thread runs here yet
     ) as daemon:
         until = time.monotonic() + READY_WITHIN_S
         while exported.stat().st_size != disk.stat().st_size:
@@ -95,10 +95,11 @@ def record(directory: Path, seed: int) -> None:
     """Store, end with and without closing, and open again."""
     log = directory / "log"
     with recorded(directory / "disk", log) as (disk, _), mounted(disk, directory / "at") as at:
+        me = os.getpid()
         for life in range(LIVES):
             pid = os.fork()
             if pid == 0:
-                die_with_parent()
+                die_with(me)
                 asyncio.run(live(at / "store.db", log, seed=seed + life, close=life % 2 == 1))
                 os._exit(0)
             assert os.waitpid(pid, 0)[1] == 0
@@ -209,7 +210,6 @@ def take(ballast: Path, *, leave: int) -> None:
 
 def main() -> None:
     """Do what the command line says."""
-    die_with_parent()
     what, directory, seed = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     (directory / "at").mkdir()
     be_eager()

@@ -2,6 +2,8 @@
 
 storer.py    for every line on stdin, an `Order`, a process of its own that does what it says
 
+It ends when nobody writes to it any more.
+
 What it says on stdout: ``pid NUMBER``, the lines of `deeds`, ``refused CODE``, ``works`` when it
 works after its disk does, and ``dead STATUS``.
 """
@@ -88,13 +90,18 @@ class Order:
 
 
 def say(*words: object) -> None:
-    """One whole line, past any buffer."""
-    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+    """One whole line, past any buffer; without anybody who listens, all is over."""
+    try:
+        os.write(1, (" ".join(map(str, words)) + "\n").encode())
+    except BrokenPipeError:
+        os._exit(1)
 
 
-def die_with_parent() -> None:
+def die_with(parent: int) -> None:
     """Leave nothing behind when the tests are killed."""
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)  # it has died before it could tell
 
 
 def be_eager() -> None:
@@ -140,12 +147,12 @@ async def obey(order: Order) -> None:
 
 def main() -> None:
     """Obey every order in a process of its own."""
-    die_with_parent()
+    me = os.getpid()
     for line in sys.stdin:
         order = Order.decode(line)
         pid = os.fork()
         if pid == 0:
-            die_with_parent()
+            die_with(me)
             if order.eager:
                 be_eager()
             asyncio.run(obey(order))

@@ -288,7 +288,7 @@ def replay(recording: Recording, cuts: Sequence[Cut], check: Check) -> tuple[Ver
             WORKERS,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_enter_own_mounts,
-            initargs=(Path(scratch),),
+            initargs=(Path(scratch), os.getpid()),
         ) as pool,
     ):
         verdicts = pool.map(partial(_replay_share, recording, check, Path(scratch)), shares)
@@ -308,10 +308,12 @@ def describe(verdicts: Sequence[Verdict]) -> str:
     return "\n".join(lines)
 
 
-def _enter_own_mounts(scratch: Path) -> None:
+def _enter_own_mounts(scratch: Path, parent: int) -> None:
     """Prepare a worker: mounts that end with it, and memory for a disk."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_DIE_WITH_PARENT, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)  # it has died before it could tell
     if libc.unshare(_NEW_MOUNTS) != 0:
         raise OSError(ctypes.get_errno(), "No mounts of its own: power cuts are replayed by root")
     _run("mount", "--make-rprivate", "/")
