@@ -6,8 +6,7 @@ comparison of all that both have.
 
 from __future__ import annotations
 
-import heapq
-import itertools
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
@@ -33,45 +32,61 @@ class CarryLane:
     """The way to one neighbour."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, bytes]] = []
-        self._waiting: set[bytes] = set()
-        self._numbers = itertools.count()
+        self._waiting: dict[int, OrderedDict[bytes, None]] = {}
+        """By urgency, each in order; none is empty."""
         self._in_flight: dict[bytes, tuple[int, float]] = {}
         self._paused_until: float | None = None
         self.fetching = False
         """Records are being read from the store."""
+        self.left_out = False
+        """Something found no room."""
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return sum(map(len, self._waiting.values()))
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits, and all that was sent is answered."""
+        return not (self._waiting or self._in_flight or self.fetching)
 
     def add(self, record: bytes, urgency: int) -> None:
         """Let a record wait, unless it does or is on its way."""
-        if record in self._waiting or record in self._in_flight:
+        if record in self._in_flight or any(record in level for level in self._waiting.values()):
             return
-        if len(self._waiting) >= MAX_WAITING:
-            last = max(self._heap)
-            if (-urgency,) >= last[:1]:
+        if len(self) >= MAX_WAITING:
+            self.left_out = True
+            least = min(self._waiting)
+            if urgency <= least:
                 return
-            self._heap.remove(last)
-            heapq.heapify(self._heap)
-            self._waiting.discard(last[2])
-        heapq.heappush(self._heap, (-urgency, next(self._numbers), record))
-        self._waiting.add(record)
+            self._waiting[least].popitem()
+            self._drop_if_empty(least)
+        self._waiting.setdefault(urgency, OrderedDict())[record] = None
+
+    def _drop_if_empty(self, urgency: int) -> None:
+        if not self._waiting[urgency]:
+            del self._waiting[urgency]
 
     def has(self, records: Iterable[bytes]) -> None:
         """The neighbour has these, or nobody needs them any more."""
-        self._waiting.difference_update(records)
+        for record in records:
+            for urgency, level in self._waiting.items():
+                if record in level:
+                    del level[record]
+                    self._drop_if_empty(urgency)
+                    break
 
     def take(self, limit: int, now: float) -> tuple[bytes, ...]:
         """Return what may be sent now, most urgent first."""
         if self.fetching or (self._paused_until is not None and now < self._paused_until):
             return ()
         taken: list[bytes] = []
-        while self._heap and len(taken) < limit and self._room(len(taken), -self._heap[0][0]):
-            record = heapq.heappop(self._heap)[2]
-            if record in self._waiting:
-                self._waiting.discard(record)
-                taken.append(record)
+        while self._waiting and len(taken) < limit:
+            most = max(self._waiting)
+            if not self._room(len(taken), most):
+                break
+            record, _ = self._waiting[most].popitem(last=False)
+            self._drop_if_empty(most)
+            taken.append(record)
         return tuple(taken)
 
     def _room(self, more: int, urgency: int) -> bool:

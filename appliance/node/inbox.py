@@ -41,16 +41,17 @@ class Inbox:
         self._receipts, self._resealer = receipts, resealer
         self._has_line = has_line
 
+    def wants(self, record: Record) -> bool:
+        """Tell whether a record that a neighbour has brought is for us, be it with others."""
+        return record.author != self._key.id and self._opener.is_for_us(record)
+
     def carried(self, load: Load, moment: Moment, *, uptime_s: float) -> list[Effect]:
-        """Take what a neighbour has brought, for us and for everybody else whom it is for.
+        """Take what a neighbour has brought and we want, for everybody else whom it is for as well.
 
         What is stored here is carried in the same breath or after it, since nobody brings again
         what is carried.  Raises FormatError or OpenError when it is of no use.
         """
-        record = load.record
-        if record.author == self._key.id or not self._opener.is_for_us(record):
-            return self._delivery.carry.ship(load, moment)
-        return self._taken(record.author, record, moment, uptime_s, load)
+        return self._taken(load.record.author, load.record, moment, uptime_s, load)
 
     def received(
         self, peer: StationId, record: Record, moment: Moment, *, uptime_s: float

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from appliance.model.card import Prekey
-from appliance.model.cargo import Cargo, Tier
+from appliance.model.cargo import Cargo, Load, Tier
 from appliance.model.codec import FormatError
 from appliance.model.identity import CONSOLE, StationId, StationKey
 from appliance.model.record import (
@@ -32,7 +32,7 @@ from appliance.node.ports.carrying import Overdue
 from appliance.node.usage import SessionInfo
 from appliance.node.writing import Writer
 from appliance.protocol.acks import Ack, Outcome, decode_acks, encode_acks
-from appliance.protocol.carrying import decode_parcel
+from appliance.protocol.carrying import decode_parcels
 from appliance.protocol.frames import Channel
 from appliance.protocol.sealing import OpenError
 
@@ -137,16 +137,27 @@ class Post:
                 raise FormatError(f"{channel.name} carries no mail")
 
     def _carried(self, peer: StationId, data: bytes, now: Now) -> list[Effect]:
-        parcel = decode_parcel(data)
-        known = record_id_of(parcel.raw)
-        if self.carry.knows(known):
-            return self.carry.has_already(peer, known)
-        try:
-            record = read_record(parcel.raw)
-            load = self.carry.load_of(record, now.moment, came_from=peer, age_s=float(parcel.age_s))
-            return self.mailbox.inbox.carried(load, now.moment, uptime_s=now.uptime_s)
-        except (FormatError, OpenError):
-            return self.carry.refuse(peer, known)
+        effects: list[Effect] = []
+        answers: list[Ack] = []
+        loads: list[Load] = []
+        for parcel in decode_parcels(data):
+            known = record_id_of(parcel.raw)
+            if self.carry.knows(known):
+                answers.append(Ack(known, Outcome.CARRIED))
+                continue
+            try:
+                record = read_record(parcel.raw)
+                load = self.carry.load_of(
+                    record, now.moment, came_from=peer, age_s=float(parcel.age_s)
+                )
+                if self.mailbox.inbox.wants(record):
+                    inbox = self.mailbox.inbox
+                    effects += inbox.carried(load, now.moment, uptime_s=now.uptime_s)
+                else:
+                    loads.append(load)
+            except (FormatError, OpenError):
+                answers.append(self.carry.refuse(known))
+        return [*effects, *self.carry.ship_all(peer, loads, answers, now.moment)]
 
     # -- Time, in seconds of being awake
 

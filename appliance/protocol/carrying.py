@@ -1,7 +1,7 @@
 """How records are passed on from neighbour to neighbour, and what is missing is asked for.
 
-A message of the CARRY channel is a record and for how long it has been carried, in seconds.  Nobody
-can check that age: a liar may make a record last longer, or keep it from those who hear of it from
+A message of the CARRY channel is a list of parcels: for how long a record has been carried, in
+seconds, and the record.  Nobody can check that age: a liar may make a record last longer, or keep it from those who hear of it from
 him first.  Clocks that are wrong do neither.
 
 Messages of the SYNC channel are lists of a number and its matter:
@@ -14,6 +14,7 @@ Messages of the SYNC channel are lists of a number and its matter:
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -24,6 +25,10 @@ from appliance.model.record import ID_SIZE, MAX_LIFETIME_S, MAX_RECORD
 MAX_COMPARED: Final = 48 * 1024
 MAX_WANTED: Final = 1024
 """Ids in one message."""
+
+MAX_PARCELS: Final = 64
+PARCELS_BYTES: Final = 32 * 1024
+"""Of one message; a record that is longer goes alone.  Small ones together cost half as much."""
 
 _WANTS: Final = 3
 
@@ -71,17 +76,37 @@ class Wanted:
     """Ids."""
 
 
-def encode_parcel(parcel: Parcel) -> bytes:
+def in_messages(parcels: Sequence[Parcel]) -> Iterator[tuple[Parcel, ...]]:
+    """Cut parcels into those that go together."""
+    together: list[Parcel] = []
+    size = 0
+    for parcel in parcels:
+        if together and (size + len(parcel.raw) > PARCELS_BYTES or len(together) == MAX_PARCELS):
+            yield tuple(together)
+            together, size = [], 0
+        together.append(parcel)
+        size += len(parcel.raw)
+    if together:
+        yield tuple(together)
+
+
+def encode_parcels(parcels: tuple[Parcel, ...]) -> bytes:
     """Return the message."""
-    return encode([min(parcel.age_s, MAX_LIFETIME_S), parcel.raw])
+    return encode([[min(parcel.age_s, MAX_LIFETIME_S), parcel.raw] for parcel in parcels])
 
 
-def decode_parcel(data: bytes) -> Parcel:
+def decode_parcels(data: bytes) -> tuple[Parcel, ...]:
     """Read the message; raises FormatError."""
-    items = decode(data, limit=MAX_RECORD + 64)
-    if type(items) is not list or len(items) != 2:
+    items = decode(data, limit=MAX_RECORD + PARCELS_BYTES)
+    if type(items) is not list or not 0 < len(items) <= MAX_PARCELS:
+        raise FormatError("carried: not a list of parcels")
+    return tuple(map(_parcel, items))
+
+
+def _parcel(item: object) -> Parcel:
+    if type(item) is not list or len(item) != 2:
         raise FormatError("carried: not an age and a record")
-    age_s, raw = items
+    age_s, raw = item
     if type(age_s) is not int or not 0 <= age_s <= MAX_LIFETIME_S or type(raw) is not bytes:
         raise FormatError("carried: not an age and a record")
     return Parcel(age_s, raw)

@@ -14,7 +14,15 @@ from appliance.model.cargo import Cargo, Load, Shipped, Tier
 from appliance.model.group import conversation_key
 from appliance.model.identity import StationId
 from appliance.model.record import Precedence
-from appliance.node.ports.carrying import Expire, GetCargo, GetCarried, NoteHolder, Overdue, Ship
+from appliance.node.ports.carrying import (
+    Expire,
+    GetCargo,
+    GetCarried,
+    NoteHolder,
+    Overdue,
+    Ship,
+    ShipAll,
+)
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Of everything that is carried, our own aside."""
@@ -59,6 +67,11 @@ def ship(db: sqlite3.Connection, operation: Ship) -> Shipped:
         assert number is not None
     _carry(db, number, load, precedence, expires)
     return Shipped(taken=True, full=False, dropped=(*made, *_delivered(db, load, expires)))
+
+
+def ship_all(db: sqlite3.Connection, operation: ShipAll) -> tuple[Shipped, ...]:
+    """Carry records, each unless it is known or there is no room."""
+    return tuple(ship(db, Ship(load)) for load in operation.loads)
 
 
 def is_known(db: sqlite3.Connection, record_id: bytes) -> bool:

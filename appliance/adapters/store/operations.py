@@ -17,6 +17,7 @@ from appliance.adapters.store import (
     search,
     stations,
 )
+from appliance.model.cargo import Load
 from appliance.node import ports
 from appliance.node.ports import carrying, keeping
 from appliance.node.ports import receipting as owing
@@ -58,6 +59,7 @@ WRITES: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.ForgetStation: stations.forget_station,
     ports.SetValue: stations.set_value,
     carrying.Ship: carried.ship,
+    carrying.ShipAll: carried.ship_all,
     carrying.Expire: carried.expire,
     carrying.NoteHolder: carried.note_holder,
     keeping.Evict: retention.evict,
@@ -80,6 +82,7 @@ FROM_PEERS: Final = (
     ports.ForgetStation,
     ports.Pending,
     carrying.Ship,
+    carrying.ShipAll,
     carrying.GetCarried,
     carrying.NoteHolder,
     owing.GetOwed,
@@ -116,7 +119,9 @@ def size_of(operation: ports.Operation[Any]) -> int:
         case ports.Pending(skip=ids):
             size = _ID_SIZE * len(ids)
         case carrying.Ship(load):
-            size = len(load.record.raw) + _ID_SIZE * len(load.covers)
+            size = _size_of_load(load)
+        case carrying.ShipAll(loads):
+            size = sum(map(_size_of_load, loads))
         case (
             carrying.GetCarried(records=ids)
             | carrying.NoteHolder(messages=ids)
@@ -135,3 +140,7 @@ def size_of(operation: ports.Operation[Any]) -> int:
         case _:
             size = 0
     return _BASE_SIZE + size
+
+
+def _size_of_load(load: Load) -> int:
+    return len(load.record.raw) + _ID_SIZE * len(load.covers)

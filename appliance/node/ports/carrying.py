@@ -26,6 +26,14 @@ class Ship(Operation[Shipped]):
 
 
 @dataclass(frozen=True)
+class ShipAll(Operation[tuple[Shipped, ...]]):
+    """Carry records."""
+
+    loads: tuple[Load, ...]
+    """What, and for how long."""
+
+
+@dataclass(frozen=True)
 class Overdue(Operation[tuple[bytes, ...]]):
     """Ask for records of ours that wait for somebody, or are for everyone, and are not carried."""
 

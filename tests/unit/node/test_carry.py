@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from mail_world import Desk, World, world
 
 from appliance.model.message import DeliveryState
 from appliance.model.record import Precedence
+from appliance.node import carry_lane
 
 PATIENCE_S = 30.0
 
@@ -133,3 +135,36 @@ def test_what_a_crash_left_uncarried_is_found() -> None:
         w.connect(b, c)
         w.settle(90.0)
         assert c.inbox() == ["just before the power failed"]
+
+
+def test_more_than_can_wait_is_brought_all_the_same_and_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(carry_lane, "MAX_WAITING", 20)
+    with world(desks=3, met=False) as w:
+        a, b, c = w.desks
+        introduce(w, a, b, c)
+        for number in range(100):
+            a.write(c, f"{number}")
+        a.write(c, "urgent", precedence=Precedence.EMERGENCY)
+        w.settle(PATIENCE_S)
+        w.connect(a, b)
+        w.settle(5.0)  # not at the next comparison, which is 15 s away
+        assert messages_carried(b) == 101
+
+
+def test_what_waits_for_a_neighbour_is_bounded_and_the_least_urgent_is_left_out() -> None:
+    lane = carry_lane.CarryLane()
+    for number in range(carry_lane.MAX_WAITING):
+        lane.add(number.to_bytes(32, "big"), number % 2)
+    assert not lane.left_out
+    lane.add(b"late", 0)
+    lane.add(b"help", 7)
+    lane.add(b"help", 7)
+    assert lane.left_out
+    assert len(lane) == carry_lane.MAX_WAITING
+    taken = lane.take(3, 0.0)
+    assert taken == (b"help", (1).to_bytes(32, "big"), (3).to_bytes(32, "big"))
+    lane.has(number.to_bytes(32, "big") for number in range(carry_lane.MAX_WAITING))
+    lane.answered(taken)
+    assert lane.idle

@@ -6,7 +6,7 @@ from appliance.model.identity import StationKey
 from appliance.model.message import DeliveryState, Receipt, Text
 from appliance.model.record import Certainty, RecordKind, Stamp, make_record, read_record
 from appliance.node import receipts
-from appliance.protocol.carrying import Parcel, encode_parcel
+from appliance.protocol.carrying import Parcel, encode_parcels
 from appliance.protocol.frames import Channel
 
 
@@ -87,7 +87,7 @@ def test_strangers_together_get_few_receipts() -> None:
             text = Text(key.id, "hello").encode()
             record = make_record(key, RecordKind.MESSAGE, text, stamp=stamp)
             (session,) = b.station.peers.sessions()
-            data = encode_parcel(Parcel(0, record.raw))
+            data = encode_parcels((Parcel(0, record.raw),))
             b.carry_out(
                 b.station.message_received(session.handle, a.id, Channel.CARRY, data, b.now)
             )
