@@ -1,8 +1,8 @@
 """How records are passed on from neighbour to neighbour, and what is missing is asked for.
 
 A message of the CARRY channel is a list of parcels: for how long a record has been carried, in
-seconds, and the record.  Nobody can check that age: a liar may make a record last longer, or keep it from those who hear of it from
-him first.  Clocks that are wrong do neither.
+seconds, and the record.  Nobody can check that age: a liar may make a record last longer, or keep
+it from those who hear of it from him first.  Clocks that are wrong do neither.
 
 Messages of the SYNC channel are lists of a number and its matter:
 
