@@ -45,6 +45,7 @@ STALL_S = 0.2
 MAX_ENDING = 4
 """Notes whose files are still being completed; a disk that stands still gets no more."""
 
+LONGEST = "The recording has reached its greatest length."
 CALL_FIRST = "A call comes first."
 SILENT = "The microphone gives no sound; is it switched off or muted?"
 BUSY = "The disk is too slow; try again in a moment."
@@ -94,8 +95,7 @@ class Recorder:
         if level > SILENT_DB:
             self._heard_at = now
         if self._frames >= self._most:
-            minutes = self._most * FRAME_MS / 60_000
-            self.end(NoteEnd.FULL, f"A recording takes at most {minutes:g} minutes.")
+            self.end(NoteEnd.FULL, LONGEST)
 
     def beat(self, now: float) -> None:
         """Take from the file that stands in for the microphone."""
