@@ -333,7 +333,7 @@ def _wait_again(db: sqlite3.Connection) -> None:
     db.execute(
         "INSERT INTO recipients (message, station, state, at_ms, sure)"
         " SELECT number, conversation, ?, received_ms, received_sure FROM messages"
-        " WHERE outgoing AND conversation != x''"
+        " WHERE outgoing AND length(conversation) = 32"  # who is in a group is not known here
         " AND NOT EXISTS (SELECT 1 FROM recipients WHERE message = number)",
         (int(DeliveryState.QUEUED),),
     )

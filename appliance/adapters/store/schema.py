@@ -197,7 +197,7 @@ _VERSION_2: Final = (
     """
     CREATE TABLE blob_uses (
         root BLOB NOT NULL,
-        record INTEGER NOT NULL,
+        record INTEGER NOT NULL REFERENCES records,
         bytes INTEGER NOT NULL,
         mine INTEGER NOT NULL,
         PRIMARY KEY (root, record)
