@@ -65,7 +65,11 @@ SLICE: Final = 500
 """Messages that are looked at in one operation, some milliseconds ..."""
 
 EVICTED: Final = 32
-"""... and that are removed in one: each touches a few dozen pages."""
+"""... and that are removed in one."""
+
+IN_A_COMMIT: Final = 8 * EVICTED
+"""Messages that are removed before it is waited for the disk: each touches pages that others touch
+too, and is worth no commit of its own."""
 
 SHED: Final = 256
 """Records that are carried and dropped in one operation."""
@@ -283,7 +287,7 @@ class Retention:
         if not victims:
             self._busy = False
             return []
-        part, rest = tuple(victims[:EVICTED]), victims[EVICTED:]
+        part, rest = Evict(tuple(victims[:EVICTED]), moment.awake_s), victims[EVICTED:]
 
         def gone(_: int) -> Sequence[Effect]:
             if rest:
@@ -291,4 +295,6 @@ class Retention:
             self._changed()
             return self._ask(moment)
 
-        return [Transact(Evict(part, moment.awake_s), gone, self._failed)]
+        if len(rest) % IN_A_COMMIT < EVICTED:
+            return [Transact(part, gone, self._failed)]
+        return [Transact(part, lambda _: (), self._failed, lazy=True, early=gone)]
