@@ -36,7 +36,7 @@ from appliance.protocol.frames import Channel
 from appliance.protocol.id_set import IdSet
 
 LIFETIME_S: Final = 30 * 24 * 3600.0
-"""For how long what has no limit of its own is carried."""
+"""For how long anything is carried at most.  A prekey opens what was sealed to it for longer."""
 
 BATCH: Final = MAX_PARCELS
 """Records that one look into the store fetches."""
@@ -125,7 +125,7 @@ class Carry:
             came_from=came_from,
             tier=Tier.OWN if record.author == self._own else self._tier_of(record.author),
             age_s=age_s,
-            lifetime_s=float(record.lifetime_s) or LIFETIME_S,
+            lifetime_s=min(float(record.lifetime_s) or LIFETIME_S, LIFETIME_S),
             awake_s=moment.awake_s,
         )
 

@@ -11,13 +11,13 @@ from appliance.model.group import GroupId
 from appliance.model.identity import CONSOLE, Address, StationId, StationKey
 from appliance.model.message import MAX_ATTACHMENTS, MAX_TEXT_CHARS, Text
 from appliance.model.record import (
-    MAX_LIFETIME_S,
     Precedence,
     Record,
     RecordKind,
     Stamp,
     make_record,
 )
+from appliance.node.carry import LIFETIME_S
 from appliance.node.clock import LamportClock, order_of
 from appliance.node.ports import Moment, StoredMessage
 from appliance.node.ports.receipting import Unopened
@@ -149,8 +149,10 @@ class Writer:
             raise MessageRefusedError(
                 "not-text", "The message is not valid Unicode text."
             ) from None
-        if not 0 <= draft.lifetime_s <= MAX_LIFETIME_S:
-            raise MessageRefusedError("lifetime", "A message can wait for up to 366 days.")
+        if not 0 <= draft.lifetime_s <= LIFETIME_S:
+            raise MessageRefusedError(
+                "lifetime", "A message can wait for up to 30 days, or for as long as it takes."
+            )
         if len(draft.attachments) > MAX_ATTACHMENTS:
             raise MessageRefusedError(
                 "too-many", f"At most {MAX_ATTACHMENTS} files go with one message."
