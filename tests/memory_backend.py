@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from api_samples import CALL, OUR_NODE, STORAGE
-from memory_recordings import MemoryRecordings
+from memory_recordings import WithRecordings
 
 from appliance.api.backend import ApiError, Backend
 from appliance.api.event_log import EventLog
-from appliance.api.recordings import RecordingBackend
 from appliance.api.schema import (
     EVERYONE,
     CallInfo,
@@ -67,7 +66,7 @@ def station(id_: str, name: str, **changes: object) -> Station:
     return replace(known, **changes)  # type: ignore[arg-type]  # names of fields, by the tests
 
 
-class MemoryBackend(Backend):
+class MemoryBackend(WithRecordings, Backend):
     """Whatever is sent arrives, unless the station is away; calls go where the tests push them."""
 
     def __init__(self) -> None:
@@ -85,10 +84,6 @@ class MemoryBackend(Backend):
         self.chosen_sound: tuple[str | None, str | None] = (None, None)
         self.asked: list[tuple[object, ...]] = []
         self.fault: Exception | None = None
-        self.memory_recordings = MemoryRecordings(self.log)
-        self.other_recordings: RecordingBackend | None = None
-        """In place of those in memory."""
-
         self.search_slice = 3
         """Messages that a search looks at before it answers."""
 
@@ -394,10 +389,6 @@ class MemoryBackend(Backend):
 
     async def doctor(self) -> tuple[Check, ...]:
         return (Check("sound", "ok", "Works.", ""), Check("clock", "warn", "Not set.", "Set it."))
-
-    @property
-    def recordings(self) -> RecordingBackend:
-        return self.other_recordings or self.memory_recordings
 
     def events(self, cursor: str | None) -> AsyncIterator[Event]:
         return self.log.follow(cursor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 
 from appliance.api.backend import ApiError
 from appliance.api.event_log import EventLog
@@ -90,3 +91,19 @@ class MemoryRecordings(RecordingBackend):
 
     def stop_playback(self) -> Playback:
         return self.push_playback(replace(self.playback(), state="over", ended="done"))
+
+
+class WithRecordings:
+    """The part of a backend that has them."""
+
+    log: EventLog
+    other_recordings: RecordingBackend | None = None
+    """In place of those in memory."""
+
+    @cached_property
+    def memory_recordings(self) -> MemoryRecordings:
+        return MemoryRecordings(self.log)
+
+    @property
+    def recordings(self) -> RecordingBackend:
+        return self.other_recordings or self.memory_recordings
