@@ -280,14 +280,13 @@ class Transfers:
         askable = [peer for peer in self._sessions if transfer.may_ask(peer, now)]
         if not askable and not transfer.runs:
             return self._wait(transfer, now)
+        free = [p for p in askable if self._is_free(transfer, p, running[p])]
         if transfer.state == "waiting":
-            return self._look(transfer) if askable else []
+            return self._look(transfer, now) if free else []
         effects: list[BlobEffect] = []
-        for peer in sorted(askable, key=lambda p: self._merit(transfer, p, running)):
+        for peer in sorted(free, key=lambda p: self._merit(transfer, p, running)):
             if len(transfer.runs) >= (RUNS_PER_BLOB if transfer.missing is not None else 1):
                 break
-            if running[peer] and not self._overtakes(transfer, peer, running[peer]):
-                continue
             chunks = transfer.next_chunks(self._sessions[peer])
             if not chunks:
                 break
@@ -304,17 +303,26 @@ class Transfers:
         hinted = holder is not None and holder.hinted
         return (self._lies[peer], not hinted, running[peer], self._random())
 
-    def _overtakes(self, transfer: Transfer, peer: StationId, running: int) -> bool:
-        """Tell whether this is more urgent than what comes from a station already."""
+    def _is_free(self, transfer: Transfer, peer: StationId, running: int) -> bool:
+        """Tell whether a station sends nothing, or one thing that is less urgent than this."""
         others = (each.want.rank[0] for each in self._all.values() if peer in each.runs)
-        return running < 2 and transfer.want.rank[0] < min(others, default=0)
+        return not running or (running == 1 and transfer.want.rank[0] < min(others))
 
-    def _look(self, transfer: Transfer) -> list[BlobEffect]:
-        """Open a blob, in the place of one that waits for somebody to go on with."""
+    def _look(self, transfer: Transfer, now: float) -> list[BlobEffect]:
+        """Open a blob, in the place of one that waits for somebody to go on with, or its turn."""
         opened = [each for each in self._all.values() if each.state != "waiting"]
         effects: list[BlobEffect] = []
         if len(opened) >= MAX_OPEN:
-            idle = [each for each in opened if each.state == "open" and not each.runs]
+            idle = [
+                each
+                for each in opened
+                if each.state == "open"
+                and not each.runs
+                and (
+                    each.want.rank > transfer.want.rank
+                    or not any(each.may_ask(peer, now) for peer in self._sessions)
+                )
+            ]
             if not idle:
                 return []
             last = max(idle, key=lambda each: each.want.rank)
