@@ -178,7 +178,10 @@ class GroupLog:
                 node = replace(node, rank=member.rank, grants=grants)
         else:
             node = replace(node, rank=0)
-        after = _evaluate([*self._in(past), node])
+        if past == self._latest[0] and change.kind is not ChangeKind.LEAVE:
+            after = _extended(before, change)
+        else:
+            after = _evaluate([*self._in(past), node])
         if change.hash not in after.effective:
             raise FormatError("group change: its maker had no right to it, or it changes nothing")
         self._latest = (past | 1 << node.index, after)
@@ -248,14 +251,24 @@ def _evaluate(nodes: Iterable[_Node]) -> View:
     for node in ordered:
         if node.index not in void and group.apply(node.change):
             group.effective.add(node.change.hash)
-    members = {}
-    for station, entry in group.entries.items():
-        leaving = left.get((station, entry.joined))
-        if leaving is None:
-            members[station] = entry
-        else:
-            group.effective.add(leaving)
-    return View(group.name, group.history, group.entries, members, frozenset(group.effective))
+    leaving = (left.get((station, entry.joined)) for station, entry in group.entries.items())
+    group.effective.update(change for change in leaving if change is not None)
+    return group.view()
+
+
+def _extended(view: View, change: Change) -> View:
+    """Return what a set comes to with one more change that was made upon all of it.
+
+    Nothing is void by it, and it is the last in order, so the rest needs no second look.
+    """
+    gone = [one for one in view.entries.items() if one[0] not in view.members]
+    group = _Fold(frozenset((station, entry.joined) for station, entry in gone))
+    group.name, group.history = view.name, view.history
+    group.entries, group.effective = dict(view.entries), set(view.effective)
+    group.size = len(view.members)
+    if group.apply(change):
+        group.effective.add(change.hash)
+    return group.view()
 
 
 def _void(ordered: list[_Node]) -> set[int]:
@@ -293,12 +306,20 @@ class _Fold:
         self.name, self.history = "", History.NONE
         self.entries: dict[StationId, Member] = {}
         self.effective: set[bytes] = set()
+        self.size = 0
+        """How many are in."""
+
+    def view(self) -> View:
+        """Return what has come of it."""
+        members = {one: entry for one, entry in self.entries.items() if self._is_in(one)}
+        return View(self.name, self.history, self.entries, members, frozenset(self.effective))
 
     def apply(self, change: Change) -> bool:
         """Apply a change as far as its maker may; tell whether it did anything."""
         if change.kind is ChangeKind.FOUND:
             self.entries = {change.maker: Member(change.hash, 0, change.hash)}
             self.name, self.history = change.name, change.history
+            self.size = int(self._is_in(change.maker))
             return True
         maker = self.entries.get(change.maker)
         if maker is None or maker.rank is None:
@@ -323,9 +344,10 @@ class _Fold:
         return entry is not None and (station, entry.joined) not in self._left
 
     def _invite(self, change: Change, subject: StationId) -> bool:
-        if self._is_in(subject) or sum(map(self._is_in, self.entries)) >= MAX_MEMBERS:
+        if self._is_in(subject) or self.size >= MAX_MEMBERS:
             return False
         self.entries[subject] = Member(change.hash)
+        self.size += self._is_in(subject)
         return True
 
     def _appoint(self, change: Change, subject: StationId) -> bool:
@@ -347,5 +369,6 @@ class _Fold:
             return True
         if own or (entry.rank is not None and rank >= entry.rank):
             return False
+        self.size -= self._is_in(subject)
         del self.entries[subject]
         return True

@@ -118,6 +118,7 @@ def passed_on(before: Group | None, after: Group) -> list[tuple[StationId, list[
     if before is None or after.log is before.log:
         return []
     new = [change for change in after.log.changes if change.hash not in before.log]
+    known_by = {change.hash: after.log.known_to_maker(change.hash).entries for change in new}
     stations = {**before.members, **after.members}
     found: list[tuple[StationId, list[Change]]] = []
     for station, member in sorted(stations.items()):
@@ -128,7 +129,7 @@ def passed_on(before: Group | None, after: Group) -> list[tuple[StationId, list[
             change
             for change in new
             if change.maker != station
-            and station not in after.log.known_to_maker(change.hash).entries
+            and station not in known_by[change.hash]
             and station not in change.subjects
         ]
         if unknown:
