@@ -1,0 +1,85 @@
+"""Groups in the store, and the history that a new member gets."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+
+from appliance.adapters.store import schema
+from appliance.adapters.store.groups import get_groups, save_group, share_history
+from appliance.model.group import GroupId, conversation_key
+from appliance.model.identity import StationId, StationKey
+from appliance.node.ports.grouping import GetGroups, SaveGroup, ShareHistory
+
+FIRST, SECOND = GroupId(b"a" * 32), GroupId(b"b" * 32)
+ANN, BEN, EVE = (StationKey.from_bytes(bytes([n]) * 32).id for n in (1, 2, 3))
+
+
+@pytest.fixture
+def db() -> Iterator[sqlite3.Connection]:
+    made = sqlite3.connect(":memory:", isolation_level=None)
+    made.execute("PRAGMA foreign_keys = ON")
+    schema.migrate(made)
+    yield made
+    made.close()
+
+
+def test_a_group_is_kept_replaced_and_forgotten(db: sqlite3.Connection) -> None:
+    save_group(db, SaveGroup(SECOND, b"two"))
+    save_group(db, SaveGroup(FIRST, b"one"))
+    save_group(db, SaveGroup(FIRST, b"one, again"))
+    assert get_groups(db, GetGroups()) == ((FIRST, b"one, again"), (SECOND, b"two"))
+    save_group(db, SaveGroup(FIRST, None))
+    save_group(db, SaveGroup(FIRST, None))
+    assert get_groups(db, GetGroups()) == ((SECOND, b"two"),)
+
+
+def add_message(
+    db: sqlite3.Connection, number: int, conversation: bytes, author: StationId, position: int
+) -> None:
+    db.execute(
+        "INSERT INTO records (number, id, kind, author, urgency, position, kept, raw)"
+        " VALUES (?, ?, 2, ?, 0, ?, 1, x'00')",
+        (number, number.to_bytes(32, "big"), author.key, position),
+    )
+    columns = [
+        (name, kind)
+        for _, name, kind, needed, default, key in db.execute("PRAGMA table_info(messages)")
+        if (needed and default is None) or key
+    ]
+    empty = {"TEXT": "", "BLOB": b"", "INTEGER": 0, "REAL": 0.0}
+    values = {name: empty[kind] for name, kind in columns} | {
+        "number": number,
+        "conversation": conversation,
+        "author": author.key,
+        "position": position,
+    }
+    marks = ", ".join("?" * len(values))
+    db.execute(
+        f"INSERT INTO messages ({', '.join(values)}) VALUES ({marks})",
+        tuple(values.values()),
+    )
+
+
+def waiting(db: sqlite3.Connection, station: StationId) -> list[int]:
+    rows = db.execute(
+        "SELECT record FROM outbox WHERE station = ? ORDER BY position", (station.key,)
+    )
+    return [number for (number,) in rows]
+
+
+def test_a_new_member_gets_the_latest_of_its_group_and_nothing_else(db: sqlite3.Connection) -> None:
+    for number in range(1, 9):
+        add_message(db, number, conversation_key(FIRST), ANN if number % 2 else BEN, number)
+    add_message(db, 20, conversation_key(SECOND), ANN, 20)
+    add_message(db, 21, conversation_key(None), ANN, 21)
+    add_message(db, 22, conversation_key(BEN), ANN, 22)
+    assert share_history(db, ShareHistory(FIRST, EVE, limit=5)) == 5
+    assert waiting(db, EVE) == [4, 5, 6, 7, 8]
+    assert share_history(db, ShareHistory(FIRST, EVE)) == 8
+    assert waiting(db, EVE) == list(range(1, 9))
+    assert share_history(db, ShareHistory(FIRST, BEN)) == 4  # its own it has
+    assert waiting(db, BEN) == [1, 3, 5, 7]
+    assert share_history(db, ShareHistory(GroupId(bytes(32)), EVE)) == 0
