@@ -366,9 +366,8 @@ class World:
         return True
 
     def _check_bounds(self) -> None:
-        for desk in self.desks:
-            for lane in desk.station.mailbox.outbox._lanes.values():
-                self.max_in_flight = max(self.max_in_flight, len(lane.in_flight))
+        lanes = (one for d in self.desks for one in d.station.mailbox.outbox._lanes.values())
+        self.max_in_flight = max((self.max_in_flight, *(len(lane.in_flight) for lane in lanes)))
 
     def settle(self, patience_s: float = 1.0) -> None:
         """Do all that can be done, with `patience_s` for what waits for time."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from appliance.model.cargo import Load
 from appliance.model.codec import FormatError
 from appliance.model.identity import CONSOLE, StationId, StationKey
-from appliance.model.message import DeliveryState, Receipt
+from appliance.model.message import DeliveryState, Receipt, Text
 from appliance.model.record import Certainty, Record, RecordKind
 from appliance.node.clock import LamportClock, order_of
 from appliance.node.delivery import Delivery
@@ -101,22 +101,7 @@ class Inbox:
         except KeyToComeError:
             return self._keep(peer, record, moment, load)
         believed = self._clock.witness(record.stamp.lamport)
-        message = StoredMessage(
-            id=record.id,
-            conversation=conversation_with(record),
-            author=record.author,
-            outgoing=False,
-            text=text.text,
-            line=line,
-            precedence=record.precedence,
-            order=order_of(believed, record.id),
-            written_ms=record.stamp.wall_ms,
-            written_sure=record.stamp.certainty is not Certainty.UNSET,
-            received_ms=moment.wall_ms,
-            received_sure=moment.sure,
-            unread=True,
-            first=text.first,
-        )
+        message = _as_kept(record, text, believed, moment)
         # What went to many is receipted at once only where that costs no more than an answer.
         receipt = None
         if record.to or record.author in self._delivery.outbox.peers():
@@ -284,6 +269,26 @@ class Inbox:
             return carry.ship(carry.load_of(word, moment, came_from=own), moment)
 
         return [Transact(GetComplete(carried), found)]
+
+
+def _as_kept(record: Record, text: Text, believed: int, moment: Moment) -> StoredMessage:
+    return StoredMessage(
+        id=record.id,
+        conversation=conversation_with(record),
+        author=record.author,
+        outgoing=False,
+        text=text.text,
+        line=record.to[0].line if record.to else CONSOLE,
+        precedence=record.precedence,
+        order=order_of(believed, record.id),
+        written_ms=record.stamp.wall_ms,
+        written_sure=record.stamp.certainty is not Certainty.UNSET,
+        received_ms=moment.wall_ms,
+        received_sure=moment.sure,
+        unread=True,
+        first=text.first,
+        attachments=text.attachments,
+    )
 
 
 def ack(peer: StationId, record: Record, outcome: Outcome) -> Effect:
