@@ -33,9 +33,10 @@ from appliance.protocol.chunks import DIGEST_SIZE, chunk_count, chunk_size
 
 log = logging.getLogger(__name__)
 
-NOT_SENT_LOW_WATER: Final = 128 * 1024
+NOT_SENT_LOW_WATER: Final = 512 * 1024
 """Bytes that the kernel may hold unsent: enough to keep a fast link busy while the event loop is at
-something else. Without it a slow link would make it hold megabytes."""
+something else (128 KiB: 0.6 times the throughput on a busy machine). Without it a slow link would
+make it hold megabytes."""
 
 MAX_SERVED: Final = 16
 MAX_SERVED_EACH: Final = 4

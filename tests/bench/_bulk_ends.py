@@ -22,6 +22,8 @@ from pathlib import Path
 from random import Random
 from time import perf_counter
 
+from harness import percentile
+
 from appliance.adapters.blobs import BlobLimits, Blobs
 from appliance.adapters.session import Session
 from appliance.adapters.sessions import Hooks, Sessions
@@ -34,6 +36,7 @@ from appliance.node.wanted import Want
 from appliance.village.village import Village
 
 ROOT = Path(__file__).parents[2]
+TICK_S = 0.02
 PROGRAM = ["env", f"PYTHONPATH={ROOT}", sys.executable, __file__]
 
 
@@ -53,6 +56,8 @@ class Held:
     """Processor time that the fetch took; said by `fetch`."""
     seconds: float = 0.0
     """How long it took; said by `fetch`."""
+    late_ms: float = 0.0
+    """By how much a timer of 20 ms was late beside it, p99: what a call's signalling waits."""
 
 
 @asynccontextmanager
@@ -103,12 +108,23 @@ async def fetch(host: str, held: Held, directory: Path) -> None:
         transfers = BlobTransfers(core, blobs, client=lambda _: sessions.bulk(session), tell=tell)
         transfers.do(lambda now: core.session_up(peer, now))
         began, cpu = perf_counter(), sum(os.times()[:2])
+        late = asyncio.create_task(lateness(done))
         want = Want(root, held.size, sources=(peer,))
         transfers.do(lambda now: core.wanted(want, now))
         await done.wait()
         took = {"seconds": perf_counter() - began, "cpu_s": sum(os.times()[:2]) - cpu}
-        print(json.dumps({**vars(held), **took}), flush=True)
+        print(json.dumps({**vars(held), **took, "late_ms": await late}), flush=True)
         await transfers.close()
+
+
+async def lateness(done: asyncio.Event) -> float:
+    """How late a timer is meanwhile, in milliseconds: p99."""
+    found = []
+    while not done.is_set():
+        due = perf_counter() + TICK_S
+        await asyncio.sleep(TICK_S)
+        found.append((perf_counter() - due) * 1000)
+    return percentile(found, 99)
 
 
 @contextmanager

@@ -67,7 +67,9 @@ async def run(report: Report, runs: int) -> None:
             what=f"100 MB, sealed, over {hops} hop{'s'[: hops - 1]}, synced to disk",
         )
     cpu = [each.cpu_s * 1000 / (SIZE / 1e6) for each in found[1]]
-    report.add("receiver_cpu_ms_per_mb", cpu, what="processor time of the receiving daemon's parts")
+    report.add("receiver_cpu_per_mb_ms", cpu, what="processor time of the receiver, per MB")
+    late = [each.late_ms for each in found[1]]
+    report.add("receiver_late_p99_ms", late, what="what else the receiver does waits so long")
 
 
 def main(argv: list[str]) -> int:

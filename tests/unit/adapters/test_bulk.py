@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import ssl
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -66,6 +67,16 @@ async def test_both_sides_of_a_session_can_ask(tmp_path: Path) -> None:
                 await fetched(asking, session, bytes(32), 0, 1)
             with refused("odd"):
                 await client.manifest(root, SIZE + CHUNK)
+
+
+async def test_who_serves_is_told_that_the_session_is_in_use(tmp_path: Path) -> None:
+    async with ends(tmp_path) as (a, b):
+        session = await a.dial(b)
+        root = keep(b)
+        asked: list[Session] = []
+        b.sessions._hooks = replace(b.sessions._hooks, on_bulk=asked.append)
+        await a.sessions.bulk(session).manifest(root, SIZE)
+        assert asked == b.opened
 
 
 async def test_a_chunk_goes_on_where_it_was(tmp_path: Path) -> None:
