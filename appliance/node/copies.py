@@ -143,9 +143,9 @@ class Twins:
         self._prove(now_s)
         self._meet(boot)
 
-    def beyond(self, now_s: float) -> None:
-        """A card of our key has a number that none can follow."""
-        self._prove(now_s)
+    def beyond(self) -> None:
+        """A card of our key has a number that none can follow, so no question reaches anybody."""
+        self.proved, self._ask_s = True, math.inf
 
     def _prove(self, now_s: float) -> None:
         self.proved, self._ask_s, self._asked = True, now_s + ASK_EVERY_S, 0
@@ -169,6 +169,10 @@ class Twins:
         self._owed = False
         self._answers.append(now_s)
         self._met = dict.fromkeys(self._met, sequence)
+
+    def not_answered(self) -> None:
+        """The disk did not take that card."""
+        self._owed = True
 
     def _free_at(self) -> float:
         full = len(self._answers) == MAX_ANSWERS

@@ -154,7 +154,7 @@ class OwnCard:
         before = self.twins.proved
         self._other = (card.sequence, record.raw)
         if card.sequence > MAX_SEQUENCE:
-            self.twins.beyond(now_s)
+            self.twins.beyond()
         else:
             self.twins.heard(card, record.stamp.boot, own=at.boot, now_s=now_s)
             self.sequence = card.sequence
@@ -195,7 +195,7 @@ class OwnCard:
 
     def _answer(self, name: str, at: Stamp) -> list[Effect]:
         self.sequence += RETURN_STEP
-        effects = self._publish(name, at)
+        effects = self._publish(name, at, failed=lambda _: self.twins.not_answered())
         self.twins.answered(self.sequence, at.uptime_ms / 1000)
         return effects
 

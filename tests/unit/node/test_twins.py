@@ -253,6 +253,20 @@ def test_a_restored_board_and_the_one_that_still_runs_are_two() -> None:
     assert restored.alarmed
 
 
+def test_what_a_full_disk_keeps_from_being_said_is_said_later() -> None:
+    one, other = copies()
+    one.full = True
+    settle(one, other)
+    assert one.alarmed, "its operator knows"
+    assert len(one.cards) == 2
+    one.run(ANSWERS_S)
+    one.full = False
+    one.run(ANSWERS_S)
+    settle(one, other)
+    assert other.alarmed
+    assert card_says_copied(read_card(read_record(newest_of(one, other))))
+
+
 def test_four_boards_settle_too() -> None:
     boards = [*copies(7), *copies(8)]
     for _ in range(120):
@@ -335,6 +349,7 @@ def test_a_number_that_none_can_follow_is_an_alarm_and_not_followed() -> None:
     board, thief = new_board(), a_thief()
     for sequence in (MAX_SEQUENCE + 1, (1 << 63) - 1):
         board.hear(thief.steal(board.cards[-1], sequence=sequence))
+    board.run(10 * OVER_S)
     assert board.alarmed
     board.start()
     assert newness(board.cards[-1])[0] < 100
