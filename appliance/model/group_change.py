@@ -33,12 +33,14 @@ from appliance.model.identity import (
 GROUP_CONTEXT: Final = "fencewire/group/1"
 HASH_SIZE: Final = 32
 NONCE_SIZE: Final = 16
-MAX_PARENTS: Final = 8
+MAX_PARENTS: Final = 64
+"""Everybody may have left at once, and each leaves beside the others."""
+
 MAX_SUBJECTS: Final = 63
 """All others of the largest group."""
 
-MAX_CHANGE: Final = 4096
-"""Bytes of an encoded change: 63 stations have 2142."""
+MAX_CHANGE: Final = 5120
+"""Bytes of an encoded change: 63 stations have 2142, 64 parents 2176."""
 
 MAX_DEPTH: Final = 1 << 16
 

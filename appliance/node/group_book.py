@@ -100,12 +100,8 @@ class GroupBook:
             return
         if self._count(Standing.INVITED) >= MAX_INVITATIONS:
             raise NotYetError("enough invitations wait for the operator")
-        by_author = 0
-        for group in self:
-            member = group.members.get(self.own)
-            if member is not None and group.standing is Standing.INVITED:
-                brought = group.log.get(member.joined)
-                by_author += brought is not None and brought.maker == author
+        waiting = (group for group in self if group.standing is Standing.INVITED)
+        by_author = sum(group.inviter == author for group in waiting)
         if by_author >= MAX_INVITATIONS_OF_ONE:
             raise FormatError("group note: too many invitations by the same station")
 
@@ -139,7 +135,7 @@ class GroupBook:
             group=after.id,
             before=before,
             after=after,
-            save=None if after is before else after.saved(),
+            save=None if before is not None and after.is_kept_as(before) else after.saved(),
             notes=tuple(sent),
             notices=tuple(notices_of(before, after)),
             share=tuple(share),

@@ -133,57 +133,70 @@ class GroupLog:
 
         Raises FormatError when one could never have been made.  Those beyond MAX_LOG are left out.
         """
+        grown, orphans, refused = self.with_good_changes(changes)
+        if refused:
+            raise FormatError("group change: its maker had no right to it, or it changes nothing")
+        return grown, orphans
+
+    def with_good_changes(
+        self, changes: Iterable[Change]
+    ) -> tuple[GroupLog, list[Change], list[Change]]:
+        """Do the same as `with_changes`, but return those that could never have been made."""
         grown = GroupLog(self.group)
         grown._nodes, grown.bytes = dict(self._nodes), self.bytes
         grown._latest = ((1 << len(self._nodes)) - 1, self.view)
         orphans: list[Change] = []
+        refused: list[Change] = []
         for change in sorted(changes, key=_order):
-            if change.group != self.group:
-                raise FormatError("group change: of another group")
             if change.hash in grown._nodes:
                 continue
-            if any(parent not in grown._nodes for parent in change.parents):
+            if change.group != self.group:
+                refused.append(change)
+            elif any(parent not in grown._nodes for parent in change.parents):
                 orphans.append(change)
             elif grown.bytes + len(change.raw) <= MAX_LOG:
-                grown._nodes[change.hash] = grown._judged(change)
-                grown.bytes += len(change.raw)
+                node = grown._judged(change)
+                if node is None:
+                    refused.append(change)
+                else:
+                    grown._nodes[change.hash] = node
+                    grown.bytes += len(change.raw)
         if len(grown) == len(self):
-            return self, orphans
+            return self, orphans, refused
         upon = {parent for node in grown._nodes.values() for parent in node.change.parents}
         tips = [node.change for node in grown._nodes.values() if node.change.hash not in upon]
         grown.heads = tuple(tip.hash for tip in sorted(tips, key=_order, reverse=True))
         grown.view = grown._at((1 << len(grown)) - 1)
-        return grown, orphans
+        return grown, orphans, refused
 
-    def _judged(self, change: Change) -> _Node:
-        """Return where a change stands; raises FormatError when its maker had no right to it."""
+    def _judged(self, change: Change) -> _Node | None:
+        """Return where a change stands; None: its maker had no right to it, or it does nothing."""
         past = self._past_of(change.parents)
         depths = [self._nodes[parent].change.depth for parent in change.parents]
         if change.depth != max(depths, default=-1) + 1:
-            raise FormatError("group change: wrong depth")
+            return None
         before = self._at(past)
+        member = before.entries.get(change.maker)
         node = _Node(change, len(self._nodes), past)
-        if change.kind is not ChangeKind.FOUND:
-            member = before.entries.get(change.maker)
-            if member is None:
-                raise FormatError("group change: made by somebody who was no member")
-            if change.kind is ChangeKind.LEAVE:
-                # Just one such change of each stay is possible, or anybody could fill the log.
-                if change.parents != (member.joined,):
-                    raise FormatError("group change: leaving is made upon coming")
-            elif member.rank is None:
-                raise FormatError("group change: made by somebody who was no admin")
-            else:
-                grants = (member.joined, member.appointed)
-                node = replace(node, rank=member.rank, grants=grants)
-        else:
+        if change.kind is ChangeKind.FOUND:
             node = replace(node, rank=0)
+        elif member is None:
+            return None
+        elif change.kind is ChangeKind.LEAVE:
+            # Just one such change of each stay is possible, or anybody could fill the log.
+            if change.parents != (member.joined,):
+                return None
+        elif member.rank is None:
+            return None
+        else:
+            grants = (member.joined, member.appointed)
+            node = replace(node, rank=member.rank, grants=grants)
         if past == self._latest[0] and change.kind is not ChangeKind.LEAVE:
             after = _extended(before, change)
         else:
             after = _evaluate([*self._in(past), node])
         if change.hash not in after.effective:
-            raise FormatError("group change: its maker had no right to it, or it changes nothing")
+            return None
         self._latest = (past | 1 << node.index, after)
         return node
 

@@ -35,11 +35,16 @@ def merged(
     """Return what is known with a note; raises FormatError when it is none or not for us."""
     log = before.log if before is not None else GroupLog(note.group)
     waiting = dict(before.orphans) if before is not None else {}
+    brought: set[bytes] = set()
     for raw in note.changes:
         change_hash = change_hash_of(raw)
+        brought.add(change_hash)
         if change_hash not in log and change_hash not in waiting:
             waiting[change_hash] = read_change(raw)
-    log, orphans = log.with_changes(waiting.values())
+    log, orphans, refused = log.with_good_changes(waiting.values())
+    # What has waited and turns out bad was brought by somebody else: it is dropped and that is all.
+    if any(change.hash in brought for change in refused):
+        raise FormatError("group note: a change whose maker had no right to it")
     if before is None:
         if own not in log.view.members or author not in log.view.entries or orphans:
             raise FormatError("group note: no invitation")
@@ -80,11 +85,10 @@ def settled(
         for change in after.log.changes
         if change.kind is ChangeKind.LEAVE and change.maker == key.id
     ]
-    inviter = after.log.get(member.joined)
     if leaves and not any(after.log.came_after(member.joined, leave) for leave in leaves):
         return left(after, key, moment)
     was_in = before is not None and before.standing is Standing.IN
-    if was_in or (inviter is not None and trusts(inviter.maker)):
+    if was_in or (after.inviter is not None and trusts(after.inviter)):
         after = replace(after, accepted=member.joined)
     return after, []
 

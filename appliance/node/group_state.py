@@ -136,6 +136,13 @@ class Group:
             return Standing.OUT
         return Standing.IN if member.joined == self.accepted else Standing.INVITED
 
+    @property
+    def inviter(self) -> StationId | None:
+        """Who has brought us in; None: we are not in."""
+        member = self.members.get(self.own)
+        brought = None if member is None else self.log.get(member.joined)
+        return None if brought is None else brought.maker
+
     @cached_property
     def audience(self) -> bytes:
         """Whom a key has to be made for now."""
@@ -216,6 +223,10 @@ class Group:
         if self.out_awake_s is not None:
             fields[6] = max(0, int(self.out_awake_s * 1000))
         return encode(fields)
+
+    def is_kept_as(self, other: Group) -> bool:
+        """Tell whether the same is kept of both: orphans are not."""
+        return replace(self, orphans=other.orphans) == other
 
     def saved(self) -> SaveGroup:
         """Return the operation that keeps it."""

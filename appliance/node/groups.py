@@ -191,9 +191,10 @@ class Groups:
         made: list[Change] = []
         if before is None or after.log is not before.log:
             after, made = settled(before, after, self._key, moment, self.book.trusts)
-        for orphan in after.orphans.values():
-            missing = tuple(one for one in orphan.parents if one not in after.log)
-            self._asks.miss(after.id, author, changes=missing)
+        for orphan_hash, orphan in after.orphans.items():
+            if before is None or orphan_hash not in before.orphans:
+                missing = tuple(one for one in orphan.parents if one not in after.log)
+                self._asks.miss(after.id, author, changes=missing)
         notes: list[tuple[StationId, bytes]] = []
         for station, changes in passed_on(before, after):
             theirs = notes_for(after, with_recent(after, changes))

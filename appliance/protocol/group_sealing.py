@@ -17,13 +17,15 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from appliance.model.codec import FormatError, decode, encode
 from appliance.model.group import GroupId
-from appliance.model.group_change import MAX_PARENTS
 from appliance.model.group_note import GroupKey, hashes
 from appliance.model.identity import StationId
 from appliance.model.record import RecordKind
 from appliance.protocol.sealing import BUCKETS, OpenError, pad, unpad
 
 NONCE_SIZE: Final = 12
+MAX_TOLD: Final = 8
+"""Changes that an author tells to know."""
+
 SHORT_SIZE: Final = 8
 """Bytes of a change's hash that say which it is, to those who know the group."""
 
@@ -46,7 +48,7 @@ def seal_to_group(
 
     Raises ValueError when it is too long.
     """
-    known = [head[:SHORT_SIZE] for head in heads[:MAX_PARENTS]]
+    known = [head[:SHORT_SIZE] for head in heads[:MAX_TOLD]]
     bound = _bound(author, group, kind, key.id_in(group))
     padded = pad(encode([known, content]))
     return nonce + ChaCha20Poly1305(key.secret.value).encrypt(nonce, padded, bound)
@@ -68,4 +70,4 @@ def open_to_group(
     both = decode(unpad(padded), limit=BUCKETS[-1])
     if type(both) is not list or len(both) != 2 or type(both[1]) is not bytes:
         raise FormatError("sealed to a group: not changes and a content")
-    return both[1], hashes(both[0], MAX_PARENTS, size=SHORT_SIZE)
+    return both[1], hashes(both[0], MAX_TOLD, size=SHORT_SIZE)

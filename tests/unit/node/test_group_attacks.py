@@ -319,6 +319,25 @@ def test_changes_that_hang_in_the_air_are_bounded(world: GroupWorld) -> None:
     assert ann.of(group).name == "Rescue"
 
 
+def test_what_waits_and_turns_out_bad_does_not_spoil_what_it_waited_for(world: GroupWorld) -> None:
+    ann, ben, cat, dan, _ = world.members
+    group = group_of(world)
+    world.island = {cat.id: 1}
+    ann.do(lambda groups: groups.rename(group, "Search", world.now))
+    world.deliver()
+    # Dan knows of it before Cat does, and makes something upon it to which he has no right.
+    bad = change_by(dan, ChangeKind.REMOVE, dan.of(group).log, subjects=(ann.id,))
+    state = cat.of(group)
+    result = cat.groups.received(dan.id, GroupNote(group, changes=(bad.raw,)).encode(), world.now)
+    assert (list(cat.of(group).orphans), result.save) == ([bad.hash], None)
+    assert cat.of(group).view == state.view
+    world.island.clear()
+    world.deliver()
+    assert cat.of(group).name == "Search"
+    assert cat.of(group).orphans == {}
+    assert set(cat.of(group).members) == {ann.id, ben.id, cat.id, dan.id}
+
+
 def test_forged_changes_are_refused(world: GroupWorld) -> None:
     ann, ben, *_ = world.members
     group = group_of(world)

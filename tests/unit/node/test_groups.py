@@ -297,6 +297,20 @@ def test_what_may_not_be_done_is_refused_with_words() -> None:
     assert refused(ann, lambda groups: groups.create("x", now)) == "too-many-groups"
 
 
+def test_all_can_leave_at_once_and_be_invited_again() -> None:
+    world, group, (ann, *others) = founded(20)
+    for other in others:
+        other.do(lambda groups: groups.leave(group, world.now))
+    world.deliver()
+    assert set(ann.of(group).members) == {ann.id}
+    back = [other.id for other in others]
+    ann.do(lambda groups: groups.invite(group, back, world.now))
+    world.deliver()
+    others[0].write(group, b"all back")
+    world.deliver()
+    assert [other.inbox for other in others[1:]] == [[(others[0].id, b"all back")]] * 18
+
+
 def wear_out(world: GroupWorld, admin: Member, group: GroupId) -> None:
     for number in range(400):
         admin.groups.rename(group, "n" * 30 + f"{number}", world.now)
