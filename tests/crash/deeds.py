@@ -43,6 +43,7 @@ from appliance.node.ports import (
     StoreError,
 )
 from appliance.node.ports.carrying import NoteHolder, Ship
+from appliance.node.ports.receipting import LetWait
 
 OTHERS: Final = (ANN, BOB, CLEO)
 HANDS: Final = 6
@@ -73,9 +74,12 @@ class Storm:
         self._arrived: list[SaveIncoming] = []
         self._unread: list[tuple[bytes, StationId]] = []
         self._carried: list[tuple[bytes, StationId]] = []
+        self._owed: list[tuple[bytes, StationId]] = []
         self._deeds = (
             (self._write, 5),
             (self._arrive, 5),
+            (self._arrive_for_all, 2),
+            (self._settle, 1),
             (self._hear, 3),
             (self._see, 2),
             (self._carry, 2),
@@ -201,6 +205,27 @@ class Storm:
         if again is None:
             self._arrived.append(deed)
             self._unread.append((deed.record.id, deed.message.author))
+
+    async def _arrive_for_all(self) -> None:
+        """What is for everyone is receipted later."""
+        author = self._dice.choice(OTHERS)
+        deed = incoming(author, everyone=True, size=self._size(), seed=self._new())
+        if await self._try(replace(deed, receipt=None)) is not None:
+            self._say("came", deed.record.id.hex())
+            self._owed.append((deed.record.id, author))
+
+    async def _settle(self) -> None:
+        if not self._owed:
+            return
+        message, author = self._owed.pop()
+        ours = self._receipt(DeliveryState.DELIVERED, message)
+        try:
+            await self._store.perform(LetWait(((author, ours),)))
+        except StoreError as error:
+            self._say("refused", error.code)
+            self._owed.append((message, author))
+        else:
+            self._say("arrived", message.hex(), ours.id.hex(), author.key.hex())
 
     async def _hear(self) -> None:
         """A receipt, late ones among them."""

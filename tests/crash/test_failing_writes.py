@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import random
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ from serving import Server
 from storer import Faults, Order
 
 pytestmark = [
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(180),
     pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed"),
 ]
 
@@ -53,9 +52,9 @@ def faults(dice: random.Random) -> Faults:
     )
 
 
-def test_a_store_whose_writes_fail_keeps_every_promise(tmp_path: Path, failing_disk: Path) -> None:
-    seed = int.from_bytes(os.urandom(4), "big")
-    print(f"seed {seed}")
+def test_a_store_whose_writes_fail_keeps_every_promise(
+    tmp_path: Path, failing_disk: Path, seed: int
+) -> None:
     dice = random.Random(seed)
     refused: Counter[str] = Counter()
     rounds_refused = kept = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -10,15 +9,15 @@ import pytest
 from disk_child import FILLINGS
 from disks import make_disk, needs_mounts, needs_recording, use
 
-pytestmark = [pytest.mark.timeout(120), needs_mounts]
+pytestmark = [pytest.mark.timeout(180), needs_mounts]
 
 SMALL = 14 << 20
 """Bytes of a disk that is full soon; its journal takes 4 MiB."""
 
 
-def test_a_full_disk_refuses_keeps_its_promises_and_works_again_with_room(tmp_path: Path) -> None:
-    seed = int.from_bytes(os.urandom(4), "big")
-    print(f"seed {seed}")
+def test_a_full_disk_refuses_keeps_its_promises_and_works_again_with_room(
+    tmp_path: Path, seed: int
+) -> None:
     disk = make_disk(tmp_path, size=SMALL)
     words = use("fill", tmp_path, seed=seed)
     refused = refusals(words, "room")
@@ -32,9 +31,9 @@ def test_a_full_disk_refuses_keeps_its_promises_and_works_again_with_room(tmp_pa
 
 
 @needs_recording
-def test_a_disk_that_is_pulled_out_refuses_and_has_kept_its_promises(tmp_path: Path) -> None:
-    seed = int.from_bytes(os.urandom(4), "big")
-    print(f"seed {seed}")
+def test_a_disk_that_is_pulled_out_refuses_and_has_kept_its_promises(
+    tmp_path: Path, seed: int
+) -> None:
     make_disk(tmp_path)
     refused = refusals(use("pull", tmp_path, seed=seed), "open")
     print(f"refused {refused}")

@@ -6,7 +6,6 @@ that is repaired, mounted and opened as after a start.  `replay` says what is lo
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from replay import Kind, Recording, choose_cuts, describe, entries_of, replay
 
 from images.vm.write_log import Span
 
-pytestmark = [pytest.mark.timeout(200), needs_mounts, needs_recording]
+pytestmark = [pytest.mark.timeout(240), needs_mounts, needs_recording]
 
 PLACES = 520
 MIN_PLACES = 500
@@ -44,9 +43,7 @@ class Said:
         promises.check(mounted / "store.db")
 
 
-def test_every_promise_is_kept_wherever_the_power_goes(tmp_path: Path) -> None:
-    seed = int.from_bytes(os.urandom(4), "big")
-    print(f"seed {seed}")
+def test_every_promise_is_kept_wherever_the_power_goes(tmp_path: Path, seed: int) -> None:
     disk = make_disk(tmp_path)
     before = tmp_path / "before"
     shutil.copy(disk, before)
