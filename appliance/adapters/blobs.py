@@ -91,6 +91,8 @@ class Blobs:
         self._open: dict[bytes, Part] = {}
         self._adding = 0
         """Bytes that are being added."""
+        self._fresh: set[bytes] = set()
+        """What was added and is not known to be used yet."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for file in directory.iterdir():
             self._find(file)
@@ -194,7 +196,7 @@ class Blobs:
             root = root_of(cutter.travelling, bytes(digests))
             try:
                 os.fsync(number)
-                self._keep(Path(name), root, cutter.travelling)
+                self._keep(Path(name), root, cutter.travelling, fresh=True)
             except OSError as error:
                 raise disk_error(error) from None
         finally:
@@ -202,11 +204,13 @@ class Blobs:
             Path(name).unlink(missing_ok=True)
         return root
 
-    def _keep(self, file: Path, root: bytes, size: int) -> None:
+    def _keep(self, file: Path, root: bytes, size: int, *, fresh: bool) -> None:
         """Give a file that is whole and synced its last name."""
         with self._lock:
             file.replace(self._path(root, _WHOLE))
             self._whole[root] = size
+            if fresh:
+                self._fresh.add(root)
             self._forget_part(root)
         sync_directory(self.directory)
 
@@ -251,7 +255,7 @@ class Blobs:
         """Keep a part that is whole; on disk when this returns.  Raises BlobError."""
         try:
             if part.sync():
-                self._keep(part.path, part.root, part.size)
+                self._keep(part.path, part.root, part.size, fresh=False)
         except OSError as error:
             # What the disk failed to take may look well until it is read again: begin anew.
             self.delete(part.root)
@@ -332,15 +336,20 @@ class Blobs:
         """Drop a blob, whole or in part."""
         with self._lock:
             self._forget_part(root)
+            self._fresh.discard(root)
             if self._whole.pop(root, None) is not None:
                 self._path(root, _WHOLE).unlink(missing_ok=True)
 
-    def collect(self, used: Collection[bytes]) -> int:
-        """Drop what nobody uses, and return how much; at start, before anything is added.
+    def collect(self, before: Collection[bytes], used: Collection[bytes]) -> int:
+        """Drop what nobody uses, and return how much.
 
-        A crash between adding a file and storing the message that names it leaves such.
+        `before` is what `roots` said before `used` was looked up, so that nothing counts as unused
+        which came meanwhile.  What was added since the start, and not used so far, stays: its
+        message is being written.  What a crash left between the two goes at the next start.
         """
-        unused = self.roots() - set(used)
-        for root in unused:
-            self.delete(root)
+        with self._lock:
+            self._fresh -= set(used)
+            unused = set(before) - set(used) - self._fresh - self._open.keys()
+            for root in unused:
+                self.delete(root)
         return len(unused)

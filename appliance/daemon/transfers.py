@@ -211,7 +211,7 @@ class BlobTransfers:
         except (BulkError, BlobError) as error:
             end = _ENDS.get(error.code, RunEnd.BROKEN)
             log.info("a blob from %s: %s", fetch.peer.tag, error)
-            if error.code == "disk-failed":
+            if error.code in {"disk-failed", "closed"}:
                 await self._begin_anew(fetch.root)
         except (ChunkError, _LieError):
             log.warning("%s sent something else under a blob's name", fetch.peer.tag)

@@ -279,7 +279,11 @@ def test_leftovers_and_what_nobody_uses_go_at_the_start(tmp_path: Path) -> None:
         (directory / name).write_bytes(b"")
     again = Blobs(directory)
     assert again.roots() == {kept.root, unused.root}
-    assert again.collect({kept.root}) == 1
+    assert again.collect(again.roots(), {kept.root}) == 1
+    fresh = add(again)
+    assert again.collect(again.roots(), {kept.root}) == 0
+    assert again.collect(again.roots(), {kept.root, fresh.root}) == 0
+    assert again.collect(again.roots(), {kept.root}) == 1
     assert [file.stem for file in directory.iterdir()] == [kept.root.hex()]
 
 
