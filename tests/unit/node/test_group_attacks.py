@@ -102,6 +102,11 @@ def test_nobody_leaves_for_another_or_twice(world: GroupWorld) -> None:
         bring(ann, eve, change_by(eve, ChangeKind.LEAVE, log, parents=(joined,)))
     with pytest.raises(FormatError):  # upon anything else: there could be any number of these
         bring(ann, dan, change_by(dan, ChangeKind.LEAVE, log))
+    for other in log.changes:
+        if other.hash != joined:
+            parents = tuple(sorted((joined, other.hash)))
+            with pytest.raises(FormatError):
+                bring(ann, dan, change_by(dan, ChangeKind.LEAVE, log, parents=parents))
     bring(ann, dan, change_by(dan, ChangeKind.LEAVE, log, parents=(joined,)))
     size = len(ann.of(group_of(world)).log)
     bring(ann, dan, change_by(dan, ChangeKind.LEAVE, log, parents=(joined,)))
@@ -142,6 +147,45 @@ def test_what_a_removed_admin_makes_upon_an_older_state_does_not_count(world: Gr
     bring(dan, cat, *cat.of(group).log.changes)
     assert dan.of(group).view == cat.of(group).view
     assert dan.of(group).standing is Standing.IN
+
+
+def test_an_accomplice_of_a_removed_admin_undoes_nothing(world: GroupWorld) -> None:
+    ann, ben, cat, dan, eve = world.members
+    group = group_of(world)
+    old = ann.of(group).log
+    ann.do(lambda groups: groups.rename(group, "One", world.now))
+    ann.do(lambda groups: groups.rename(group, "Two", world.now))
+    ann.do(lambda groups: groups.appoint(group, dan.id, world.now))
+    world.deliver()
+    dan.do(lambda groups: groups.rename(group, "By Dan", world.now))
+    ann.do(lambda groups: groups.remove(group, ben.id, world.now))
+    world.deliver()
+    # By the old state an accomplice is appointed before Dan, and takes away what Dan has not yet.
+    invited = change_by(ben, ChangeKind.INVITE, old, subjects=(eve.id,))
+    log, _ = old.with_changes([invited])
+    appointed = change_by(ben, ChangeKind.APPOINT, log, subjects=(eve.id,))
+    log, _ = log.with_changes([appointed])
+    removed = change_by(eve, ChangeKind.REMOVE, log, subjects=(dan.id,))
+    for member in (ann, cat, dan):
+        bring(member, eve, invited, appointed, removed)
+        assert set(member.of(group).members) == {ann.id, cat.id, dan.id}
+        assert member.of(group).name == "By Dan"
+
+
+def test_what_an_admin_did_before_it_was_removed_stays(world: GroupWorld) -> None:
+    ann, ben, cat, dan, eve = world.members
+    group = group_of(world)
+    ben.do(lambda groups: groups.invite(group, [eve.id], world.now))
+    ben.do(lambda groups: groups.rename(group, "By Ben", world.now))
+    world.deliver()
+    ann.do(lambda groups: groups.remove(group, ben.id, world.now))
+    world.deliver()
+    for member in (ann, cat, dan, eve):
+        assert set(member.of(group).members) == {ann.id, cat.id, dan.id, eve.id}
+        assert member.of(group).view.is_admin(cat.id)
+        assert member.of(group).name == "By Ben"
+        log = member.of(group).log
+        assert log.known_to_maker(*log.heads) == log.view
 
 
 def test_who_was_removed_does_not_come_back_with_what_once_brought_it_in(world: GroupWorld) -> None:

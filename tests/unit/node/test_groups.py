@@ -160,8 +160,9 @@ def test_history_is_the_choice_of_the_group(history: History) -> None:
     world.deliver()
     ann.do(lambda groups: groups.invite(group, [eve.id], world.now))
     world.deliver()
-    world.later(3600.0)
-    world.deliver()
+    for _ in range(4):  # the message waits, so its author is asked for the key
+        world.later(3600.0)
+        world.deliver()
     everything = history is History.ALL
     assert eve.inbox == ([(ann.id, b"before eve")] if everything else [])
     assert (ShareHistory(group, eve.id) in ann.shared) is everything
@@ -230,6 +231,21 @@ def test_who_misses_a_key_or_a_change_asks_the_author_and_outsiders_get_no_answe
     # The key was handed over first, the changes with it.
     assert cat.of(group).name == "Search"
     assert set(cat.of(group).members) == {ann.id, ben.id, cat.id, eve.id}
+
+
+def test_who_was_invited_in_one_half_hears_what_happened_in_the_other() -> None:
+    world, group, (ann, ben, cat, eve) = founded(members=3)
+    ann.do(lambda groups: groups.appoint(group, ben.id, world.now))
+    world.deliver()
+    world.island = {ben.id: 1, cat.id: 1}
+    ann.do(lambda groups: groups.invite(group, [eve.id], world.now))
+    ben.do(lambda groups: groups.rename(group, "Other half", world.now))
+    world.deliver()
+    assert eve.of(group).name == "Rescue"
+    world.island.clear()
+    world.deliver()
+    assert eve.of(group).name == "Other half"
+    assert eve.of(group).view == cat.of(group).view
 
 
 def test_nobody_is_asked_for_ever() -> None:
