@@ -14,17 +14,16 @@ import sqlite3
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from mail_links import Link, Pipe
+from prekey_disk import PrekeyDisk
 
 from appliance.adapters.store import schema
 from appliance.adapters.store.operations import READS, WRITES
 from appliance.model.card import Prekey
 from appliance.model.identity import Address, StationId, StationKey
 from appliance.model.message import DeliveryState
-from appliance.model.secret import Secret
 from appliance.node.beginnings import Identity, Memory, Now
 from appliance.node.call_effects import CallChanged, Media, NeedSession, SendSip
 from appliance.node.effects import (
@@ -52,29 +51,11 @@ from appliance.node.ports.carrying import GetCargo
 from appliance.node.station import Station
 from appliance.node.usage import SessionInfo
 from appliance.node.writing import Draft
-from appliance.protocol.frames import Channel, Receiver, Sender
+from appliance.protocol.frames import Channel
 
 LAZY_S = 0.5
 DAY_MS = 86_400_000
 WALL_MS = 1_790_000_000_000
-
-
-@dataclass
-class Pipe:
-    """One direction of a session: what was sent and has not arrived."""
-
-    sender: Sender = field(default_factory=Sender)
-    receiver: Receiver = field(default_factory=Receiver)
-
-
-@dataclass
-class Link:
-    """A session as both ends see it; either may have noticed its end."""
-
-    ends: dict[Desk, int]
-    pipes: dict[Desk, Pipe]
-    """By who sends."""
-    up: bool = True
 
 
 class Desk:
@@ -84,10 +65,7 @@ class Desk:
         self.world = world
         self.key = StationKey.from_bytes(bytes([seed]) * 32)
         self.id = self.key.id
-        secret = bytes([seed ^ 0x55]) * 32
-        private = X25519PrivateKey.from_private_bytes(secret)
-        self.prekey = Prekey(bytes([seed]) * 8, private.public_key().public_bytes_raw())
-        self.secret = Secret(secret)
+        self.prekeys = PrekeyDisk(bytes([seed]) * 8, bytes([seed ^ 0x55]) * 32)
         self.db = sqlite3.connect(":memory:", isolation_level=None)
         schema.migrate(self.db)
         self.boots = 0
@@ -106,14 +84,19 @@ class Desk:
     def __hash__(self) -> int:
         return hash(self.id)
 
+    @property
+    def prekey(self) -> Prekey:
+        return self.station.own.prekeys.current
+
     # -- Life
 
     def start(self) -> None:
         self.boots += 1
         self.started_at = self.world.now_s
         latest = self._read(GetMessages(None, True, None, 1))
+        randbytes = self.world.rng.randbytes
         self.station = Station(
-            Identity(self.key, self.boots.to_bytes(8, "big"), self.prekey, self.secret),
+            Identity(self.key, self.boots.to_bytes(8, "big"), self.prekeys.ring(randbytes)),
             Memory(
                 stations=self._read(GetStations()),
                 highest_order=latest[-1].order if latest else 0,
@@ -121,7 +104,7 @@ class Desk:
                 cargo=self._read(GetCargo()),
             ),
             random=self.world.rng.random,
-            random_bytes=self.world.rng.randbytes,
+            random_bytes=randbytes,
         )
         self.carry_out(self.station.start(self.now))
 
@@ -204,6 +187,9 @@ class Desk:
             return
         if self.disk_full:
             self.carry_out(effect.failed("The disk is full."))
+            return
+        if self.prekeys.perform(effect.operation):
+            self.carry_out(effect.then(None))
             return
         if not self.db.in_transaction:
             self.db.execute("BEGIN")

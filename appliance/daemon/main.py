@@ -152,13 +152,13 @@ async def _build(
     key: StationKey, settings: Settings, announcer: Announcer, blobs: Blobs
 ) -> Runtime:
     store = settings.store
-    kept = await settings.prekeys(PrekeyFiles(settings.directory))
+    files = PrekeyFiles(settings.directory)
+    kept = await settings.prekeys(files)
     latest = await store.perform(GetMessages(None, True, None, 1))
     card = await store.perform(GetValue(CARD_VALUE))
     restored = await store.perform(GetValue(RESTORED_VALUE)) is not None
-    prekeys = Prekeys(kept, os.urandom)
     station = Station(
-        Identity(key, settings.boot, prekeys.current, prekeys.newest.secret, prekeys),
+        Identity(key, settings.boot, Prekeys(kept, os.urandom)),
         Memory(
             stations=await store.perform(GetStations()),
             highest_order=highest_order(latest[-1].order if latest else 0, card, restored=restored),
@@ -175,7 +175,9 @@ async def _build(
 
     # What the store has forgotten of it, if it was damaged, the prekeys know.
     timekeeper = Timekeeper(max(await settings.awake_s(), latest_s(kept)))
-    return Runtime(station, store, timekeeper, watcher=announcer, make_sessions=make_sessions)
+    return Runtime(
+        station, store, timekeeper, files, watcher=announcer, make_sessions=make_sessions
+    )
 
 
 async def _listen(

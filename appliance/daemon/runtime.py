@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, Protocol
 
 from appliance.adapters.links import LinkSnapshot
+from appliance.adapters.prekey_files import PrekeyFiles
 from appliance.adapters.session import Session
 from appliance.adapters.sessions import Hooks, Sessions
 from appliance.adapters.store import Store
@@ -36,6 +37,7 @@ from appliance.node.effects import (
     Transact,
 )
 from appliance.node.ports import Operation, SetValue, StoreError
+from appliance.node.ports.prekeys import PrekeyOperation
 from appliance.node.station import Station
 from appliance.node.suspects import IMPOSTOR
 from appliance.node.usage import SessionInfo
@@ -95,12 +97,14 @@ class Runtime:
         station: Station,
         store: Store,
         timekeeper: Timekeeper,
+        prekeys: PrekeyFiles,
         *,
         watcher: Watcher,
         make_sessions: Callable[[Hooks], Sessions],
     ) -> None:
         self.station = station
         self.store = store
+        self._prekeys = prekeys
         self.time = timekeeper
         timekeeper.changed = self.mesh_changed
         self._watcher = watcher
@@ -252,7 +256,20 @@ class Runtime:
         if session is not None and not session.send(channel, data, urgent=urgent):
             log.warning("session with %s: too much waits; a %s was dropped", peer.tag, channel.name)
 
+    async def _keep_prekey(self, operation: PrekeyOperation, effect: Transact[Any]) -> None:
+        try:
+            await self._prekeys.perform(operation)
+        except StoreError as error:
+            log.warning("a prekey could not be changed, and is tried again: %s", error)
+            self.carry_out(effect.failed(str(error)))
+        else:
+            self.carry_out(effect.then(None))
+
     def _transact(self, effect: Transact[Any]) -> None:
+        if isinstance(effect.operation, PrekeyOperation):
+            self.spawn(self._keep_prekey(effect.operation, effect))
+            return
+
         def failed(error: StoreError) -> None:
             self._health.failed(effect, error)
             self.carry_out(effect.failed(str(error)))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from appliance.model.card import Prekey
 from appliance.model.cargo import NOTHING, Cargo
 from appliance.model.identity import StationKey
-from appliance.model.secret import Secret
 from appliance.node.ports import Moment, StoredStation
 from appliance.node.prekeys import Prekeys
 
@@ -22,14 +20,8 @@ class Identity:
     boot: bytes
     """This start."""
 
-    prekey: Prekey
-    """What others seal to."""
-
-    prekey_secret: Secret
-    """What opens it."""
-
-    prekeys: Prekeys | None = None
-    """The ring that they are the newest of; None: they are all there is, and stay."""
+    prekeys: Prekeys
+    """What others seal to, and what opens it."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 
 from appliance.model.identity import StationId
-from appliance.node.copies import copied_key
 from appliance.node.dial_times import (
     CROWD_S,
     CROWD_YIELD_S,
@@ -48,14 +47,13 @@ class Peers:
     def __init__(
         self,
         own: StationId,
-        boot: bytes,
         random: Callable[[], float],
         *,
         in_use: Callable[[StationId], bool] = lambda _: False,
         busy: Callable[[StationId], bool] = lambda _: False,
     ) -> None:
         """`random` gives numbers from 0 to 1 for jitter; `in_use` and `busy`: see `Usage`."""
-        self._own, self._boot, self._random = own, boot, random
+        self._own, self._random = own, random
         self._targets = Targets(own)
         self._sessions: dict[StationId, SessionInfo] = {}
         self._routed: dict[StationId, float] = {}
@@ -264,8 +262,7 @@ class Peers:
     def opened(self, info: SessionInfo) -> tuple[bool, list[Effect]]:
         """A session was proved.  Returns whether it is the one to use, and what to do."""
         if info.peer == self._own:
-            copied = [copied_key(info.remote_host)] if info.boot != self._boot else []
-            return False, [EndSession(info.handle, "self"), *copied]
+            return False, [EndSession(info.handle, "self")]
         current = self._sessions.get(info.peer)
         if current is not None and not info.replaces(current, self._own):
             return False, [EndSession(info.handle, DUPLICATE)]

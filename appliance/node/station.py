@@ -24,7 +24,7 @@ from appliance.node.gossip import Gossip
 from appliance.node.mesh import Mesh, ReachChange
 from appliance.node.mesh_map import MeshMap
 from appliance.node.no_groups import NoGroups
-from appliance.node.own_card import OwnCard
+from appliance.node.own import Own
 from appliance.node.peers import Peers
 from appliance.node.ports import Moment, Pending, StoredMessage
 from appliance.node.post import Post
@@ -56,7 +56,6 @@ class Station:
         self.suspects = Suspects(self.mesh, self.directory)
         self.peers = Peers(
             key.id,
-            identity.boot,
             random,
             in_use=self._in_use,
             busy=lambda s: self.mailbox.outbox.busy(s),
@@ -67,8 +66,8 @@ class Station:
             key,
             self.clock,
             memory.cargo,
-            prekeys={identity.prekey.id: identity.prekey_secret},
-            prekey=lambda: identity.prekey,
+            prekeys=identity.prekeys,
+            prekey=lambda: identity.prekeys.current,
             groups=NoGroups(),
             directory=self.directory,
             peers=self.peers,
@@ -79,7 +78,8 @@ class Station:
         self.mailbox = self.post.mailbox
         self.calls = Calls(station=key.id, random_bytes=random_bytes)
         self.verifier = Verifier(key.id, random_bytes)
-        self.card = OwnCard(key, identity.prekey, memory.card, published=self._card_published)
+        self.own = Own(identity, memory, stamp=self._stamp, published=self._card_published)
+        self.card = self.own.card
         self.gossip = Gossip(
             self.directory, key.id, own_card=lambda: self.card.shown, random=random
         )
@@ -88,7 +88,7 @@ class Station:
             self.directory,
             self.gossip,
             self.peers,
-            came_back=lambda record, now: self.card.came_back(record, lambda: self._stamp(now)),
+            came_back=self.own.came_back,
             learned=self._learned,
         )
         self._awake_offset_s = 0.0
@@ -104,13 +104,13 @@ class Station:
     def start(self, now: Now) -> list[Effect]:
         """Make sure that our card is there and names the prekey that we have."""
         self._awake_offset_s = now.monotonic - now.moment.awake_s
-        return self.card.start(lambda: self._stamp(now))
+        return self.own.start(now)
 
     def set_name(
         self, name: str, now: Now, *, done: Callable[[], None], failed: Callable[[str], None]
     ) -> list[Effect]:
         """Take another name; raises IdentityError when it is none."""
-        return self.card.set_name(name, lambda: self._stamp(now), done=done, failed=failed)
+        return self.own.set_name(name, now, done=done, failed=failed)
 
     def _stamp(self, now: Now) -> Stamp:
         return self.clock.stamp(now.moment, uptime_s=now.uptime_s)
@@ -215,6 +215,8 @@ class Station:
         """A session was proved."""
         before = self.peers.session(info.peer)
         used, effects = self.peers.opened(info)
+        if info.peer == self.id:
+            return [*effects, *self.own.session_opened(info, now)]
         if not used:
             return effects
         if before is not None:
@@ -365,6 +367,8 @@ class Station:
             self.suspects.next_wakeup(),
             self.verifier.next_wakeup(),
             self.calls.next_wakeup(),
+            self.own.next_wakeup(now),
+            self.cards.next_wakeup(),
         )
         return min((time for time in times if time is not None and time < math.inf), default=None)
 
@@ -376,6 +380,7 @@ class Station:
         effects += self._go_around(self.suspects.looked(now.monotonic), now)
         effects += self.post.wakeup(now)
         effects += self.verifier.wakeup(now.monotonic)
+        effects += [*self.own.wakeup(now), *self.cards.wakeup(now)]
         self.calls.wakeup(now=now.monotonic)
         return effects + self.call_effects()
 

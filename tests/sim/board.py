@@ -7,12 +7,10 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from prekey_disk import PrekeyDisk
 
 from appliance.daemon.timekeeper import AWAKE_VALUE
-from appliance.model.card import Prekey
 from appliance.model.identity import StationKey
-from appliance.model.secret import Secret
 from appliance.node.beginnings import Identity, Memory, Now
 from appliance.node.call_effects import CallChanged, Media, NeedSession, SendSip
 from appliance.node.effects import (
@@ -80,9 +78,9 @@ class Board:
         self.key = StationKey.from_bytes(key_of("key", seed, index))
         self.id = self.key.id
         secret = key_of("prekey", seed, index)
-        private = X25519PrivateKey.from_private_bytes(secret)
-        self.prekey = Prekey(secret[:8], private.public_key().public_bytes_raw())
-        self._secret = Secret(secret)
+        self.prekeys = PrekeyDisk(secret[:8], secret)
+        """In files of their own, which no fault of the database touches."""
+
         self.disk = Disk(self, db, fsync_s=self.rng.choice((0.002, 0.02, 0.2)))
         self.wall_off_ms = 0
         """How wrong the wall clock is."""
@@ -130,7 +128,7 @@ class Board:
         self._awake_before_s = int(awake) / 1000 if awake is not None else 0.0
         self.boot = self.rng.randbytes(8)
         self.station = Station(
-            Identity(self.key, self.boot, self.prekey, self._secret),
+            Identity(self.key, self.boot, self.prekeys.ring(self.rng.randbytes)),
             self._memory(),
             random=self.rng.random,
             random_bytes=self.rng.randbytes,
@@ -251,6 +249,8 @@ class Board:
                 self._send(peer, channel, data)
             case SendSip(peer, data):
                 self._send(peer, Channel.SIP, data)
+            case Transact() if self.prekeys.perform(effect.operation):
+                self.carry_out(effect.then(None))
             case Transact():
                 self.disk.submit(effect)
             case Dial():

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from prekey_disk import PrekeyDisk
 
 from appliance.adapters.store import schema
 from appliance.adapters.store.operations import READS, WRITES
-from appliance.model.card import Prekey
 from appliance.model.identity import StationId, StationKey
-from appliance.model.secret import Secret
 from appliance.node.beginnings import Identity, Memory, Now
 from appliance.node.effects import Effect, EndSession, Send, Transact
 from appliance.node.own_card import CARD_VALUE
@@ -52,11 +51,10 @@ class Node:
 
     def __post_init__(self) -> None:
         """Start it, for the first time or with what an earlier one has left."""
-        prekey = Prekey(self.prekey_id, self.prekey_secret.public_key().public_bytes_raw())
-        secret = Secret(self.prekey_secret.private_bytes_raw())
+        self.prekeys = PrekeyDisk(self.prekey_id, self.prekey_secret.private_bytes_raw())
         self.boot = self.random_bytes(8)
         self.station = Station(
-            Identity(self.key, self.boot, prekey, secret),
+            Identity(self.key, self.boot, self.prekeys.ring(self.random_bytes)),
             Memory(
                 stations=READS[GetStations](self.db, GetStations()),
                 highest_order=0,
@@ -96,6 +94,8 @@ class Node:
                 self.do(effect.then(READS[kind](self.db, effect.operation)))
             elif self.disk_full:
                 self.do(effect.failed("full"))
+            elif self.prekeys.perform(effect.operation):
+                self.do(effect.then(None))
             else:
                 result = WRITES[kind](self.db, effect.operation)
                 self.do(effect.early(result) if effect.lazy else ())

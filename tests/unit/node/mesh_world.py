@@ -22,7 +22,7 @@ from test_mesh_routes import route
 
 from appliance.model.identity import Address, StationId, StationKey
 from appliance.model.net import Joined, NetNews
-from appliance.model.record import MAX_LIFETIME_S
+from appliance.node.carry import LIFETIME_S
 from appliance.node.effects import Dial, EndSession, Send
 from appliance.node.usage import SessionInfo
 from appliance.node.writing import Draft
@@ -187,7 +187,7 @@ class World:
         address = Address(self.nodes[to].id) if to is not None else None
         if address is not None and node.station.directory.get(address.station).card is None:
             return
-        draft = Draft(address, "hello", lifetime_s=MAX_LIFETIME_S)
+        draft = Draft(address, "hello", lifetime_s=int(LIFETIME_S))
         done = self.written
         self._do(
             index,

@@ -157,7 +157,7 @@ def test_what_waits_for_a_neighbour_is_bounded_and_the_least_urgent_is_left_out(
     lane = carry_lane.CarryLane()
     for number in range(carry_lane.MAX_WAITING):
         lane.add(number.to_bytes(32, "big"), number % 2)
-    assert not lane.left_out
+    assert lane.take(0, 0.0) == ()
     lane.add(b"late", 0)
     lane.add(b"help", 7)
     lane.add(b"help", 7)

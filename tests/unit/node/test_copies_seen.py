@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from functools import partial
 
 from core_node import Node
 from test_gossip import carry_between, sight
@@ -16,6 +15,7 @@ from appliance.node.doubled import COPIED_OTHERS, HOLD_S, MAX_DOUBLED, TELL_EVER
 from appliance.node.effects import AlarmOver, AlarmRaised, Transact
 from appliance.node.own_card import OwnCard
 from appliance.node.ports import SetValue
+from appliance.node.usage import SessionInfo
 from appliance.protocol.frames import Channel
 
 PREKEY = Prekey(b"prekeyid", b"p" * 32)
@@ -53,8 +53,6 @@ class Mesh:
             node.at += seconds
             station, now = node.station, node.now
             node.do(station.wakeup(now))
-            node.do(station.cards.wakeup(now))
-            node.do(station.card.wakeup(now.uptime_s, partial(station._stamp, now)))
             node.settle()
         self.settle()
 
@@ -149,3 +147,22 @@ def test_invented_stations_can_not_ring_all_the_time_nor_hide_one_that_we_know()
     assert "and others" in latest.text
     assert len(alarms(node, COPIED_OTHERS)) == 2
     assert len(node.station.cards._doubled._until) == MAX_DOUBLED
+
+
+def test_a_session_with_our_own_key_and_another_start_is_an_alarm_and_says_where() -> None:
+    node = Node()
+    node.do(
+        node.station.session_opened(
+            SessionInfo(7, node.id, node.boot, True, "fe80::1", "fe80::2", node.at), node.now
+        )
+    )
+    assert not [one for one in node.changes if isinstance(one, AlarmRaised)]
+    node.do(
+        node.station.session_opened(
+            SessionInfo(8, node.id, b"another.", True, "fe80::1", "fe80::9", node.at), node.now
+        )
+    )
+    (alarm,) = [one for one in node.changes if isinstance(one, AlarmRaised)]
+    assert alarm.code == "copied-key"
+    assert "fe80::9" in alarm.text
+    assert [end.handle for end in node.ended] == [7, 8]

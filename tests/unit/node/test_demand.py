@@ -113,7 +113,7 @@ class Far:
 
     def __init__(self, stations: list[StationId], deaf: set[StationId]) -> None:
         self.rng = random.Random(4)
-        self.peers = Peers(LOW, b"our start", self.rng.random, in_use=lambda s: s == self.called)
+        self.peers = Peers(LOW, self.rng.random, in_use=lambda s: s == self.called)
         self.called: StationId | None = None
         self.stations, self.deaf = stations, deaf
         self.met: dict[StationId, float] = {}

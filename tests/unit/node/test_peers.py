@@ -12,7 +12,7 @@ import pytest
 
 from appliance.model.identity import StationId
 from appliance.node.dial_times import MAX_ATTEMPTS
-from appliance.node.effects import AlarmRaised, Dial, Effect, EndSession
+from appliance.node.effects import Dial, Effect, EndSession
 from appliance.node.peers import Peers
 from appliance.node.targets import FIRST_RETRY_S, MAX_KNOWN, MAX_MANUAL, MAX_RETRY_S
 from appliance.node.usage import SessionInfo
@@ -51,7 +51,7 @@ class End:
         for link in list(self.links.values()):
             self.world.end(link, self)
         self.boots += 1
-        self.peers = Peers(self.id, self.boot, self.world.rng.random)
+        self.peers = Peers(self.id, self.world.rng.random)
 
     def do(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -205,7 +205,7 @@ def info(handle: int, peer: StationId, boot: bytes = b"theirs..", at: float = 0.
 
 
 def test_who_does_not_answer_is_tried_ever_more_rarely() -> None:
-    peers = Peers(LOW, b"ours....", random.Random(1).random)
+    peers = Peers(LOW, random.Random(1).random)
     (dial,) = dials(peers.sighted("x", HIGH, WHERE, 0.0))
     now, waits = 0.0, []
     for _ in range(14):
@@ -226,7 +226,7 @@ def test_who_does_not_answer_is_tried_ever_more_rarely() -> None:
 
 def test_a_lost_session_is_dialled_again_at_once_unless_it_was_short() -> None:
     for lasted, soonest, latest in ((100.0, 0.0, 0.2), (1.0, FIRST_RETRY_S, 3.0)):
-        peers = Peers(LOW, b"ours....", random.Random(1).random)
+        peers = Peers(LOW, random.Random(1).random)
         (dial,) = dials(peers.sighted("x", HIGH, WHERE, 0.0))
         peers.opened(info(1, HIGH))
         peers.dial_succeeded(dial.attempt, HIGH, 0.0)
@@ -241,7 +241,7 @@ def test_a_lost_session_is_dialled_again_at_once_unless_it_was_short() -> None:
 
 def test_an_address_has_no_wanted_id() -> None:
     """Whoever answers there is met, also when it is announced, also when it was another before."""
-    peers = Peers(LOW, b"ours....", lambda: 0.5)
+    peers = Peers(LOW, lambda: 0.5)
     (dial,) = dials(peers.add_address("10.0.0.2", 18950, 0.0))
     assert (dial.wanted, dial.candidates) == (None, (("10.0.0.2", 18950),))
     peers.opened(info(1, HIGH))
@@ -255,7 +255,7 @@ def test_an_address_has_no_wanted_id() -> None:
 
 
 def test_a_restarted_peer_replaces_its_session() -> None:
-    peers = Peers(LOW, b"ours....", lambda: 0.5)
+    peers = Peers(LOW, lambda: 0.5)
     for outgoing in (True, False):
         first = SessionInfo(1, HIGH, b"boot 1..", True, "h", "t", 0.0)
         again = SessionInfo(2, HIGH, b"boot 2..", outgoing, "h", "t", 1.0)
@@ -268,24 +268,20 @@ def test_a_restarted_peer_replaces_its_session() -> None:
         assert peers.closed(2, HIGH, 3.0)[0]
 
 
-def test_ourselves_are_no_peer_and_a_copy_of_our_key_is_an_alarm() -> None:
-    peers = Peers(LOW, b"ours....", lambda: 0.5)
+def test_ourselves_are_no_peer() -> None:
+    peers = Peers(LOW, lambda: 0.5)
     (dial,) = dials(peers.sighted("me", LOW, WHERE, 0.0)) or dials(peers.wakeup(1.0))
     used, effects = peers.opened(info(1, LOW, b"ours...."))
     assert (used, effects) == (False, [EndSession(1, "self")])
     peers.dial_succeeded(dial.attempt, LOW, 1.0)
     assert peers.next_wakeup() == 1.0 + MAX_RETRY_S
     used, effects = peers.opened(info(2, LOW, b"another."))
-    assert not used
-    assert effects[0] == EndSession(2, "self")
-    (alarm,) = [effect for effect in effects if isinstance(effect, AlarmRaised)]
-    assert alarm.code == "copied-key"
-    assert "fe80::9" in alarm.text
+    assert (used, effects) == (False, [EndSession(2, "self")])
     assert not peers.sessions()
 
 
 def test_sightings_are_bounded() -> None:
-    peers = Peers(LOW, b"ours....", lambda: 0.5)
+    peers = Peers(LOW, lambda: 0.5)
     rng = random.Random(1)
     attempts = []
     for _ in range(MAX_KNOWN):
@@ -303,7 +299,7 @@ def test_sightings_are_bounded() -> None:
 
 
 def test_a_flapping_announcement_costs_few_dials() -> None:
-    peers = Peers(LOW, b"ours....", lambda: 0.5)
+    peers = Peers(LOW, lambda: 0.5)
     made = 0
     for number in range(1000):
         now = number * 0.01
@@ -320,7 +316,7 @@ def test_a_flapping_announcement_costs_few_dials() -> None:
 
 
 def test_gone_stations_are_not_dialled() -> None:
-    peers = Peers(LOW, b"ours....", lambda: 0.5)
+    peers = Peers(LOW, lambda: 0.5)
     (dial,) = dials(peers.sighted("x", HIGH, WHERE, 0.0))
     peers.sighted("y", HIGH, (("10.0.0.3", 1),), 0.0)
     peers.gone("x", HIGH)

@@ -16,7 +16,7 @@ def dials(effects: list[Effect]) -> list[Dial]:
 
 
 def test_another_board_at_the_operators_address_is_met_once() -> None:
-    peers = Peers(OWN, b"b" * 8, lambda: 0.5)
+    peers = Peers(OWN, lambda: 0.5)
     (dial,) = dials(peers.add_address("10.0.0.2", 18950, 0.0))
     for handle, peer in enumerate((FIRST, SECOND)):
         now = 100.0 * handle
@@ -29,7 +29,7 @@ def test_another_board_at_the_operators_address_is_met_once() -> None:
 
 
 def test_a_flood_of_false_addresses_leaves_room_for_the_true_one() -> None:
-    peers = Peers(OWN, b"b" * 8, lambda: 0.5)
+    peers = Peers(OWN, lambda: 0.5)
     false = tuple((f"10.9.9.{host}", 1) for host in range(MAX_CANDIDATES))
     (dial,) = dials(peers.sighted("liar", FIRST, false, 0.0))
     peers.dial_failed(dial.attempt, 1.0)
@@ -40,7 +40,7 @@ def test_a_flood_of_false_addresses_leaves_room_for_the_true_one() -> None:
 def test_whoever_dials_long_after_has_lost_its_session() -> None:
     for own, other in ((FIRST, SECOND), (SECOND, FIRST)):
         for outgoing in (False, True):
-            peers = Peers(own, b"b" * 8, lambda: 0.5)
+            peers = Peers(own, lambda: 0.5)
             here, before, now = "10.0.0.1", "10.0.0.2", "10.0.0.77"
             peers.opened(SessionInfo(1, other, b"p" * 8, outgoing, here, before, 0.0))
             late = SessionInfo(2, other, b"p" * 8, not outgoing, here, now, CROSSED_S + 1)

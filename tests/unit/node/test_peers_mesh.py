@@ -63,7 +63,7 @@ def run(peers: Peers, start: float, until: float) -> list[tuple[float, Effect]]:
 
 
 def new_peers(own: StationId = LOW) -> Peers:
-    return Peers(own, b"our start", random.Random(1).random)
+    return Peers(own, random.Random(1).random)
 
 
 def test_a_station_far_away_is_dialled_only_when_it_is_needed() -> None:
@@ -171,7 +171,7 @@ class Crowd:
     def __init__(self, number: int) -> None:
         rng = random.Random(7)
         self.ids = [StationId(rng.randbytes(32)) for _ in range(number)]
-        self.peers = {one: Peers(one, b"boot", rng.random) for one in self.ids}
+        self.peers = {one: Peers(one, rng.random) for one in self.ids}
         self.rng, self.now, self.handle = rng, 0.0, 0
         self.links: dict[int, tuple[StationId, StationId]] = {}
         self.dialled = 0

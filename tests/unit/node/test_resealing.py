@@ -1,14 +1,13 @@
 """Messages sealed to a prekey that is destroyed: asked for again, and nothing is lost."""
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from mail_world import Desk, World, world
+from prekey_disk import PrekeyDisk
 
 from appliance.model.card import Prekey
 from appliance.model.identity import Address
 from appliance.model.message import DeliveryState, Reseal, Text
 from appliance.model.record import Certainty, Record, RecordKind, Stamp, make_record, read_record
-from appliance.model.secret import Secret
 from appliance.node import resealing
 from appliance.node.ports import Pending
 from appliance.protocol.frames import Channel
@@ -21,9 +20,7 @@ STAMP = Stamp(7, bytes(8), 0, 0, Certainty.UNSET)
 def new_prekey(desk: Desk, seed: int) -> None:
     """Restart a desk that has destroyed its prekey and has another one."""
     desk.crash()
-    secret = bytes([seed]) * 32
-    public = X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
-    desk.prekey, desk.secret = Prekey(bytes([seed]) * 8, public), Secret(secret)
+    desk.prekeys = PrekeyDisk(bytes([seed]) * 8, bytes([seed]) * 32, created_s=desk.world.now_s)
     desk.start()
 
 
