@@ -14,9 +14,9 @@ from appliance.model.secret import Secret
 from appliance.node.group_news import GroupResult, notices_of, tell
 from appliance.node.group_rules import GroupRefusedError
 from appliance.node.group_state import Group, Standing, read_group
+from appliance.node.opening import KeyToComeError
 from appliance.node.ports import Moment
 from appliance.node.ports.grouping import SaveGroup, ShareHistory
-from appliance.protocol.sealing import OpenError
 
 MAX_GROUPS: Final = 64
 """Of which we are a member."""
@@ -31,7 +31,7 @@ MAX_KEPT: Final = 256
 """With those that we have left; of these the oldest are forgotten first."""
 
 
-class NotYetError(OpenError):
+class NotYetError(KeyToComeError):
     """It may be read when more of the group has come here; until then it has to wait."""
 
 

@@ -19,6 +19,7 @@ from appliance.node.group_book import GroupBook, NotYetError
 from appliance.node.group_news import GroupResult
 from appliance.node.group_rules import GroupRefusedError, check_member
 from appliance.node.group_state import Standing
+from appliance.node.opening import UnknownKeyError
 from appliance.node.ports import Moment
 from appliance.protocol.group_sealing import (
     NONCE_SIZE,
@@ -27,10 +28,6 @@ from appliance.protocol.group_sealing import (
     seal_to_group,
 )
 from appliance.protocol.sealing import OpenError
-
-
-class KeyDestroyedError(OpenError):
-    """Sealed to a key that was destroyed here; its author can seal it again."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +52,13 @@ class GroupMessages:
 
     def __init__(self, book: GroupBook, asks: GroupAsks) -> None:
         self._book, self._asks = book, asks
+
+    def is_member(self, group_id: GroupId) -> bool:
+        """Tell whether messages to a group are for us: we are in, or can read what is older."""
+        group = self._book.get(group_id)
+        if group is None or group.standing is Standing.INVITED:
+            return False
+        return group.standing is Standing.IN or bool(group.keys)
 
     def seal(
         self, group_id: GroupId, content: bytes, moment: Moment, *, avoid: bytes | None = None
@@ -90,7 +94,7 @@ class GroupMessages:
         """Return the content of a message to a group of ours.
 
         Raises NotYetError when it has to wait (also when the group is unknown here), else
-        KeyDestroyedError, OpenError or FormatError.
+        UnknownKeyError (its author can seal it again), OpenError or FormatError.
         """
         if record.group is None or record.to or record.prekey is None:
             raise FormatError("message: not sealed to a group")
@@ -101,7 +105,7 @@ class GroupMessages:
         if held is None:
             if author in group.members and group.standing is Standing.IN:
                 if record.prekey in group.gone:
-                    raise KeyDestroyedError("sealed to a key that was destroyed here")
+                    raise UnknownKeyError("sealed to a key that was destroyed here")
                 self._asks.miss(group.id, author, key=record.prekey)
             raise NotYetError("sealed to a key that has not come")
         content, heads = open_to_group(

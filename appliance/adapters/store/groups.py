@@ -6,7 +6,7 @@ import sqlite3
 
 from appliance.adapters.store import outbox
 from appliance.model.group import GroupId, conversation_key
-from appliance.node.ports.grouping import GetGroups, SaveGroup, ShareHistory
+from appliance.node.ports.grouping import GetGroups, SaveGroup, SaveGroupNews, ShareHistory
 
 
 def save_group(db: sqlite3.Connection, operation: SaveGroup) -> None:
@@ -36,3 +36,13 @@ def share_history(db: sqlite3.Connection, operation: ShareHistory) -> int:
     ).fetchall()
     outbox.add_to_outbox(db, operation.station, [number for (number,) in rows])
     return len(rows)
+
+
+def save_group_news(db: sqlite3.Connection, operation: SaveGroupNews) -> None:
+    """Do all that came of something in a group, as part of whatever has caused it."""
+    if operation.save is not None:
+        save_group(db, operation.save)
+    for station, record in operation.records:
+        outbox.add_for(db, station, record)
+    for share in operation.share:
+        share_history(db, share)

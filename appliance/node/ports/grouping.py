@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from appliance.model.group import GroupId
 from appliance.model.identity import StationId
+from appliance.model.record import Record
 from appliance.node.ports import Operation
 
 
@@ -37,3 +38,17 @@ class ShareHistory(Operation[int]):
 
     limit: int = 1000
     """At most so many."""
+
+
+@dataclass(frozen=True)
+class SaveGroupNews(Operation[None]):
+    """Do all that came of something in a group, or nothing of it."""
+
+    save: SaveGroup | None
+    """What is known of the group now, if that is new."""
+
+    records: tuple[tuple[StationId, Record], ...]
+    """For whom, and what: each waits until it has arrived."""
+
+    share: tuple[ShareHistory, ...] = ()
+    """Earlier messages that new members get."""

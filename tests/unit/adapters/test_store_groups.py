@@ -6,12 +6,26 @@ import sqlite3
 from collections.abc import Iterator
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from group_world import STAMP, GroupWorld, at
 
 from appliance.adapters.store import schema
-from appliance.adapters.store.groups import get_groups, save_group, share_history
+from appliance.adapters.store.groups import (
+    get_groups,
+    save_group,
+    save_group_news,
+    share_history,
+)
+from appliance.adapters.store.outbox import pending
+from appliance.model.card import Prekey
 from appliance.model.group import GroupId, conversation_key
 from appliance.model.identity import StationId, StationKey
+from appliance.model.record import Precedence, RecordKind, read_record
+from appliance.model.secret import Secret
+from appliance.node.group_records import news_of
+from appliance.node.ports import Pending
 from appliance.node.ports.grouping import GetGroups, SaveGroup, ShareHistory
+from appliance.protocol.sealing import open_sealed
 
 FIRST, SECOND = GroupId(b"a" * 32), GroupId(b"b" * 32)
 ANN, BEN, EVE = (StationKey.from_bytes(bytes([n]) * 32).id for n in (1, 2, 3))
@@ -34,6 +48,47 @@ def test_a_group_is_kept_replaced_and_forgotten(db: sqlite3.Connection) -> None:
     save_group(db, SaveGroup(FIRST, None))
     save_group(db, SaveGroup(FIRST, None))
     assert get_groups(db, GetGroups()) == ((SECOND, b"two"),)
+
+
+def test_news_go_sealed_to_each_member_and_lie_there_until_they_have_arrived(
+    db: sqlite3.Connection,
+) -> None:
+    world = GroupWorld(1, 3)
+    ann, ben, cat = world.members
+    secret = X25519PrivateKey.from_private_bytes(bytes([9]) * 32)
+    prekeys = {
+        ben.id: Prekey(b"prekey b", secret.public_key().public_bytes_raw()),
+        cat.id: Prekey(b"prekey c", bytes(32)),  # no key at all
+    }
+    result = ann.groups.create("Rescue", world.now, invite=[ben.id, cat.id])
+    news = news_of(
+        result,
+        ann.key,
+        prekey_of=prekeys.get,
+        stamp=lambda: STAMP,
+        precedence=Precedence.PRIORITY,
+    )
+    assert news is not None
+    save_group_news(db, news)
+    ((group, state),) = get_groups(db, GetGroups())
+    ann.groups.book.load(group, state)
+    assert ann.of(group).name == "Rescue"
+    assert pending(db, Pending(cat.id, 0.0, frozenset(), 10)) == ()
+    ((_, raw),) = pending(db, Pending(ben.id, 0.0, frozenset(), 10))
+    record = read_record(raw)
+    assert (record.kind, record.precedence) == (RecordKind.GROUP, Precedence.PRIORITY)
+    note = open_sealed(
+        record.content,
+        author=ann.id,
+        recipient=ben.id,
+        kind=record.kind,
+        prekey_id=b"prekey b",
+        secret=Secret(bytes([9]) * 32),
+    )
+    ben.take(ann.id, note)
+    assert ben.of(group).name == "Rescue"
+    nothing = ann.groups.wakeup(at(1001.0))
+    assert nothing == []
 
 
 def add_message(

@@ -15,11 +15,11 @@ from appliance.model.identity import StationKey
 from appliance.model.record import MAX_RECORD, RecordKind
 from appliance.node.group_book import MAX_GROUPS, NotYetError
 from appliance.node.group_log import MAX_LOG
-from appliance.node.group_messages import KeyDestroyedError
 from appliance.node.group_news import GroupResult, keys_of, notes_for
 from appliance.node.group_rules import GroupRefusedError
 from appliance.node.group_state import GRACE_S, USE_S, Standing
 from appliance.node.groups import Groups
+from appliance.node.opening import UnknownKeyError
 from appliance.node.ports.grouping import ShareHistory
 from appliance.protocol.sealing import seal
 
@@ -56,6 +56,7 @@ def test_who_is_invited_by_somebody_known_is_in_and_reads_along() -> None:
     world, group, (ann, ben, cat, eve) = founded(members=3)
     assert [ben.of(group).name, cat.of(group).standing] == ["Rescue", Standing.IN]
     assert eve.groups.book.get(group) is None
+    assert [one.groups.messages.is_member(group) for one in (ann, ben, eve)] == [True, True, False]
     ben.write(group, b"here")
     world.deliver()
     assert ann.inbox == cat.inbox == [(ben.id, b"here")]
@@ -141,6 +142,7 @@ def test_the_invitation_of_a_stranger_waits_for_the_operator() -> None:
     world.deliver()
     assert ben.of(group).standing is Standing.INVITED
     assert ben.inbox == []
+    assert not ben.groups.messages.is_member(group)
     assert ben.write(group, b"no") is None
     assert refused(ben, lambda groups: groups.rename(group, "Mine", world.now)) == "invited"
     ben.restart()
@@ -199,10 +201,10 @@ def test_a_key_is_used_for_a_week_and_destroyed_after_the_grace() -> None:
     world.later(GRACE_S - 1.0)
     assert ben.groups.messages.open(first) == b"one"
     world.later(1.0)
-    with pytest.raises(KeyDestroyedError):
+    with pytest.raises(UnknownKeyError):
         ben.groups.messages.open(first)
     ben.restart()
-    with pytest.raises(KeyDestroyedError):
+    with pytest.raises(UnknownKeyError):
         ben.groups.messages.open(first)
     for state in ben.disk.values():
         assert cat.of(group).gone
