@@ -23,11 +23,15 @@ CARD_VALUE = "card"
 RESTORED_VALUE = "restored"
 """Name of the store's value that says that this station came from a backup."""
 
-RETURN_STEP: Final = 1 << 20
+BOOT_STEP_BYTES: Final = 2
+"""Of the boot id that are added to each number.  Two boards that go on from one state would else
+give the same numbers, and neighbours that compare numbers would not see that their cards differ."""
+
+RETURN_STEP: Final = 1 << 32
 """How far an answer to a card that we don't remember goes ahead: further than a life without such
 answers can have counted."""
 
-RESTORED_STEP: Final = 1 << 32
+RESTORED_STEP: Final = 1 << 40
 """How far a restored station goes ahead before it has heard anything, and up to as much again by
 its boot id, since a backup can be restored twice."""
 
@@ -208,8 +212,8 @@ class OwnCard:
     ) -> list[Effect]:
         restored, self._restored = self._restored, False
         if restored:
-            self.sequence += RESTORED_STEP + int.from_bytes(stamp.boot[:4], "big")
-        self.sequence += 1
+            self.sequence += RESTORED_STEP + int.from_bytes(stamp.boot[:5], "big")
+        self.sequence += 1 + int.from_bytes(stamp.boot[:BOOT_STEP_BYTES], "big")
         self.publishing = True
         card = Card(
             sequence=self.sequence,

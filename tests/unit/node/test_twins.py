@@ -189,13 +189,13 @@ def test_a_restored_board_is_ahead_of_all_that_it_has_forgotten_before_it_hears_
         restored = new_board(seed, backup | {RESTORED_VALUE: b"{}"})
         assert RESTORED_VALUE not in restored.disk
         ahead = newness(restored.cards[0])[0] - newness(forgotten)[0]
-        assert RESTORED_STEP // 2 < ahead < 2 * RESTORED_STEP + 100
+        assert RESTORED_STEP // 2 < ahead < 3 * RESTORED_STEP
         before = list(restored.cards)
         for raw in board.cards:
             restored.hear(raw)
         assert restored.cards == before
         restored.start()
-        assert newness(restored.cards[-1])[0] == newness(before[-1])[0] + 1, "once"
+        assert newness(restored.cards[-1])[0] - newness(before[-1])[0] < RESTORED_STEP // 2, "once"
 
 
 def test_a_restored_board_whose_disk_is_full_steps_ahead_when_there_is_room() -> None:
@@ -222,6 +222,18 @@ def test_what_a_restored_station_writes_comes_after_what_it_has_forgotten() -> N
 
 
 # -- Two boards
+
+
+def test_boards_that_go_on_from_one_state_give_different_numbers() -> None:
+    """Neighbours that meet later compare numbers alone."""
+    original = new_board()
+    boards = [new_board(seed, dict(original.disk)) for seed in range(2, 22)]
+    for _ in range(3):
+        numbers = {newness(board.cards[-1])[0] for board in boards}
+        assert len(numbers) == len(boards)
+        newest = newest_of(*boards)
+        for board in boards:
+            board.hear(newest)
 
 
 def copies(seed: int = 1) -> tuple[Board, Board]:
@@ -352,7 +364,7 @@ def test_a_number_that_none_can_follow_is_an_alarm_and_not_followed() -> None:
     board.run(10 * OVER_S)
     assert board.alarmed
     board.start()
-    assert newness(board.cards[-1])[0] < 100
+    assert newness(board.cards[-1])[0] < RESTORED_STEP
 
 
 def test_words_that_are_none_prove_nothing() -> None:
