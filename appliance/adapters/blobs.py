@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -101,16 +102,18 @@ class Blobs:
 
     def _find(self, file: Path) -> None:
         """Take up what an earlier run left; what is no blob is from a write that was cut off."""
+        if file.is_dir() and not file.is_symlink():
+            shutil.rmtree(file, ignore_errors=True)  # where an earlier version kept uploads
+            return
         try:
             root = bytes.fromhex(file.stem)
         except ValueError:
             root = b""
-        length = file.stat().st_size
+        length = file.lstat().st_size
         size = length - DIGEST_SIZE * -(-length // (CHUNK + DIGEST_SIZE))
         table = {_WHOLE: self._whole, _PART: self._parts}.get(file.suffix)
         if table is None or file.name != root.hex() + file.suffix or size <= 0:
-            with contextlib.suppress(IsADirectoryError):
-                file.unlink()
+            file.unlink()
             return
         table[root] = size
 

@@ -39,6 +39,7 @@ MAX_TAILS: Final = 16
 """Beginnings of chunks that are remembered; the oldest are dropped."""
 
 _ENDS: Final = {
+    "misfit": RunEnd.DONE,
     "has-not": RunEnd.HAS_NOT,
     "busy": RunEnd.BUSY,
     "broken": RunEnd.BROKEN,
@@ -295,14 +296,14 @@ class BlobTransfers:
             except ChunkError:
                 if blame:
                     raise
-                raise BulkError("broken", "the two parts of a chunk do not fit") from None
+                raise BulkError("misfit", "the two parts of a chunk do not fit") from None
         part = self._parts.get(fetch.root)
         if part is None:
             raise BulkError("broken", "it is not wanted any more")
         if not await asyncio.to_thread(part.write, index, chunk):
             if blame:
                 raise _LieError
-            raise BulkError("broken", "the two parts of a chunk do not fit")
+            raise BulkError("misfit", "the two parts of a chunk do not fit")
         stored.append(index)
         self.do(lambda now: self.core.stored(fetch.root, fetch.peer, index, now))
 

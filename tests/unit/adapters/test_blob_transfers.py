@@ -15,7 +15,7 @@ from session_ends import LIMIT_S, End, ends
 
 from appliance.adapters import blob_parts
 from appliance.adapters.blobs import BlobLimits, Blobs
-from appliance.adapters.bulk import BulkClient
+from appliance.adapters.bulk import BulkClient, Tail
 from appliance.daemon.transfers import BlobTransfers
 from appliance.model.attachment import CHUNK, Attachment
 from appliance.model.identity import StationId
@@ -149,6 +149,40 @@ async def test_after_a_break_only_the_rest_is_fetched(tmp_path: Path) -> None:
         assert await again.arrived(attachment) == DATA
         assert sum(requests) <= len(part.missing) * CHUNK
         await again.transfers.close()
+
+
+async def test_a_chunk_that_has_begun_goes_on_with_somebody_else(tmp_path: Path) -> None:
+    async with fetching(tmp_path, "ABM") as (a, (b, m)):
+        attachment = keep(b)
+        begun = b.blobs.read(attachment.root, 0, 1000)
+        assert begun is not None
+        starts: list[int] = []
+        read = b.blobs.read
+
+        def noted(root: bytes, start: int, length: int) -> bytes | None:
+            starts.append(start)
+            return read(root, start, length)
+
+        b.blobs.read = noted  # type: ignore[method-assign]
+        a.transfers._tails[attachment.root, 0] = Tail(0, m.id, bytearray(begun))
+        await a.meet(b)
+        a.want(attachment, b)
+        assert await a.arrived(attachment) == DATA
+        assert 1000 in starts
+        assert 0 not in starts
+
+
+@pytest.mark.parametrize("size", [1000, len(DATA)])
+async def test_who_goes_on_after_a_liar_is_not_blamed(
+    tmp_path: Path, size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with fetching(tmp_path, "ABM") as (a, (b, m)):
+        attachment = keep(b, DATA[:size])
+        a.transfers._tails[attachment.root, 0] = Tail(0, m.id, bytearray(b"a lie"))
+        await a.meet(b)
+        a.want(attachment, b)
+        assert await a.arrived(attachment) == DATA[:size]
+        assert "something else" not in caplog.text
 
 
 async def test_a_liar_is_found_out_and_another_is_asked(

@@ -277,6 +277,8 @@ def test_leftovers_and_what_nobody_uses_go_at_the_start(tmp_path: Path) -> None:
     kept, unused = add(blobs), add(blobs)
     for name in ("x.new", "0" * 64, "0" * 63 + ".blob", "0" * 64 + ".blob", "incoming"):
         (directory / name).write_bytes(b"")
+    (directory / "uploads").mkdir()
+    (directory / "uploads" / "leftover").write_bytes(b"x")
     again = Blobs(directory)
     assert again.roots() == {kept.root, unused.root}
     assert again.collect(again.roots(), {kept.root}) == 1
