@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 import appliance
 from appliance.adapters.media_client import MediaUnavailableError
+from appliance.adapters.store.ballast import Ballast
 from appliance.api.backend import ApiError
 from appliance.api.schema import (
     EVERYONE,
@@ -74,7 +75,8 @@ class DaemonBackend(Keeping):
         runtime.spawn(hops.run())
         self._mesh = MeshViews(runtime, hops)
         self.views = Views(runtime, announcer.unread, self._mesh)
-        super().__init__(runtime, announcer, Lookup(runtime), self.views)
+        ballast = Ballast(settings.directory)
+        super().__init__(runtime, announcer, Lookup(runtime), self.views, ballast)
         announcer.attach(runtime, self.views)
         self.recordings = Recordings(
             settings.directory / "recordings",

@@ -8,6 +8,7 @@ import logging
 from dataclasses import replace
 from typing import Final
 
+from appliance.adapters.store.ballast import Ballast
 from appliance.adapters.store.carried import MAX_BYTES, STRANGERS_SHARE
 from appliance.api.backend import ApiError
 from appliance.api.schema import EVERYONE, Message, MessagePage, WallTime
@@ -58,8 +59,14 @@ class Keeping:
     """Answers what is asked of the messages that there are, and keeps them within their bounds."""
 
     def __init__(
-        self, runtime: Runtime, announcer: Announcer, lookup: Lookup, views: Views
+        self,
+        runtime: Runtime,
+        announcer: Announcer,
+        lookup: Lookup,
+        views: Views,
+        ballast: Ballast,
     ) -> None:
+        self._ballast = ballast
         self._runtime, self._announcer = runtime, announcer
         self._lookup, self._views = lookup, views
         self._retention = Retention(Bounds(), changed=self._changed)
@@ -69,6 +76,7 @@ class Keeping:
         self._retention.bounds = await self._load()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.to_thread(self._ballast.look)
             self._runtime.carry_out(self._retention.wakeup(self._runtime.time.moment()))
 
     def _changed(self) -> None:

@@ -48,11 +48,11 @@ STRANGERS_SHARE: Final = 0.25
 CARRIED_ROW_BYTES: Final = 350
 """About what the rows and indexes of a record take that is carried, beside itself."""
 
-LOW_DISK_BYTES: Final = 8 * MB
-"""Free on the disk; less is nearly full ..."""
+LOW_DISK_BYTES: Final = 6 * MB
+"""Free on the disk and in the database's file; less is nearly full ..."""
 
 SPARE_BYTES: Final = 2 * MB
-"""... and then so much is kept free in the database's file."""
+"""... and then so much is kept free in the file, which nobody else can take."""
 
 AT_A_TIME: Final = 0.02
 """Of all messages, how many go before it is asked again how much there is: a look at all of them
@@ -236,7 +236,7 @@ class Retention:
             effects += self._forget()
         carried = bytes_of_carried(usage)
         short = 0
-        if usage.disk_free_bytes < LOW_DISK_BYTES:
+        if usage.disk_free_bytes + usage.spare_bytes < LOW_DISK_BYTES:
             short = max(SPARE_BYTES - usage.spare_bytes, 0)
         shed = max(carried - self.bounds.carried_bytes, min(short, carried))
         if shed > 0:

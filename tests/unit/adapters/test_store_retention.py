@@ -5,12 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from store_samples import ANN, BOB, CLEO, NOW, got, incoming, outgoing, receipt, record, station
 
+from appliance.adapters.store import ballast as ballast_module
 from appliance.adapters.store import schema
+from appliance.adapters.store.ballast import BALLAST_BYTES, Ballast
 from appliance.adapters.store.operations import READS, WRITES
 from appliance.adapters.store.retention import was_removed
 from appliance.model.cargo import Load, Tier
@@ -253,7 +256,7 @@ def test_a_full_disk_takes_from_what_is_carried_first(known: Shelf) -> None:
     known.keep(Bounds())
     assert len(known.do(GetCargo()).carried) == 10
 
-    known.disk_free_bytes = LOW_DISK_BYTES - 1
+    known.disk_free_bytes = 0
     known.do(Shed(12_000, 1_000.0, 99))
     assert known.db.execute(
         "SELECT tier, count(*) FROM carried WHERE expires_awake_s <= 1000 GROUP BY tier"
@@ -298,6 +301,24 @@ def test_ids_that_stay_known_have_a_bound(shelf: Shelf, table: str) -> None:
     assert (len(gone) == 39) is (table == "known")
     left = shelf.db.execute(f"SELECT min(until_awake_s), count(*) FROM {table}").fetchone()
     assert left == (40.0, 60)
+
+
+def test_room_is_kept_for_a_full_disk_and_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ballast = Ballast(tmp_path)
+    monkeypatch.setattr(ballast_module, "AMPLE_BYTES", 1 << 62)
+    ballast.look()
+    assert not ballast.taken
+    monkeypatch.setattr(ballast_module, "AMPLE_BYTES", 0)
+    ballast.look()
+    assert (tmp_path / "ballast").stat().st_blocks * 512 >= BALLAST_BYTES
+    ballast.look()
+    assert Ballast(tmp_path).taken
+    monkeypatch.setattr(ballast_module, "FULL_BYTES", 1 << 62)
+    ballast.look()
+    assert list(tmp_path.iterdir()) == []
+    Ballast(tmp_path / "gone").look()
 
 
 def test_who_says_to_carry_is_counted_up_to_a_bound(known: Shelf) -> None:
