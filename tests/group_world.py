@@ -206,3 +206,22 @@ class GroupWorld:
             for _ in range(3):
                 self.later(30.0)
                 self.deliver()
+
+
+def with_admins() -> GroupWorld:
+    """Return a world where Ann founded, Ben and then Cat are admins, Dan is in, and Eve is not."""
+    world = GroupWorld(1, 5)
+    ann, ben, cat, dan, _ = world.members
+    inside = [ben.id, cat.id, dan.id]
+    group = ann.do(lambda groups: groups.create("Rescue", world.now, invite=inside)).group
+    ann.do(lambda groups: groups.appoint(group, ben.id, world.now))
+    world.deliver()
+    ben.do(lambda groups: groups.appoint(group, cat.id, world.now))
+    world.deliver()
+    return world
+
+
+def group_of(world: GroupWorld) -> GroupId:
+    """Return the only group that there is."""
+    (group,) = world.members[0].groups.book
+    return group.id

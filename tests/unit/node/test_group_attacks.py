@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from group_world import STAMP, GroupWorld, Member
+from group_world import GroupWorld, Member, group_of, with_admins
 
 from appliance.model.codec import FormatError, encode
-from appliance.model.group import GroupId
 from appliance.model.group_change import (
     GROUP_CONTEXT,
     Change,
@@ -17,33 +16,17 @@ from appliance.model.group_change import (
     read_change,
 )
 from appliance.model.group_note import GroupKey, GroupNote
-from appliance.model.identity import Address, StationId
-from appliance.model.record import Record, RecordKind, make_record
+from appliance.model.identity import StationId
 from appliance.model.secret import Secret
-from appliance.node.group_book import MAX_INVITATIONS, MAX_INVITATIONS_OF_ONE, NotYetError
+from appliance.node.group_book import MAX_INVITATIONS, MAX_INVITATIONS_OF_ONE
 from appliance.node.group_log import GroupLog
 from appliance.node.group_state import MAX_KEYS_OF_ONE, MAX_ORPHANS, Standing
-from appliance.protocol.group_sealing import seal_to_group
-from appliance.protocol.sealing import OpenError
 
 
 @pytest.fixture
 def world() -> GroupWorld:
     """Ann founded, Ben and then Cat are admins, Dan is a member, Eve is not."""
-    made = GroupWorld(1, 5)
-    ann, ben, cat, dan, _ = made.members
-    inside = [ben.id, cat.id, dan.id]
-    group = ann.do(lambda groups: groups.create("Rescue", made.now, invite=inside)).group
-    ann.do(lambda groups: groups.appoint(group, ben.id, made.now))
-    made.deliver()
-    ben.do(lambda groups: groups.appoint(group, cat.id, made.now))
-    made.deliver()
-    return made
-
-
-def group_of(world: GroupWorld) -> GroupId:
-    (group,) = world.members[0].groups.book
-    return group.id
+    return with_admins()
 
 
 def change_by(
@@ -199,93 +182,6 @@ def test_who_was_removed_does_not_come_back_with_what_once_brought_it_in(world: 
         bring(member, dan, *old)
         assert member.of(group).log is state.log
     assert dan.of(group).standing is Standing.OUT
-
-
-def test_messages_of_those_who_are_out_are_refused(world: GroupWorld) -> None:
-    ann, _, cat, dan, eve = world.members
-    group = group_of(world)
-    world.island = {dan.id: 1}
-    late = dan.write(group, b"am I in?")
-    ann.do(lambda groups: groups.remove(group, dan.id, world.now))
-    world.deliver()
-    assert late is not None
-    with pytest.raises(OpenError) as caught:
-        cat.groups.messages.open(late)
-    assert not isinstance(caught.value, NotYetError)
-    # Even with a key that a member has told her, Eve is none.
-    (held, *_) = cat.of(group).keys.values()
-    stolen = message(eve, group, held.key, cat.of(group).log.heads)
-    with pytest.raises(OpenError) as caught:
-        cat.groups.messages.open(stolen)
-    assert not isinstance(caught.value, NotYetError)
-
-
-def message(
-    author: Member,
-    group: GroupId,
-    key: GroupKey,
-    heads: tuple[bytes, ...],
-    *,
-    sealer: Member | None = None,
-) -> Record:
-    sealed = seal_to_group(
-        b"hello",
-        author=(sealer or author).id,
-        group=group,
-        kind=RecordKind.MESSAGE,
-        key=key,
-        heads=heads,
-        nonce=bytes(12),
-    )
-    return make_record(
-        author.key,
-        RecordKind.MESSAGE,
-        sealed,
-        stamp=STAMP,
-        group=group.value,
-        prekey=key.id_in(group),
-    )
-
-
-def test_nobody_signs_for_what_another_has_sealed(world: GroupWorld) -> None:
-    ann, ben, cat, _, _ = world.members
-    group = group_of(world)
-    (held, *_) = ann.of(group).keys.values()
-    with pytest.raises(OpenError):
-        ann.groups.messages.open(message(ben, group, held.key, (), sealer=cat))
-    assert ann.groups.messages.open(message(ben, group, held.key, ())) == b"hello"
-    record = message(ben, group, held.key, ())
-    for to, prekey in (((Address(ann.id),), record.prekey), ((), None)):
-        other = make_record(
-            ben.key,
-            RecordKind.MESSAGE,
-            record.content,
-            stamp=STAMP,
-            to=to,
-            group=group.value,
-            prekey=prekey,
-        )
-        with pytest.raises(FormatError):
-            ann.groups.messages.open(other)
-
-
-def test_wrong_key_ids_wait_and_open_nothing(world: GroupWorld) -> None:
-    ann, ben, _, _, eve = world.members
-    group = group_of(world)
-    (held, *_) = ann.of(group).keys.values()
-    record = message(ben, group, held.key, ())
-    other = make_record(
-        ben.key,
-        RecordKind.MESSAGE,
-        record.content,
-        stamp=STAMP,
-        group=group.value,
-        prekey=b"no such!",
-    )
-    with pytest.raises(NotYetError):
-        ann.groups.messages.open(other)
-    with pytest.raises(NotYetError):
-        eve.groups.messages.open(record)
 
 
 def test_keys_come_from_members_alone_and_push_out_nobody_elses(world: GroupWorld) -> None:
