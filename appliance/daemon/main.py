@@ -153,10 +153,13 @@ async def _build(
 ) -> Runtime:
     store = settings.store
     files = PrekeyFiles(settings.directory)
+    had_prekeys = files.folder.exists()
     kept = await settings.prekeys(files)
     latest = await store.perform(GetMessages(None, True, None, 1))
     card = await store.perform(GetValue(CARD_VALUE))
-    restored = await store.perform(GetValue(RESTORED_VALUE)) is not None
+    # Without its card but with prekeys, the store was lost: how far it had counted, nobody knows.
+    lost = card is None and had_prekeys
+    restored = lost or await store.perform(GetValue(RESTORED_VALUE)) is not None
     station = Station(
         Identity(key, settings.boot, Prekeys(kept, os.urandom)),
         Memory(

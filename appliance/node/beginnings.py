@@ -41,7 +41,7 @@ class Memory:
     """What it carries."""
 
     restored: bool = False
-    """It was restored from a backup, and has written more than it remembers."""
+    """It was restored from a backup or lost its store, and has written more than it remembers."""
 
 
 @dataclass(frozen=True)

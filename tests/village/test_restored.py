@@ -1,4 +1,4 @@
-"""A station from a backup: heard at once, reads what is sealed to it, and is nobody's copy."""
+"""A station that has forgotten: heard at once, reads what is sealed to it, and is no copy."""
 
 from __future__ import annotations
 
@@ -49,3 +49,22 @@ async def test_a_restored_station_goes_on_where_the_lost_one_was(
     with closing(sqlite3.connect(a.info.state / STORE_NAME)) as db:
         marks = db.execute("SELECT count(*) FROM vals WHERE name = ?", (RESTORED_VALUE,))
         assert marks.fetchone() == (0,)
+
+
+async def test_a_station_whose_store_is_gone_goes_on_with_its_keys(two: tuple[Seat, Seat]) -> None:
+    a, b = two
+    for number in range(3):
+        sent = await a.client.send(b.id, f"Before {number}.")
+        await delivered(a, sent.id)
+    a.village.stop("a")
+    waiting = await b.client.send(a.id, "On its way while the store was lost.")
+    for path in a.info.state.glob(f"{STORE_NAME}*"):
+        path.unlink()
+    a.village.start("a")
+    await meet(a, b)
+    await delivered(b, waiting.id)
+    again = await a.client.send(b.id, "After.")
+    await delivered(a, again.id)
+    assert await b.texts() == ["Before 0.", "Before 1.", "Before 2.", "After."]
+    for seat in two:
+        assert not {COPIED_KEY, COPIED_OTHERS} & await seat.problems()
