@@ -70,7 +70,7 @@ class OwnCard:
     ) -> None:
         """`stored` is the last card; `published` is called with each one that is on disk.
 
-        `restored`: this station comes from a backup or has lost its store, so `stored` is not the last.
+        `restored`: this station has written more cards than it remembers.
         """
         self._key, self.prekey, self._published = key, prekey, published
         self._card = self._read(stored)
