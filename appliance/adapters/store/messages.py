@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from appliance.adapters.store import attachments, carried, outbox
+from appliance.adapters.store import attachments, carried, outbox, retention
 from appliance.model.cargo import Shipped
 from appliance.model.group import conversation_key
 from appliance.model.message import DeliveryState
@@ -19,18 +19,32 @@ from appliance.node.ports import (
 from appliance.node.ports.carrying import Ship
 
 
-def _add_message(db: sqlite3.Connection, message: StoredMessage, record: Record) -> int | None:
-    """Store a message and its record; return their number, or None when they are here already."""
+def _add_message(
+    db: sqlite3.Connection,
+    message: StoredMessage,
+    record: Record,
+    *,
+    receipt: Record | None = None,
+) -> int | None:
+    """Store a message and its record, and our receipt for it, which waits for its author.
+
+    Returns their number, or None when they are here already.
+    """
     number = outbox.add_record(db, record, position=message.order, kept=True)
     if number is None:
         number = _carried_only(db, record)
     if number is None:
         return None
+    delivered_by = None
+    if receipt is not None:
+        delivered_by = outbox.add_record(db, receipt, position=receipt.stamp.lamport, kept=True)
+        assert delivered_by is not None, "receipts have ids of their own"
+        outbox.add_to_outbox(db, message.author, [delivered_by])
     db.execute(
         "INSERT INTO messages (number, conversation, author, outgoing, line, precedence, position,"
         " written_ms, written_sure, received_ms, received_sure, unread, expires_awake_s, problem,"
-        " text, first, notice, attachments)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " text, first, notice, attachments, delivered_by)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             number,
             conversation_key(message.conversation),
@@ -50,6 +64,7 @@ def _add_message(db: sqlite3.Connection, message: StoredMessage, record: Record)
             message.first,
             message.notice,
             attachments.encode(message.attachments),
+            delivered_by,
         ),
     )
     attachments.use(db, number, record.blobs, mine=True)
@@ -95,14 +110,17 @@ def save_incoming(db: sqlite3.Connection, operation: SaveIncoming) -> Incoming:
     """Store a message and our receipt for it; for one that is here, bring up its receipts again."""
     message, author = operation.message, operation.message.author
     here = _said_before(db, message)
-    if here is None and _add_message(db, message, operation.record) is None:
-        here = message.id
+    removed = retention.was_removed(db, message.id)
+    if here is None and not removed:
+        added = _add_message(db, message, operation.record, receipt=operation.receipt)
+        here = message.id if added is None else None
     shipped = carried.ship(db, Ship(operation.load)) if operation.load is not None else None
     if here is None:
         if operation.receipt is None:
-            return Incoming(True, (), shipped)
-        outbox.add_for(db, author, operation.receipt)
-        return Incoming(True, (operation.receipt.raw,), shipped)
+            return Incoming(not removed, (), shipped)
+        if removed:  # its author has lost our receipt
+            outbox.add_for(db, author, operation.receipt)
+        return Incoming(not removed, (operation.receipt.raw,), shipped)
     receipts = db.execute(
         "SELECT receipt.number, receipt.raw FROM records AS message"
         " JOIN messages ON messages.number = message.number"
