@@ -18,12 +18,13 @@ from pathlib import Path
 from store_samples import ANN, BOB, CLEO, ME, got, incoming, outgoing, receipt_of, station
 
 from appliance.adapters.store import Store, database
+from appliance.adapters.store.pages import PAGE_SIZE
 from appliance.model.codec import encode
 from appliance.model.message import DeliveryState
 from appliance.model.record import Record
 from appliance.node.ports import SaveIncoming, SaveOutgoing, SaveStation, SetValue
 
-PAGE = 4096
+PAGE = PAGE_SIZE
 OWN = 20
 """Messages of ours that wait, among the others."""
 

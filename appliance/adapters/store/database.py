@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.adapters.store import failures, salvage, schema
-from appliance.adapters.store.pages import MAGIC, Log
+from appliance.adapters.store.pages import MAGIC, PAGE_SIZE, Log
 from appliance.adapters.store.salvage import beside
 from appliance.node.ports import StoreError
 
@@ -135,6 +135,7 @@ def _create(path: Path) -> None:
     os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
         with closing(sqlite3.connect(draft, isolation_level=None)) as db:
+            db.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # before anything else
             db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
             schema.migrate(db)
             # Later, a power cut during this change would leave a rollback journal, which

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.adapters.store import schema
-from appliance.adapters.store.pages import MAGIC, Page, Pages
+from appliance.adapters.store.pages import MAGIC, PAGE_SIZE, Page, Pages
 from appliance.adapters.store.shapes import Shape, owner, shapes_of
 from appliance.model.codec import FormatError
 from appliance.model.message import DeliveryState
@@ -169,6 +169,7 @@ def _salvage(pages: Pages, draft: Path) -> Saved:
         # It is worth nothing until it is whole, and synced then.
         for setting in ("synchronous = OFF", "journal_mode = MEMORY", "temp_store = MEMORY"):
             db.execute(f"PRAGMA {setting}").fetchall()
+        db.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
         db.execute("BEGIN")
         version = _version(pages)
