@@ -7,6 +7,7 @@ import sqlite3
 from appliance.adapters.store import attachments, carried, outbox, retention
 from appliance.model.cargo import Shipped
 from appliance.model.group import conversation_key
+from appliance.model.identity import StationId
 from appliance.model.message import DeliveryState
 from appliance.model.record import Record
 from appliance.node.ports import (
@@ -19,7 +20,7 @@ from appliance.node.ports import (
 from appliance.node.ports.carrying import Ship
 
 
-def _add_message(
+def add_message(
     db: sqlite3.Connection,
     message: StoredMessage,
     record: Record,
@@ -38,7 +39,9 @@ def _add_message(
     delivered_by = None
     if receipt is not None:
         delivered_by = outbox.add_record(db, receipt, position=receipt.stamp.lamport, kept=True)
-        assert delivered_by is not None, "receipts have ids of their own"
+        if delivered_by is None:
+            delivered_by = outbox.number_of(db, receipt.id)
+            assert delivered_by is not None
         outbox.add_to_outbox(db, message.author, [delivered_by])
     db.execute(
         "INSERT INTO messages (number, conversation, author, outgoing, line, precedence, position,"
@@ -85,7 +88,7 @@ def _carried_only(db: sqlite3.Connection, record: Record) -> int | None:
 def save_outgoing(db: sqlite3.Connection, operation: SaveOutgoing) -> Shipped | None:
     """Store what our operator wrote; it waits for its recipients, who are known from now on."""
     message = operation.message
-    number = _add_message(db, message, operation.record)
+    number = add_message(db, message, operation.record)
     if number is None:
         raise StoreError("duplicate", "This message is stored already.")
     for recipient in operation.recipients:
@@ -100,9 +103,11 @@ def save_outgoing(db: sqlite3.Connection, operation: SaveOutgoing) -> Shipped | 
             ),
         )
         outbox.add_to_outbox(db, recipient, [number])
-        db.execute(
-            "UPDATE stations SET trust = 'known' WHERE id = ? AND trust = 'new'", (recipient.key,)
-        )
+        if isinstance(message.conversation, StationId):  # in a group others are that did not choose
+            db.execute(
+                "UPDATE stations SET trust = 'known' WHERE id = ? AND trust = 'new'",
+                (recipient.key,),
+            )
     return carried.ship(db, Ship(operation.load)) if operation.load is not None else None
 
 
@@ -112,7 +117,7 @@ def save_incoming(db: sqlite3.Connection, operation: SaveIncoming) -> Incoming:
     here = _said_before(db, message)
     removed = retention.was_removed(db, message.id)
     if here is None and not removed:
-        added = _add_message(db, message, operation.record, receipt=operation.receipt)
+        added = add_message(db, message, operation.record, receipt=operation.receipt)
         here = message.id if added is None else None
     shipped = carried.ship(db, Ship(operation.load)) if operation.load is not None else None
     if here is None:
