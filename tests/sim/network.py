@@ -29,13 +29,15 @@ UNANSWERED_S: Final = (0.1, 1.0, 6.0)
 class Network:
     """All links, and what is told of them."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, homes: list[list[int]] | None) -> None:
+        """`homes`: who is on which link; None: as the scenario has it."""
         self.world = world
         scenario = world.scenario
         self.rng = rng = random.Random(f"network/{scenario.seed}")
-        homes = make_segments(
-            scenario.stations, scenario.segment_size, islands=scenario.islands, rng=rng
-        )
+        if homes is None:
+            homes = make_segments(
+                scenario.stations, scenario.segment_size, islands=scenario.islands, rng=rng
+            )
         self.segments = [
             Segment(
                 f"link{number}",
@@ -46,6 +48,7 @@ class Network:
             )
             for number in range(len(homes))
         ]
+        self._by_name = {segment.name: segment for segment in self.segments}
         self.homes: dict[int, list[Segment]] = {}
         """Where each station belongs."""
 
@@ -152,7 +155,7 @@ class Network:
         for host, _ in dial.candidates:
             address, _, name = host.partition("%")
             there = int(address.removeprefix("fe80::"), 16)
-            segment = next(one for one in self.segments if one.name == name)
+            segment = self._by_name[name]
             if not self._visible(board.index, there, segment):
                 continue
             if self.rng.random() < segment.loss / 2:

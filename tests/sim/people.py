@@ -46,6 +46,11 @@ class People:
         for board in self.world.boards:
             self._write_later(board)
             self._read_later(board)
+        if self.world.scenario.to_everyone:
+            # One at least.
+            when = self.world.scenario.faults_s * self.rng.uniform(0.5, 0.9)
+            author = self.rng.choice(self.world.boards)
+            self.world.time.after(when, lambda: self.write(author, None))
 
     def _write_later(self, board: Board) -> None:
         delay = self.rng.expovariate(1.0 / self.world.scenario.write_every_s)

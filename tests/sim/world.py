@@ -76,8 +76,12 @@ class World:
         *,
         checkers: tuple[type[Checker], ...] = ALL,
         trace: Callable[[str], None] | None = None,
+        homes: list[list[int]] | None = None,
     ) -> None:
-        """`trace` is called with a line for everything that happens."""
+        """`trace` is called with a line for everything that happens.
+
+        `homes` says who is on which link; without it the scenario does.
+        """
         self.scenario, self._trace = scenario, trace
         self.time = Timeline()
         self.fingerprint = 0
@@ -92,7 +96,7 @@ class World:
             Board(self, index, new_database(template)) for index in range(scenario.stations)
         ]
         self.by_id = {board.id: board for board in self.boards}
-        self.network = Network(self)
+        self.network = Network(self, homes)
         self.people = People(self)
         self.faults = Faults(self)
         self._checkers = [checker(self) for checker in checkers]
@@ -271,10 +275,11 @@ def world(
     *,
     checkers: tuple[type[Checker], ...] = ALL,
     trace: Callable[[str], None] | None = None,
+    homes: list[list[int]] | None = None,
 ) -> Iterator[World]:
     """Make a world in which all chance follows from the seed."""
     with seeded(scenario.seed):
-        made = World(scenario, checkers=checkers, trace=trace)
+        made = World(scenario, checkers=checkers, trace=trace, homes=homes)
         try:
             yield made
         finally:
