@@ -17,25 +17,31 @@ from textual.screen import Screen
 
 from appliance.api.client import Client
 from appliance.api.errors import ClientError, NotRunning
-from appliance.api.schema import CallInfo
+from appliance.api.schema import EVERYONE, CallInfo
 from appliance.tui import views
+from appliance.tui.actions import Action, AlarmsRead, EmergencyShown, Selected
+from appliance.tui.alerts import Alerts
 from appliance.tui.canvas import CanvasUpdate
 from appliance.tui.client import StationClient
 from appliance.tui.drafts import Drafts
 from appliance.tui.editor import MAX_EDIT_CHARS
+from appliance.tui.letters import Letter, Letters
 from appliance.tui.main_screen import MainScreen
 from appliance.tui.notices import Notice
 from appliance.tui.operator import Operator
+from appliance.tui.reader import Reader
 from appliance.tui.screens.find import FindDialog
 from appliance.tui.screens.help import HelpPage
 from appliance.tui.screens.leave import LeaveDialog
+from appliance.tui.screens.letter import EmergencyDialog, LetterDialog
 from appliance.tui.screens.menu import MenuDialog
 from appliance.tui.screens.network import NetworkPage
+from appliance.tui.screens.reading import ReadingBar
 from appliance.tui.screens.ringing import RingingDialog
 from appliance.tui.screens.sound import SoundDialog
 from appliance.tui.screens.verify import VerifyDialog
 from appliance.tui.screens.volume import VolumeDialog
-from appliance.tui.store import Action, AlarmsRead, Selected, TuiState, reduce
+from appliance.tui.store import TuiState, reduce
 from appliance.tui.sync import Follower
 from appliance.tui.wording import IN_REACH, Times
 
@@ -78,6 +84,9 @@ class FencewireApp(App[int], inherit_bindings=False):
         self._touched_s = now_s()
         self._drawing = False
         self._minute: str | None = None
+        self._alerts = Alerts()
+        self.letters = Letters()
+        self.reader = Reader(self)
         self.follower = Follower(
             client, state=lambda: self.state, dispatch=self.dispatch, now_s=now_s
         )
@@ -118,6 +127,7 @@ class FencewireApp(App[int], inherit_bindings=False):
             self.bell()
         if len(views.open_alarms(self.state)) > len(views.open_alarms(before)):
             self.bell()
+        self._alert()
         if self.drafts.conversation != self.state.selected or before.connection != "up":
             self._show(self.state.selected)
         self._follow_calls()
@@ -176,7 +186,8 @@ class FencewireApp(App[int], inherit_bindings=False):
         self._drawing = False
         self.main.draw()
         seen = self.main.conversation.sight.seen
-        if seen is not None and not self.main.dialogs and self.in_use():
+        in_sight = all(one.see_through for one in self.main.dialogs)
+        if seen is not None and in_sight and self.in_use():
             self.operator.seen(self.state.selected, seen)
 
     def tick(self) -> None:
@@ -191,10 +202,16 @@ class FencewireApp(App[int], inherit_bindings=False):
             self.redraw()
         at = views.clock(self.state, now_s)
         minute = None if at is None else self.times.clock(at)
+        self._alert()
         calling = views.running(self.state) or views.ringing(self.state)
         if minute != self._minute or calling is not None:
             self._minute = minute
             self.redraw()
+
+    def _alert(self) -> None:
+        loud = self.state.emergency
+        if self._alerts.due(loud.id if loud else None, self.now_s(), self._touched_s):
+            self.bell()
 
     def say(self, text: str, bad: bool) -> None:
         """Say something above the keys for a while."""
@@ -228,11 +245,46 @@ class FencewireApp(App[int], inherit_bindings=False):
             )
         self.drafts.edit(after)
 
-    def send(self) -> None:
+    @property
+    def letter(self) -> Letter:
+        """What goes with the message that is being written."""
+        return self.letters.of(self.drafts.conversation)
+
+    def put_letter(self, letter: Letter) -> None:
+        """Choose what goes with it."""
+        self.letters.put(self.drafts.conversation, letter)
+        self.redraw()
+
+    def more_urgent(self, by: int = 1) -> None:
+        """Choose the next precedence for it."""
+        self.put_letter(self.letter.more_urgent(by))
+
+    def enter(self) -> None:
+        """Send what is in the message line; go to the messages where there is nothing."""
+        if not self.drafts.editor.text.strip():
+            self.open_reading()
+        elif self.letter.precedence == "emergency" and self.drafts.conversation == EVERYONE:
+            self.main.open_dialog(EmergencyDialog())
+        else:
+            self.send_now()
+
+    def send_now(self) -> None:
         """Send the message line."""
         self.notice = None
-        self.main.conversation.to_end()
-        self.operator.send()
+        self.reader.to_end()
+        self.operator.send(self.letters)
+
+    def open_reading(self) -> None:
+        """Go to the messages."""
+        talk = views.talk(self.state)
+        if talk is None or not talk.messages:
+            self.say("Type a message first, then press Enter.", False)
+        elif self.main.find_dialog(ReadingBar) is None:
+            self.main.open_dialog(ReadingBar())
+
+    def open_letter(self) -> None:
+        """Show what goes with the message that is being written."""
+        self.main.open_dialog(LetterDialog())
 
     def choose(self, conversation: str) -> None:
         """Show a conversation."""
@@ -243,14 +295,6 @@ class FencewireApp(App[int], inherit_bindings=False):
         listed = self.state.listed
         at = listed.index(self.state.selected) + by
         self.choose(listed[max(min(at, len(listed) - 1), 0)])
-
-    def load_older(self) -> None:
-        """Fetch the part before the oldest message that is here."""
-        self.start(self._older(self.state.selected))
-
-    async def _older(self, conversation: str) -> None:
-        await self.operator.ask(self.follower.older(conversation))
-        self.redraw()
 
     def call_chosen(self) -> None:
         """Call whoever is chosen."""
@@ -274,8 +318,15 @@ class FencewireApp(App[int], inherit_bindings=False):
             self.operator.mute(call)
 
     def acknowledge(self) -> None:
-        """Note that the alarms were read."""
-        self.dispatch(AlarmsRead())
+        """Note that the alarms were read; where there are none, show the emergency."""
+        loud = self.state.emergency
+        if loud is not None and not views.open_alarms(self.state):
+            for dialog in [one for one in self.main.dialogs if not one.rings]:
+                self.main.close_dialog(dialog)
+            self.dispatch(EmergencyShown())
+            self.reader.jump(loud)
+        else:
+            self.dispatch(AlarmsRead())
 
     def open_menu(self) -> None:
         """Show everything that can be done."""

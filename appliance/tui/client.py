@@ -17,12 +17,14 @@ from appliance.api.schema import (
     MeshPath,
     Message,
     MessagePage,
+    Precedence,
     SoundSettings,
     SoundTest,
     Station,
     Status,
     Verification,
 )
+from appliance.api.storage import MAX_RECIPIENTS, FoundMessages, Recipients, Storage
 
 
 class StationClient(Protocol):
@@ -40,7 +42,14 @@ class StationClient(Protocol):
         self, host: str, port: int | None = None, *, timeout_s: float = 10.0
     ) -> Station: ...
 
-    async def send(self, to: str, text: str) -> Message: ...
+    async def send(
+        self,
+        to: str,
+        text: str,
+        *,
+        precedence: Precedence = "routine",
+        lifetime_s: int | None = None,
+    ) -> Message: ...
 
     async def messages(
         self,
@@ -50,6 +59,22 @@ class StationClient(Protocol):
         before_id: str | None = None,
         limit: int = 50,
     ) -> MessagePage: ...
+
+    async def search(
+        self,
+        words: str,
+        conversation: str | None = None,
+        *,
+        before: int | None = None,
+        before_id: str | None = None,
+        limit: int = 50,
+    ) -> FoundMessages: ...
+
+    async def recipients(
+        self, message: str, *, after: str | None = None, limit: int = MAX_RECIPIENTS
+    ) -> Recipients: ...
+
+    async def storage(self) -> Storage: ...
 
     async def mark_read(self, conversation: str, *, up_to: int) -> int: ...
 

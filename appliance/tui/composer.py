@@ -5,7 +5,8 @@ from __future__ import annotations
 from appliance.api.schema import EVERYONE
 from appliance.tui import views
 from appliance.tui.editor import Editor, lay_out
-from appliance.tui.look import BAD, FRAME, INVERSE, PLAIN
+from appliance.tui.letters import Letter, lifetime_words
+from appliance.tui.look import BAD, CARE, FRAME, INVERSE, LOUD, PLAIN
 from appliance.tui.pane import Pane, Row, boxed, edge, floor
 from appliance.tui.wording import name
 
@@ -14,6 +15,8 @@ MAX_MESSAGE_CHARS = 16_000
 
 _COUNT_FROM_CHARS = 14_000
 """From here on the length is shown."""
+
+_URGENT_STYLES = {"emergency": LOUD, "priority": BAD, "welfare": CARE}
 
 _PROMPT = "> "
 
@@ -60,7 +63,17 @@ class ComposerPane(Pane):
         if length > _COUNT_FROM_CHARS:
             right = f"{length} of {MAX_MESSAGE_CHARS} characters"
             style = BAD if length > MAX_MESSAGE_CHARS else FRAME
-        return edge(f"To {to}", width, ends="├┤", right=right, style=style)
+        letter = self.station_app.letter
+        style = _URGENT_STYLES.get(letter.precedence, style)
+        return edge(f"To {to}{letter_words(letter)}", width, ends="├┤", right=right, style=style)
+
+
+def letter_words(letter: Letter) -> str:
+    """Return what goes with the message, as it stands behind the recipient."""
+    urgent = "" if letter.precedence == "routine" else f"  {letter.precedence.upper()}"
+    if letter.lifetime_s is None:
+        return urgent
+    return f"{urgent}  expires in {lifetime_words(letter.lifetime_s)}"
 
 
 def too_long(text: str) -> str | None:

@@ -75,6 +75,9 @@ class Dialog(Pane):
     covers_all: ClassVar[bool] = False
     """Takes all rows, not just those between the first and the last."""
 
+    see_through: ClassVar[bool] = False
+    """Leaves the conversation in sight."""
+
     title = ""
 
     def __init__(self) -> None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from appliance.api.schema import EVERYONE, CallInfo, Message
+from appliance.api.storage import Removed
 from appliance.tui import views
-from appliance.tui.look import BAD, BOLD, CARE, FRAME, GOOD, PLAIN
+from appliance.tui.look import BAD, BOLD, CARE, FRAME, GOOD, INVERSE, LOUD, PLAIN
 from appliance.tui.pane import Row, row_cells, spread
 from appliance.tui.store import TuiState
 from appliance.tui.text import fit, one_line, plain, plain_name, wrap
@@ -23,6 +24,10 @@ _INDENT = 8
 DAY = "day-"
 """Begins the key of a day's line; the id of the message under it follows."""
 
+REMOVED = "removed"
+"""Key of the line that says what had to make room."""
+
+_URGENT_STYLES = {"emergency": LOUD, "priority": BAD, "welfare": CARE}
 _STATE_STYLES = {"delivered": GOOD, "read": GOOD, "expired": BAD, "queued": CARE}
 
 
@@ -45,17 +50,34 @@ def entry_key(entry: Entry) -> str:
     return entry.key if isinstance(entry, Mark) else entry.id
 
 
+def removed_words(removed: Removed, times: Times) -> str:
+    """Return what had to make room, in a sentence."""
+    count = removed.records
+    what = "1 older message was" if count == 1 else f"{count} older messages were"
+    when = f"{times.day(removed.up_to)} {times.clock(removed.up_to)}"
+    lost = f"; {removed.undelivered} of them had not arrived" if removed.undelivered else ""
+    return f"{what} removed to make room, up to {when}{lost}"
+
+
 def entries(state: TuiState, times: Times, new_from: str | None) -> list[Entry]:
     """Return the shown conversation, oldest first; `new_from` is the first new message's id."""
     talk = views.talk(state)
+    older, newer = (talk.more, talk.newer) if talk else (False, False)
     calls = sorted(
         (one for one in state.calls.values() if one.station == state.selected),
         key=lambda one: one.started_at.ms,
         reverse=True,
     )
     out: list[Entry] = []
+    removed = state.removed.get(state.selected)
+    if removed is not None and talk is not None and not older:
+        out.append(Mark(REMOVED, removed_words(removed, times)))
     day = ""
-    for message in talk.messages if talk else ():
+    messages = talk.messages if talk else ()
+    if older and messages:
+        # Calls that belong between messages which are not here.
+        calls = [one for one in calls if one.started_at.ms >= messages[0].received_at.ms]
+    for message in messages:
         while calls and calls[-1].started_at.ms < message.received_at.ms:
             out.append(calls.pop())
         today = times.day(message.received_at)
@@ -65,7 +87,7 @@ def entries(state: TuiState, times: Times, new_from: str | None) -> list[Entry]:
         if message.id == new_from:
             out.append(Mark("new", "new"))
         out.append(message)
-    return [*out, *reversed(calls)]
+    return out if newer else [*out, *reversed(calls)]
 
 
 def author(state: TuiState, message: Message) -> str:
@@ -86,7 +108,9 @@ def _elsewhen(message: Message, times: Times) -> str:
     return "" if claimed == times.day(message.received_at) else f" (written {claimed})"
 
 
-def _message_lines(state: TuiState, message: Message, times: Times, width: int) -> list[Row]:
+def _message_lines(
+    state: TuiState, message: Message, times: Times, width: int, *, chosen: bool
+) -> list[Row]:
     when = times.clock(message.written_at)
     head = f"{author(state, message)}{_elsewhen(message, times)}: "
     urgent = "" if message.precedence == "routine" else f"{message.precedence.upper()} "
@@ -96,8 +120,8 @@ def _message_lines(state: TuiState, message: Message, times: Times, width: int) 
     first = text[0]
     lines: list[Row] = [
         [
-            (f"{when:>7} ", FRAME),
-            (first[: len(urgent)], BAD),
+            (f">{when:>6} ", INVERSE) if chosen else (f"{when:>7} ", FRAME),
+            (first[: len(urgent)], _URGENT_STYLES.get(message.precedence, PLAIN)),
             (first[len(urgent) : lead], BOLD),
             (first[lead:], PLAIN),
         ]
@@ -114,13 +138,17 @@ def _message_lines(state: TuiState, message: Message, times: Times, width: int) 
     return [*lines, spread([], end, width)]
 
 
-def entry_lines(state: TuiState, entry: Entry, times: Times, width: int) -> list[Row]:
+def entry_lines(
+    state: TuiState, entry: Entry, times: Times, width: int, *, chosen: bool = False
+) -> list[Row]:
     """Lay one entry out."""
     if isinstance(entry, Message):
-        return _message_lines(state, entry, times, width)
+        return _message_lines(state, entry, times, width, chosen=chosen)
     if isinstance(entry, CallInfo):
         words = call_end(entry) if entry.state == "ended" else "call"
         style = CARE if words == "missed call" else FRAME
         return [[(f"{times.clock(entry.started_at):>7} ", FRAME), (f"-- {words} --", style)]]
+    if entry.key == REMOVED:
+        return [[(f" {line}", CARE)] for line in wrap(f"-- {entry.text} --", width - 2)]
     line = f"-- {entry.text} "
     return [[(" ", FRAME), (line + "-" * max(width - 2 - len(line), 0), FRAME)]]

@@ -20,7 +20,6 @@ from appliance.tui.keybar import Hint, KeyBar
 from appliance.tui.notices import AlarmBanner, NoticePane
 from appliance.tui.pane import Pane
 from appliance.tui.stations import StationsPane, left_width
-from appliance.tui.store import AlarmsRead
 from appliance.tui.topline import TopLine
 
 if TYPE_CHECKING:
@@ -141,11 +140,17 @@ class MainScreen(Screen[None], inherit_bindings=False):
                 Hint("F1", "help"),
                 Hint("Esc", "hang up (asks)"),
             ]
-        hints = [Hint("Enter", "send"), Hint("Up/Down", "who"), Hint("F1", "help")]
+        written = bool(self.station_app.drafts.editor.text.strip())
+        hints = [
+            Hint("Enter", "send" if written else "read"),
+            Hint("Up/Dn", "who"),
+            Hint("Tab", "urgent"),
+            Hint("F1", "help"),
+        ]
         if views.chosen(state) is not None:
-            hints += [Hint("F2", "call"), Hint("F4", "network"), Hint("F9", "verify")]
-        else:
-            hints += [Hint("F4", "network"), Hint("F8", "sound")]
+            hints.append(Hint("F2", "call"))
+        hints += [Hint("F6", "find"), Hint("F7", "add"), Hint("F4", "network")]
+        hints.append(Hint("F9", "verify") if views.chosen(state) else Hint("F8", "sound"))
         return [*hints, menu]
 
     def on_key(self, event: events.Key) -> None:
@@ -158,7 +163,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         if event.key == "ctrl+l":
             self.canvas.forget()
         elif event.key == "f10":
-            app.dispatch(AlarmsRead())
+            app.acknowledge()
         elif self.dialogs:
             self.dialogs[-1].on_key_pressed(event.key, character)
         else:
@@ -169,6 +174,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """Take a key while no dialog is open: what is printable is written."""
         app = self.station_app
         action = self._actions().get(key)
+        if not app.drafts.editor.text:
+            # With nothing written there is nothing to move in but the conversation.
+            ends = {"home": app.reader.to_beginning, "end": app.reader.to_end}
+            action = ends.get(key, action)
         if action is not None:
             action()
         elif character is not None:
@@ -181,23 +190,20 @@ class MainScreen(Screen[None], inherit_bindings=False):
         return {
             "up": lambda: app.choose_next(-1),
             "down": lambda: app.choose_next(1),
-            "pageup": lambda: self.scroll_by(-self.conversation.page_lines),
-            "pagedown": lambda: self.scroll_by(self.conversation.page_lines),
-            "enter": app.send,
+            "pageup": lambda: app.reader.page(-1),
+            "pagedown": lambda: app.reader.page(1),
+            "tab": app.more_urgent,
+            "shift+tab": lambda: app.more_urgent(-1),
+            "enter": app.enter,
             "escape": app.open_menu,
             "f1": app.open_help,
             "f2": app.call_chosen,
             "f4": app.open_network,
-            "f6": app.mute,
-            "f7": app.open_volume,
+            "f6": app.mute if views.running(app.state) else app.open_find,
+            "f7": app.open_volume if views.running(app.state) else app.open_letter,
             "f8": app.open_sound,
             "f9": app.open_verify,
         }
-
-    def scroll_by(self, lines: int) -> None:
-        """Scroll the conversation, asking for older messages at its upper end."""
-        if self.conversation.scroll_lines(lines):
-            self.station_app.load_older()
 
     def on_paste(self, event: events.Paste) -> None:
         """Write what was pasted, line feeds too."""

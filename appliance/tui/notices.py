@@ -8,7 +8,7 @@ from appliance.tui import views
 from appliance.tui.look import BAD, CARE, LOUD, PLAIN
 from appliance.tui.pane import Pane, Row
 from appliance.tui.store import TuiState
-from appliance.tui.text import pad, plain, wrap
+from appliance.tui.text import one_line, pad, plain, plain_name, wrap
 
 _MAX_ROWS = 3
 _MAX_ALARM_ROWS = 4
@@ -53,7 +53,7 @@ def what_to_say(state: TuiState, notice: Notice | None) -> tuple[str, bool] | No
         more = f" ({len(others)} more: Esc, More)" if others else ""
         return f"{worst.text} {worst.fix}{more}", True
     if state.status.name_is_default:
-        return "Others see you under the name above. A better one: Esc, then My name.", False
+        return "Others see you under the name above. A better one: Esc, More, My name.", False
     return None
 
 
@@ -77,12 +77,12 @@ class NoticePane(Pane):
 
 
 class AlarmBanner(Pane):
-    """Full width, inverse, until the operator says that it was read."""
+    """Alarms and emergencies: full width, inverse, until the operator says that they were read."""
 
     def paint(self, width: int, height: int) -> list[Row]:
         alarms = views.open_alarms(self.station_app.state)
         if not alarms:
-            return []
+            return self._emergency(width)
         more = f" (and {len(alarms) - 1} more)" if len(alarms) > 1 else ""
         lines = wrap(plain(f"ALARM: {alarms[0]}{more}"), width - 2)[: _MAX_ALARM_ROWS - 1]
         lines.append("Do not trust that name until you compared aloud.   F10 or Esc 1: I read this")
@@ -90,3 +90,13 @@ class AlarmBanner(Pane):
 
     def height_for(self, width: int) -> int:
         return len(self.paint(width, 0))
+
+    def _emergency(self, width: int) -> list[Row]:
+        state = self.station_app.state
+        loud = state.emergency
+        if loud is None:
+            return []
+        who = views.station_name(state, loud.author, plain_name(loud.author_name))
+        lines = wrap(f"EMERGENCY from {who}: {one_line(loud.text)}", width - 2)
+        lines = [*lines[: _MAX_ALARM_ROWS - 1], "F10 or Esc 1: show it"]
+        return [[(pad(f" {line}", width), LOUD)] for line in lines]

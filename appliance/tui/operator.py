@@ -12,25 +12,28 @@ from typing import Any, TypeVar
 from appliance.api.errors import ClientError, ConnectionLost
 from appliance.api.schema import CallInfo, Station
 from appliance.tui import views
-from appliance.tui.client import StationClient
-from appliance.tui.composer import too_long
-from appliance.tui.drafts import Drafts
-from appliance.tui.store import (
+from appliance.tui.actions import (
     Action,
     CallCame,
     MarkedRead,
     MessageCame,
     StationCame,
     StatusCame,
-    TuiState,
     VerificationCame,
 )
+from appliance.tui.client import StationClient
+from appliance.tui.composer import too_long
+from appliance.tui.drafts import Drafts
+from appliance.tui.letters import Letter, Letters
+from appliance.tui.store import TuiState
 from appliance.tui.text import one_line, plain_name
 
 T = TypeVar("T")
 
 VOLUME_STEP_PCT = 20
 MAX_VOLUME_PCT = 200
+
+_PLAIN_LETTER = Letter()
 
 _UNSURE = (
     "The connection broke while it was sent: look below whether it is there before you repeat."
@@ -71,7 +74,7 @@ class Operator:
 
     # Messages
 
-    def send(self) -> None:
+    def send(self, letters: Letters) -> None:
         """Send the message line; it comes back where that fails."""
         text = self.drafts.editor.text
         if not text.strip():
@@ -82,14 +85,28 @@ class Operator:
             self.say(problem, True)
             return
         conversation = self.drafts.conversation
-        self.start(self._send(conversation, self.drafts.take()))
+        letter = letters.take(conversation)
+        self.start(self._send(conversation, self.drafts.take(), letter, letters))
 
-    async def _send(self, conversation: str, text: str) -> None:
+    async def _send(
+        self,
+        conversation: str,
+        text: str,
+        letter: Letter = _PLAIN_LETTER,
+        letters: Letters | None = None,
+    ) -> None:
         async with self._sending:
             try:
-                message = await self.client.send(conversation, text)
+                message = await self.client.send(
+                    conversation,
+                    text,
+                    precedence=letter.precedence,
+                    lifetime_s=letter.lifetime_s,
+                )
             except ClientError as error:
                 self.drafts.give_back(conversation, text)
+                if letters is not None:
+                    letters.put(conversation, letter)
                 unsure = f" {_UNSURE}" if isinstance(error, ConnectionLost) else ""
                 self.say(f"Not sent. {error}{unsure}", True)
                 return

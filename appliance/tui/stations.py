@@ -6,13 +6,24 @@ how long the list is.
 
 from __future__ import annotations
 
+from rich.style import Style
+
 from appliance.api.schema import EVERYONE
 from appliance.tui import views
-from appliance.tui.look import BAD, BOLD, CARE, GOOD, INVERSE, PLAIN
-from appliance.tui.pane import Pane, Row, boxed, edge, floor, spread
+from appliance.tui.look import BAD, BOLD, CARE, FRAME, GOOD, INVERSE, LOUD, PLAIN
+from appliance.tui.pane import Pane, Row, boxed, edge, spread
 from appliance.tui.store import TuiState
 from appliance.tui.text import wrap
 from appliance.tui.wording import IN_REACH, name, presence
+
+_URGENT: dict[str, tuple[str, Style]] = {
+    "emergency": ("EMERGENCY", LOUD),
+    "priority": (" PRIORITY", BAD),
+    "welfare": (" WELFARE ", CARE),
+}
+"""What stands in place of the presence while something urgent is unread."""
+
+_LEGEND = "* unread  + not delivered"
 
 LOOKING = "Looking for others... plug in a cable or a radio."
 
@@ -33,22 +44,27 @@ def first_shown(selected: int, before: int, rows: int, total: int) -> int:
 
 
 def station_row(state: TuiState, key: str, now_s: float, width: int) -> Row:
-    """Return one row: mark, name, unread, presence."""
+    """Return one row: mark, name, unread, ours that wait, and presence or what is urgent."""
     chosen = key == state.selected
     mark = ">" if chosen else " "
     count = views.unread(state, key)
     waiting = f" *{min(count, 999)}" if count else ""
+    ours = views.undelivered(state, key)
+    waiting += f" +{min(ours, 999)}" if ours else ""
+    urgency = views.urgency(state, key)
     if key == EVERYONE:
         left: Row = [(f"{mark}Everyone", INVERSE if chosen else BOLD)]
-        return spread(left, [(waiting, CARE), (" ", PLAIN)], width)
+        last = _URGENT.get(urgency, (" ", PLAIN))
+        return spread(left, [(waiting, CARE), last], width)
     station = state.stations[key]
     where = presence(station, views.away_s(state, station, now_s))
     colour = GOOD if station.reach in IN_REACH else PLAIN
     if any(state.calls[one].station == key for one in state.missed_calls if one in state.calls):
         where, colour = "missed", CARE
+    last = _URGENT.get(urgency, (f" {where:<8}", colour))
     if station.alarm:
-        where, colour = "ALARM", BAD
-    right: Row = [(waiting, CARE), (f" {where:<8}", colour)]
+        last = (" ALARM   ", BAD)
+    right: Row = [(waiting, CARE), last]
     room = width - len(waiting) - 10
     style = INVERSE if chosen else (BOLD if station.reach in IN_REACH else PLAIN)
     return spread([(mark + name(station, room), style)], right, width)
@@ -78,4 +94,4 @@ class StationsPane(Pane):
             inside += [[], *([(f" {line}", PLAIN)] for line in wrap(LOOKING, width - 4))]
         inside += [[] for _ in range(room - len(inside))]
         rows += [boxed(row, width) for row in inside]
-        return [*rows, floor(width)]
+        return [*rows, edge(_LEGEND, width, ends="└┘", style=FRAME)]

@@ -7,7 +7,7 @@ What stays out: layout, scrolling, the text in the message line.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
@@ -16,23 +16,42 @@ from appliance.api.schema import (
     CallInfo,
     Link,
     Message,
-    MessagePage,
-    Problem,
     Station,
     Status,
     Verification,
 )
+from appliance.api.storage import Removed
+from appliance.tui import talks, tallies
+from appliance.tui.actions import (
+    Action,
+    AlarmCame,
+    AlarmsRead,
+    CallCame,
+    Counted,
+    EmergencyShown,
+    LinksCame,
+    Loaded,
+    Lost,
+    MarkedRead,
+    MessageCame,
+    NewerCame,
+    PageCame,
+    RemovedCame,
+    Selected,
+    StationCame,
+    StatusCame,
+    VerificationCame,
+    WindowCame,
+)
+from appliance.tui.talks import Talk
+from appliance.tui.tallies import Tallies
 from appliance.tui.text import plain_name
-from appliance.tui.wording import furthest, missed
+from appliance.tui.wording import missed
 
 Connection: TypeAlias = Literal["starting", "up", "lost"]
 
-MAX_TALKS = 12
+MAX_TALKS = 6
 """Conversations whose messages are kept; the one longest out of sight goes first."""
-
-MAX_MESSAGES = 5_000
-"""Of one conversation; whoever pages further back loses the newest, which come back by themselves
-when the conversation is opened again."""
 
 MAX_CALLS = 200
 """Running and over."""
@@ -42,17 +61,6 @@ MAX_VERIFICATIONS = 50
 
 MAX_ALARMS = 20
 """Not yet acknowledged; more of them say nothing new."""
-
-
-@dataclass(frozen=True)
-class Talk:
-    """The part of a conversation that is here."""
-
-    messages: tuple[Message, ...] = ()
-    """By order, then id."""
-
-    more: bool = False
-    """There are older ones."""
 
 
 @dataclass(frozen=True)
@@ -104,122 +112,14 @@ class TuiState:
     alarms: Mapping[str, bool] = field(default_factory=dict)
     """Sentences, and whether the operator has acknowledged them."""
 
+    tallies: Tallies = field(default_factory=dict)
+    """What waits, by conversation."""
 
-@dataclass(frozen=True)
-class Loaded:
-    """Everything was asked for anew."""
+    removed: Mapping[str, Removed] = field(default_factory=dict)
+    """What had to make room, by conversation."""
 
-    status: Status
-    stations: tuple[Station, ...]
-    calls: tuple[CallInfo, ...]
-    verifications: tuple[Verification, ...]
-    links: tuple[Link, ...]
-    now_s: float
-
-
-@dataclass(frozen=True)
-class Lost:
-    """The daemon does not answer."""
-
-    trouble: str
-
-
-@dataclass(frozen=True)
-class StatusCame:
-    """Our station's status."""
-
-    status: Status
-    now_s: float
-
-
-@dataclass(frozen=True)
-class StationCame:
-    """One station, new or changed."""
-
-    station: Station
-    now_s: float
-
-
-@dataclass(frozen=True)
-class PageCame:
-    """Part of a conversation; `fresh`: its newest part, instead of what was here."""
-
-    conversation: str
-    page: MessagePage
-    fresh: bool
-
-
-@dataclass(frozen=True)
-class MessageCame:
-    """A message, new or in a new state."""
-
-    message: Message
-
-
-@dataclass(frozen=True)
-class MarkedRead:
-    """The daemon noted that a conversation was seen up to an order."""
-
-    conversation: str
-    up_to: int
-
-
-@dataclass(frozen=True)
-class CallCame:
-    """A call, new or changed."""
-
-    call: CallInfo
-    now_s: float
-
-
-@dataclass(frozen=True)
-class VerificationCame:
-    """A comparison, new or changed."""
-
-    verification: Verification
-
-
-@dataclass(frozen=True)
-class LinksCame:
-    """All network interfaces."""
-
-    links: tuple[Link, ...]
-
-
-@dataclass(frozen=True)
-class AlarmCame:
-    """Something that must not be missed."""
-
-    problem: Problem
-
-
-@dataclass(frozen=True)
-class AlarmsRead:
-    """The operator acknowledged all alarms that are shown."""
-
-
-@dataclass(frozen=True)
-class Selected:
-    """The operator chose a conversation."""
-
-    conversation: str
-
-
-Action: TypeAlias = (
-    Loaded
-    | Lost
-    | StatusCame
-    | StationCame
-    | PageCame
-    | MessageCame
-    | MarkedRead
-    | CallCame
-    | VerificationCame
-    | LinksCame
-    | AlarmCame
-    | AlarmsRead
-    | Selected
-)
+    emergency: Message | None = None
+    """The latest that nobody here has acknowledged or looked at."""
 
 
 def reduce(state: TuiState, action: Action) -> TuiState:
@@ -233,8 +133,12 @@ def reduce(state: TuiState, action: Action) -> TuiState:
             return replace(state, status=action.status, status_at_s=action.now_s)
         case StationCame():
             return _station(state, action)
-        case PageCame():
-            return _page(state, action)
+        case PageCame() | NewerCame() | WindowCame():
+            return _part(state, action)
+        case Counted():
+            return _counted(state, action.messages)
+        case RemovedCame():
+            return replace(state, removed={one.conversation: one for one in action.removed})
         case MessageCame():
             return _message(state, action.message)
         case MarkedRead():
@@ -249,6 +153,8 @@ def reduce(state: TuiState, action: Action) -> TuiState:
             return _alarm(state, f"{action.problem.text} {action.problem.fix}".strip())
         case AlarmsRead():
             return replace(state, alarms=dict.fromkeys(state.alarms, True))
+        case EmergencyShown():
+            return replace(state, emergency=None)
         case Selected():
             return _selected(state, action.conversation)
 
@@ -287,6 +193,7 @@ def _loaded(state: TuiState, action: Loaded) -> TuiState:
         call_at_s={one.id: action.now_s for one in action.calls[:MAX_CALLS]},
         verifications=action.verifications[:MAX_VERIFICATIONS],
         links=action.links,
+        tallies={},
     )
     for station in action.stations:
         if station.alarm:
@@ -299,6 +206,8 @@ def _station(state: TuiState, action: StationCame) -> TuiState:
     before = state.stations.get(station.id)
     stations = {**state.stations, station.id: station}
     same_place = before is not None and _rank(before) == _rank(station)
+    if not station.unread:
+        state = replace(state, tallies=tallies.seen(state.tallies, station.id))
     state = replace(
         state,
         stations=stations,
@@ -316,19 +225,6 @@ def _alarm(state: TuiState, text: str) -> TuiState:
     return replace(state, alarms={**kept, text: False})
 
 
-def _key(message: Message) -> tuple[int, str]:
-    return message.order, message.id
-
-
-def _merge(here: Iterable[Message], new: Iterable[Message]) -> tuple[Message, ...]:
-    by_id = {one.id: one for one in here}
-    for one in new:
-        known = by_id.get(one.id)
-        # A page that was asked for before an event came may be older than the event.
-        by_id[one.id] = one if known is None else furthest(one, known)
-    return tuple(sorted(by_id.values(), key=_key))
-
-
 def _put_talk(state: TuiState, conversation: str, talk: Talk) -> TuiState:
     talks = {key: one for key, one in state.talks.items() if key != conversation}
     talks[conversation] = talk
@@ -337,29 +233,47 @@ def _put_talk(state: TuiState, conversation: str, talk: Talk) -> TuiState:
     return replace(state, talks=talks)
 
 
-def _page(state: TuiState, action: PageCame) -> TuiState:
-    here = Talk() if action.fresh else state.talks.get(action.conversation, Talk())
-    messages = _merge(here.messages, action.page.messages)[:MAX_MESSAGES]
-    return _put_talk(state, action.conversation, Talk(messages, action.page.more))
+def _part(state: TuiState, action: PageCame | NewerCame | WindowCame) -> TuiState:
+    here = state.talks.get(action.conversation, Talk())
+    match action:
+        case WindowCame():
+            talk = action.talk
+        case NewerCame():
+            talk = talks.with_newer(here, action.messages, last=action.last)
+        case PageCame():
+            start = Talk() if action.fresh else here
+            talk = talks.with_older(start, action.page.messages, more=action.page.more)
+    return _put_talk(state, action.conversation, talk)
+
+
+def _counted(state: TuiState, messages: tuple[Message, ...]) -> TuiState:
+    loud = [one for one in messages if one.precedence == "emergency" and one.unread]
+    if state.emergency is not None:
+        loud.append(state.emergency)
+    return replace(
+        state,
+        tallies=tallies.counted(state.tallies, messages),
+        emergency=max(loud, key=talks.key_of, default=None),
+    )
 
 
 def _message(state: TuiState, message: Message) -> TuiState:
+    state = _counted(state, (message,))
     talk = state.talks.get(message.conversation)
     if talk is None:
         return state
-    messages = _merge(talk.messages, (message,))
-    return _put_talk(state, message.conversation, replace(talk, messages=messages[-MAX_MESSAGES:]))
+    return _put_talk(state, message.conversation, talks.with_message(talk, message))
 
 
 def _read(state: TuiState, action: MarkedRead) -> TuiState:
+    state = replace(state, tallies=tallies.seen(state.tallies, action.conversation, action.up_to))
+    loud = state.emergency
+    if loud and loud.conversation == action.conversation and loud.order <= action.up_to:
+        state = replace(state, emergency=None)
     talk = state.talks.get(action.conversation)
     if talk is None:
         return state
-    messages = tuple(
-        replace(one, unread=False) if one.unread and one.order <= action.up_to else one
-        for one in talk.messages
-    )
-    return _put_talk(state, action.conversation, replace(talk, messages=messages))
+    return _put_talk(state, action.conversation, talks.with_read(talk, action.up_to))
 
 
 def _call(state: TuiState, action: CallCame) -> TuiState:

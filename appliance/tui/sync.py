@@ -19,30 +19,37 @@ from appliance.api.schema import (
     Verification,
 )
 from appliance.tui import views
-from appliance.tui.client import StationClient
-from appliance.tui.store import (
+from appliance.tui.actions import (
     Action,
     AlarmCame,
     CallCame,
+    Counted,
     LinksCame,
     Loaded,
     Lost,
     MessageCame,
+    NewerCame,
     PageCame,
+    RemovedCame,
     StationCame,
     StatusCame,
-    TuiState,
     VerificationCame,
+    WindowCame,
 )
+from appliance.tui.client import StationClient
+from appliance.tui.paging import Pager
+from appliance.tui.store import TuiState
+from appliance.tui.talks import Key
 
-PAGE_MESSAGES: Final = 100
-"""Asked for at once."""
-
-MAX_UNREAD_PAGES: Final = 10
+MAX_UNREAD_PAGES: Final = 8
 """Asked for by itself, to begin where the unread ones do; the reader pages back for more."""
 
 RETRY_S: Final = (0.2, 0.5, 1.0, 2.0)
 """Pauses between attempts to find the daemon again; the last one repeats."""
+
+_LOOKED_THROUGH: Final = 200
+_LOOKS: Final = 5
+"""Pages of so many messages that are looked through for what waits."""
 
 _RECOUNT_S: Final = 0.2
 """Unread counts are asked for at most this often."""
@@ -65,17 +72,19 @@ class Follower:
         self._now_s = now_s
         self._recount: set[str] = set()
         self._recounting = asyncio.Event()
+        self._pager = Pager(client)
         self._paging = asyncio.Lock()
+        self._counting = asyncio.Event()
 
     async def run(self) -> None:
         """Follow for ever."""
-        recounter = asyncio.create_task(self._recounter())
+        beside = [asyncio.create_task(one) for one in (self._recounter(), self._counter())]
         try:
             await self._follow()
         finally:
-            recounter.cancel()
-            with suppress(asyncio.CancelledError):
-                await recounter
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     async def _follow(self) -> None:
         attempt = 0
@@ -100,6 +109,9 @@ class Follower:
             return
         if event.type == "links":
             self._dispatch(LinksCame(await self._client.links()))
+            return
+        if event.type == "storage":
+            await self._load_removed()
             return
         action = self._action(event)
         if action is not None:
@@ -135,15 +147,18 @@ class Follower:
             now_s=self._now_s(),
         )
         self._dispatch(loaded)
+        self._counting.set()
         await self.open_talk(self._state().selected, fresh=True)
+
+    async def _load_removed(self) -> None:
+        self._dispatch(RemovedCame((await self._client.storage()).removed))
 
     async def open_talk(self, conversation: str, *, fresh: bool = False) -> None:
         """Load the newest part of a conversation, and on to its first unread message."""
         async with self._paging:
             if conversation in self._state().talks and not fresh:
                 return
-            page = await self._client.messages(conversation, limit=PAGE_MESSAGES)
-            self._dispatch(PageCame(conversation, page, fresh=True))
+            self._dispatch(WindowCame(conversation, await self._pager.newest(conversation)))
             for _ in range(MAX_UNREAD_PAGES):
                 talk = self._state().talks.get(conversation)
                 if talk is None or not talk.more or views.first_unread(talk.messages) != 0:
@@ -159,13 +174,36 @@ class Follower:
         talk = self._state().talks.get(conversation)
         if talk is None or not talk.more or not talk.messages:
             return
-        page = await self._client.messages(
-            conversation,
-            before=talk.messages[0].order,
-            before_id=talk.messages[0].id,
-            limit=PAGE_MESSAGES,
-        )
+        page = await self._pager.older(conversation, talk.messages[0])
         self._dispatch(PageCame(conversation, page, fresh=False))
+
+    async def newer(self, conversation: str) -> None:
+        """Load the part behind the newest message that is here."""
+        async with self._paging:
+            talk = self._state().talks.get(conversation)
+            if talk is None or not talk.newer:
+                return
+            messages, last = await self._pager.newer(conversation, talk)
+            self._dispatch(NewerCame(conversation, messages, last))
+
+    async def beginning(self, conversation: str) -> None:
+        """Load the oldest part instead of what is here."""
+        async with self._paging:
+            talk = self._state().talks.get(conversation)
+            if talk is not None and talk.more and talk.messages:
+                oldest = await self._pager.beginning(conversation, talk)
+                self._dispatch(WindowCame(conversation, oldest))
+
+    async def end(self, conversation: str) -> None:
+        """Load the newest part instead of what is here."""
+        async with self._paging:
+            self._dispatch(WindowCame(conversation, await self._pager.newest(conversation)))
+
+    async def around(self, conversation: str, wanted: Key) -> None:
+        """Load the part around a message instead of what is here."""
+        async with self._paging:
+            found = await self._pager.around(conversation, wanted)
+            self._dispatch(WindowCame(conversation, found))
 
     def recount(self, conversation: str) -> None:
         """Ask soon how many messages are unread."""
@@ -184,3 +222,25 @@ class Follower:
                     station = await self._client.station(conversation)
                     self._dispatch(StationCame(station, self._now_s()))
                 self._dispatch(StatusCame(await self._client.status(), self._now_s()))
+
+    async def _counter(self) -> None:
+        """Look through the latest messages for what waits in their conversations."""
+        while True:
+            await self._counting.wait()
+            self._counting.clear()
+            with suppress(ClientError):
+                await self._load_removed()
+                await self._look_through()
+
+    async def _look_through(self) -> None:
+        first: Message | None = None
+        for _ in range(_LOOKS):
+            page = await self._client.messages(
+                before=first.order if first else None,
+                before_id=first.id if first else None,
+                limit=_LOOKED_THROUGH,
+            )
+            self._dispatch(Counted(page.messages))
+            if not page.more or not page.messages:
+                return
+            first = page.messages[0]

@@ -35,6 +35,9 @@ def top_row(state: TuiState, now_s: float, times: Times, width: int) -> Row:
         facts.append([(_plural(len(state.missed_calls), "missed call", "missed calls"), CARE)])
     if status.unread:
         facts.append([(f"{status.unread} unread", CARE)])
+    waiting = views.all_undelivered(state)
+    if waiting:
+        facts.append([(f"{waiting} not delivered", PLAIN)])
     at = views.clock(state, now_s)
     if at is not None:
         facts.append([(times.clock(at), PLAIN)])

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from appliance.api.schema import EVERYONE, CallInfo, Message, Station, Verification, WallTime
-from appliance.tui.store import Talk, TuiState
+from appliance.api.schema import (
+    EVERYONE,
+    CallInfo,
+    Message,
+    Precedence,
+    Station,
+    Verification,
+    WallTime,
+)
+from appliance.tui.store import TuiState
+from appliance.tui.talks import Talk
+from appliance.tui.tallies import most_urgent
 from appliance.tui.wording import IN_REACH, name
 
 _RUNNING = ("talking", "connecting", "ringing-there", "dialling")
@@ -58,6 +68,24 @@ def unread(state: TuiState, conversation: str) -> int:
     return max(state.status.unread - sum(one.unread for one in state.stations.values()), 0)
 
 
+def urgency(state: TuiState, conversation: str) -> Precedence:
+    """Return the precedence of a conversation's most urgent unread message."""
+    if not unread(state, conversation):
+        return "routine"
+    return most_urgent(state.tallies.get(conversation))
+
+
+def undelivered(state: TuiState, conversation: str) -> int:
+    """Return how many messages of ours in a conversation have not arrived."""
+    tally = state.tallies.get(conversation)
+    return len(tally.waiting) if tally else 0
+
+
+def all_undelivered(state: TuiState) -> int:
+    """Return how many messages of ours have not arrived anywhere."""
+    return sum(len(one.waiting) for one in state.tallies.values())
+
+
 def first_unread(messages: tuple[Message, ...]) -> int | None:
     """Return the place of the first message that nobody has looked at."""
     return next((place for place, one in enumerate(messages) if one.unread), None)
@@ -71,6 +99,13 @@ def station_name(state: TuiState, station: str, fallback: str = "", width: int =
     if state.status is not None and station == state.status.id:
         return "you"
     return f"{fallback}?·{station[:4]}" if fallback else f"?·{station[:4]}"
+
+
+def title_of(state: TuiState, conversation: str, width: int = 40) -> str:
+    """Return what a conversation is called."""
+    if conversation == EVERYONE:
+        return "Everyone"
+    return station_name(state, conversation, width=width)
 
 
 def ringing(state: TuiState) -> CallInfo | None:

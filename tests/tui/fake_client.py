@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import cast
@@ -23,13 +24,16 @@ from appliance.api.schema import (
     MessagePage,
     Neighbour,
     PathHop,
+    Precedence,
     Problem,
+    Recipient,
     SoundSettings,
     SoundTest,
     Station,
     Status,
     Verification,
 )
+from appliance.api.storage import MAX_RECIPIENTS, FoundMessages, Recipients, Removed, Storage
 
 
 class FakeClient:
@@ -62,6 +66,15 @@ class FakeClient:
         self.alive = True
         self.absence = NotRunning("Your station's program does not run.", "Start it: fencewire run")
         self.refusal: RequestError | None = None
+        self.lifetimes: list[int | None] = []
+        """What was asked for with each message that was sent."""
+        self.searches: list[str] = []
+        self.slice_s = 0.0
+        """How long a part of a search takes."""
+        self.how_far: list[Recipient] = []
+        """With whom a message is, whichever it is."""
+        self.carriers: tuple[str, ...] = ()
+        self.removed: tuple[Removed, ...] = ()
         self._queues: list[asyncio.Queue[Event | None]] = []
         self._count = 0
 
@@ -156,11 +169,20 @@ class FakeClient:
         self.known[found.id] = found
         return found
 
-    async def send(self, to: str, text: str) -> Message:
+    async def send(
+        self,
+        to: str,
+        text: str,
+        *,
+        precedence: Precedence = "routine",
+        lifetime_s: int | None = None,
+    ) -> Message:
         self._check()
+        self.lifetimes.append(lifetime_s)
         other = self.known.get(to)
         order = max((one.order for one in self.stored), default=0) + 1
         new = message(other, text, order, outgoing=True, state="queued", received_at=at())
+        new = replace(new, precedence=precedence)
         self.stored.append(new)
         self.tell("message", new)
         return new
@@ -177,10 +199,49 @@ class FakeClient:
         found = [
             one
             for one in sorted(self.stored, key=lambda item: (item.order, item.id))
-            if one.conversation == conversation
+            if conversation in {None, one.conversation}
             and (before is None or (one.order, one.id) < (before, before_id or ""))
         ]
         return MessagePage(tuple(found[-limit:]), len(found) > limit)
+
+    async def search(
+        self,
+        words: str,
+        conversation: str | None = None,
+        *,
+        before: int | None = None,
+        before_id: str | None = None,
+        limit: int = 50,
+    ) -> FoundMessages:
+        """Look through ten messages at a time, latest first."""
+        self._check()
+        page = await self.messages(conversation, before=before, before_id=before_id, limit=10)
+        found = tuple(one for one in reversed(page.messages) if words in one.text)
+        first = page.messages[0] if page.more else None
+        self.searches.append(words)
+        await asyncio.sleep(self.slice_s)
+        return FoundMessages(found, first.order if first else None, first.id if first else None)
+
+    async def recipients(
+        self, message: str, *, after: str | None = None, limit: int = MAX_RECIPIENTS
+    ) -> Recipients:
+        self._check()
+        found = [one for one in self.how_far if after is None or one.station > after]
+        counts = Counter(one.state for one in self.how_far)
+        return Recipients(
+            tuple(found[:20]),
+            len(found) > 20,
+            queued=counts["queued"],
+            relayed=counts["relayed"],
+            delivered=counts["delivered"],
+            read=counts["read"],
+            carriers=self.carriers,
+        )
+
+    async def storage(self) -> Storage:
+        self._check()
+        count = sum(one.records for one in self.removed)
+        return Storage((), 1, 1, self.removed, count)
 
     async def mark_read(self, conversation: str, *, up_to: int) -> int:
         self._check()

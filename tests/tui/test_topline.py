@@ -7,7 +7,8 @@ from datetime import UTC
 import pytest
 from shapes import at, status
 
-from appliance.tui.store import Loaded, TuiState, reduce
+from appliance.tui.actions import Loaded
+from appliance.tui.store import TuiState, reduce
 from appliance.tui.topline import top_row
 from appliance.tui.wording import Times
 

@@ -16,12 +16,7 @@ from textual.strip import Strip
 
 from appliance.api.schema import MessagePage, Problem, Recipient, Verification
 from appliance.tui import wording
-from appliance.tui.canvas import cells_of, changed_spans
-from appliance.tui.client import StationClient
-from appliance.tui.editor import Editor, filled, lay_out
-from appliance.tui.operator import split_host
-from appliance.tui.pane import strip
-from appliance.tui.store import (
+from appliance.tui.actions import (
     AlarmCame,
     AlarmsRead,
     CallCame,
@@ -31,10 +26,14 @@ from appliance.tui.store import (
     PageCame,
     Selected,
     StationCame,
-    TuiState,
     VerificationCame,
-    reduce,
 )
+from appliance.tui.canvas import cells_of, changed_spans
+from appliance.tui.client import StationClient
+from appliance.tui.editor import Editor, filled, lay_out
+from appliance.tui.operator import split_host
+from appliance.tui.pane import strip
+from appliance.tui.store import TuiState, reduce
 from appliance.tui.text import cells, fit, pad, plain, plain_name, wrap
 
 ANY_TEXT = st.text(st.characters(), max_size=60)

@@ -232,8 +232,8 @@ async def test_another_operator_asks_to_compare() -> None:
 async def test_everything_by_digits_alone() -> None:
     client = FakeClient(CLINIC, GATE, name_is_default=True)
     async with screen_of(client) as screen:
-        await screen.sees("Esc, then My name")
-        await screen.press("escape", "6")
+        await screen.sees("Esc, More, My name")
+        await screen.press("escape", "8", "3")
         await screen.type("camp 7")
         await screen.press("enter")
         await screen.sees(" camp 7 ")
@@ -257,7 +257,7 @@ async def test_everything_by_digits_alone() -> None:
         await screen.type("north")
         await screen.press("enter")
         await screen.sees("To north-gate")
-        await screen.press("escape", "8", "8", "1")
+        await screen.press("escape", "8", "7", "1")
         await screen.until(lambda: not screen.app.is_running, "the end")
 
 

@@ -14,7 +14,18 @@ _PARTS: list[tuple[str, list[tuple[str, str]]]] = [
             ("Up Down", "choose who, in the list on the left"),
             ("type", "whatever you type goes into the line at the bottom"),
             ("Enter", "sends it. Everyone is all who can be reached"),
-            ("PgUp PgDn", "reads older messages and comes back"),
+            ("Tab", "how urgent: routine, welfare, priority, emergency"),
+            ("F7", "what goes with it: urgency, expiry"),
+        ],
+    ),
+    (
+        "To read",
+        [
+            ("PgUp PgDn", "older messages and back; Home, End: the first, the last"),
+            ("Enter", "with nothing written: goes to the messages. Up and Down choose one"),
+            ("Enter", "on a message: who has it, who read it, and when"),
+            ("F6", "finds a name, or words in messages"),
+            ("*2 +1", "in the list: 2 unread, 1 of yours not delivered yet"),
         ],
     ),
     (

@@ -9,7 +9,6 @@ from appliance.tui.keybar import Hint
 from appliance.tui.look import BAD, BOLD, PLAIN
 from appliance.tui.pane import Row
 from appliance.tui.screens.leave import LeaveDialog
-from appliance.tui.screens.reading import ReadingBar
 from appliance.tui.wording import name, number
 
 
@@ -37,6 +36,8 @@ class MenuDialog(ListDialog):
         call = views.running(app.state)
         if views.open_alarms(app.state):
             items.append(Item("I read the alarm", app.acknowledge, "F10"))
+        elif app.state.emergency is not None:
+            items.append(Item("Show the emergency", app.acknowledge, "F10"))
         if call is not None:
             items += [
                 Item("Hang up", lambda: app.operator.hang_up(call)),
@@ -44,7 +45,7 @@ class MenuDialog(ListDialog):
                 Item("Volume", app.open_volume, "F7"),
                 Item("Compare digits, to be sure who it is", app.open_verify, "F9"),
                 Item("Sound devices", app.open_sound, "F8"),
-                Item("Read older messages", self._read, "PgUp"),
+                Item("Messages: older ones, who has them", app.open_reading),
             ]
         else:
             station = views.chosen(app.state)
@@ -62,18 +63,12 @@ class MenuDialog(ListDialog):
         return [
             call,
             verify,
-            Item("Read older messages", self._read, "PgUp"),
-            Item("Find a station by name or number", app.open_find),
+            Item("Messages: older ones, who has them", app.open_reading),
+            Item("Find a name, or words in messages", app.open_find, "F6"),
             Item("Network: who is there, and how", app.open_network, "F4"),
-            Item("My name", self._rename),
+            Item("This message: urgency, expiry", app.open_letter, "F7"),
             Item("Help", app.open_help, "F1"),
         ]
-
-    def _rename(self) -> None:
-        self.station_app.main.open_dialog(NamePrompt())
-
-    def _read(self) -> None:
-        self.station_app.main.open_dialog(ReadingBar())
 
     def _more(self) -> None:
         self.station_app.main.open_dialog(MoreDialog())
@@ -96,7 +91,6 @@ class MoreDialog(ListDialog):
             Item("Sound devices and test", app.open_sound, "F8"),
             Item("My name", lambda: app.main.open_dialog(NamePrompt())),
             Item("My id, number and address", lambda: app.main.open_dialog(WhoAmIPage())),
-            Item("Find a station by name or number", app.open_find),
             Item("Add a station by network address", lambda: app.main.open_dialog(PeerPrompt())),
             Item("Help", app.open_help, "F1"),
             Item("Leave the screen", lambda: app.main.open_dialog(LeaveDialog())),

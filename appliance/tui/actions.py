@@ -1,0 +1,177 @@
+"""What can happen to what the screen knows; `store.reduce` takes these in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from appliance.api.schema import (
+    CallInfo,
+    Link,
+    Message,
+    MessagePage,
+    Problem,
+    Station,
+    Status,
+    Verification,
+)
+from appliance.api.storage import Removed
+from appliance.tui.talks import Talk
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Everything was asked for anew."""
+
+    status: Status
+    stations: tuple[Station, ...]
+    calls: tuple[CallInfo, ...]
+    verifications: tuple[Verification, ...]
+    links: tuple[Link, ...]
+    now_s: float
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The daemon does not answer."""
+
+    trouble: str
+
+
+@dataclass(frozen=True)
+class StatusCame:
+    """Our station's status."""
+
+    status: Status
+    now_s: float
+
+
+@dataclass(frozen=True)
+class StationCame:
+    """One station, new or changed."""
+
+    station: Station
+    now_s: float
+
+
+@dataclass(frozen=True)
+class PageCame:
+    """Part of a conversation; `fresh`: its newest part, instead of what was here."""
+
+    conversation: str
+    page: MessagePage
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class NewerCame:
+    """Messages right behind those that are here; `last`: there are none behind them."""
+
+    conversation: str
+    messages: tuple[Message, ...]
+    last: bool
+
+
+@dataclass(frozen=True)
+class WindowCame:
+    """Another part of a conversation, instead of what was here."""
+
+    conversation: str
+    talk: Talk
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Messages that were looked at for what waits in their conversations."""
+
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class RemovedCame:
+    """What had to make room."""
+
+    removed: tuple[Removed, ...]
+
+
+@dataclass(frozen=True)
+class MessageCame:
+    """A message, new or in a new state."""
+
+    message: Message
+
+
+@dataclass(frozen=True)
+class MarkedRead:
+    """The daemon noted that a conversation was seen up to an order."""
+
+    conversation: str
+    up_to: int
+
+
+@dataclass(frozen=True)
+class CallCame:
+    """A call, new or changed."""
+
+    call: CallInfo
+    now_s: float
+
+
+@dataclass(frozen=True)
+class VerificationCame:
+    """A comparison, new or changed."""
+
+    verification: Verification
+
+
+@dataclass(frozen=True)
+class LinksCame:
+    """All network interfaces."""
+
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True)
+class AlarmCame:
+    """Something that must not be missed."""
+
+    problem: Problem
+
+
+@dataclass(frozen=True)
+class AlarmsRead:
+    """The operator acknowledged all alarms that are shown."""
+
+
+@dataclass(frozen=True)
+class EmergencyShown:
+    """The operator goes to the emergency that is shown."""
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The operator chose a conversation."""
+
+    conversation: str
+
+
+Action: TypeAlias = (
+    Loaded
+    | Lost
+    | StatusCame
+    | StationCame
+    | PageCame
+    | NewerCame
+    | WindowCame
+    | Counted
+    | RemovedCame
+    | MessageCame
+    | MarkedRead
+    | CallCame
+    | VerificationCame
+    | LinksCame
+    | AlarmCame
+    | AlarmsRead
+    | EmergencyShown
+    | Selected
+)
