@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from typing import Final
 
 from appliance.model import codec
 from appliance.model.attachment import Attachment
+from appliance.model.cargo import Tier
 from appliance.model.codec import FormatError
-from appliance.model.record import BlobRef
+from appliance.model.identity import StationId
+from appliance.model.record import BlobRef, Precedence
+from appliance.node.ports.attaching import MAX_USES, BlobUse, GetUses, ScanUses, Wish
 
-MAX_ENCODED = 64 * 1024
+MAX_ENCODED: Final = 64 * 1024
+_WISHED: Final = 2
+"""In the place of 1, where a message that is shown here needs it: our operator has asked for it."""
+
+_TIERS: Final = {"known": Tier.KNOWN, "verified": Tier.VERIFIED}
 
 
 def encode(attachments: tuple[Attachment, ...]) -> bytes | None:
@@ -37,3 +45,64 @@ def use(db: sqlite3.Connection, record: int, blobs: Iterable[BlobRef], *, mine: 
         " ON CONFLICT DO UPDATE SET mine = max(mine, excluded.mine)",
         [(blob.root, record, blob.size, mine) for blob in blobs],
     )
+
+
+_USES = f"""
+    SELECT used.bytes, records.id, used.mine, records.author,
+        coalesce(messages.outgoing, carried.tier = {int(Tier.OWN)}, 0), stations.trust,
+        coalesce(carried.precedence, messages.precedence, 0), carried.came_from,
+        coalesce(carried.born_awake_s, 0.0)
+    FROM (
+        SELECT * FROM blob_uses WHERE root = ? ORDER BY mine DESC, record LIMIT {MAX_USES}
+    ) AS used
+    JOIN records ON records.number = used.record
+    LEFT JOIN messages ON messages.number = used.record
+    LEFT JOIN carried ON carried.record = used.record
+    LEFT JOIN stations ON stations.id = records.author
+    ORDER BY used.mine DESC, used.record
+"""  # noqa: S608
+
+
+def get_uses(db: sqlite3.Connection, operation: GetUses) -> tuple[BlobUse, ...]:
+    """Return what needs a blob."""
+    return _uses(db, operation.root)
+
+
+def scan_uses(
+    db: sqlite3.Connection, operation: ScanUses
+) -> tuple[tuple[bytes, tuple[BlobUse, ...]], ...]:
+    """Return a part of all blobs with what needs them."""
+    roots = db.execute(
+        "SELECT DISTINCT root FROM blob_uses WHERE root > ? ORDER BY root LIMIT ?",
+        (operation.after, operation.limit),
+    ).fetchall()
+    return tuple((root, _uses(db, root)) for (root,) in roots)
+
+
+def _uses(db: sqlite3.Connection, root: bytes) -> tuple[BlobUse, ...]:
+    return tuple(
+        BlobUse(
+            size=size,
+            record=record,
+            mine=mine > 0,
+            wished=mine >= _WISHED,
+            author=StationId(author),
+            tier=Tier.OWN if own else _TIERS.get(trust, Tier.NEW),
+            precedence=Precedence(precedence),
+            came_from=None if came_from is None else StationId(came_from),
+            born_awake_s=born,
+        )
+        for size, record, mine, author, own, trust, precedence, came_from, born in db.execute(
+            _USES, (root,)
+        )
+    )
+
+
+def wish(db: sqlite3.Connection, operation: Wish) -> bool:
+    """Note that our operator wants a blob."""
+    noted = db.execute(
+        "UPDATE blob_uses SET mine = ? WHERE root = ? AND mine"
+        " AND record = (SELECT number FROM records WHERE id = ?)",
+        (_WISHED, operation.root, operation.message),
+    )
+    return noted.rowcount > 0
