@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from api_samples import CALL, OUR_NODE, STORAGE
 from memory_recordings import WithRecordings
+from memory_records import WithRecords
 
 from appliance.api.backend import ApiError, Backend
 from appliance.api.event_log import EventLog
@@ -66,7 +67,7 @@ def station(id_: str, name: str, **changes: object) -> Station:
     return replace(known, **changes)  # type: ignore[arg-type]  # names of fields, by the tests
 
 
-class MemoryBackend(WithRecordings, Backend):
+class MemoryBackend(WithRecords, WithRecordings, Backend):
     """Whatever is sent arrives, unless the station is away; calls go where the tests push them."""
 
     def __init__(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from appliance.api.recordings import RecordingBackend
+from appliance.api.records import RecordBackend
 from appliance.api.schema import (
     CallInfo,
     Check,
@@ -160,6 +161,10 @@ class Backend(Protocol):
     @property
     def recordings(self) -> RecordingBackend:
         """What records and plays voice messages."""
+
+    @property
+    def records(self) -> RecordBackend:
+        """What hands records on by file."""
 
     def events(self, cursor: str | None) -> AsyncIterator[Event]:
         """Yield what happens after `cursor`; a ``reset`` first where that is gone, or None."""

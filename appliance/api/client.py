@@ -23,6 +23,7 @@ from appliance.api import requests as ask
 from appliance.api import unix_http
 from appliance.api.calling import listed, parsed, quoted, refusal, shaped
 from appliance.api.errors import ClientError, ConnectionLost, NotRunning, RequestError
+from appliance.api.record_calls import RecordCalls
 from appliance.api.recording_calls import RecordingCalls
 from appliance.api.schema import (
     CallInfo,
@@ -102,7 +103,7 @@ def event_data(event: Event) -> EventData:
     return shaped(cls, event.data) if cls is not None else None
 
 
-class Client(RecordingCalls, StorageCalls):
+class Client(RecordCalls, RecordingCalls, StorageCalls):
     """The daemon behind one socket.  It keeps no connection, so it may be used from many tasks."""
 
     async def __aenter__(self) -> Self:

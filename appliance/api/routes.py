@@ -11,6 +11,7 @@ from aiohttp import web
 
 from appliance.api import requests as ask
 from appliance.api.backend import Backend
+from appliance.api.record_routes import RECORD_ROUTES
 from appliance.api.recording_routes import RECORDING_ROUTES
 from appliance.api.routing import Route, bad_request, body, check_sound_files
 from appliance.api.schema import API_VERSION
@@ -232,6 +233,7 @@ ROUTES: Final = (
     Route("PUT", "/v1/sound", "Choose both sound devices: SetSound → SoundSettings.", _set_sound),
     Route("POST", "/v1/sound/test", "Listen and play a tone for 2 s: SoundTest.", _test_sound),
     *RECORDING_ROUTES,
+    *RECORD_ROUTES,
     Route("GET", "/v1/links", "List network interfaces: a list of Link.", _links),
     Route(
         "GET",

@@ -34,6 +34,12 @@ class Route:
     action: Action
     """What it does."""
 
+    streams: bool = False
+    """It reads the body itself, as it comes."""
+
+    body_bytes: int | None = None
+    """What the body of a request may have; None: as much as most."""
+
 
 async def body(request: web.Request, cls: type[T]) -> T:
     """Read a request's JSON body as `cls`; an empty body is an empty object."""

@@ -28,8 +28,9 @@ from appliance.api import requests as ask
 from appliance.api.backend import ApiError, Backend
 from appliance.api.jsonable import as_text, to_json
 from appliance.api.peercred import may_use
+from appliance.api.records import MAX_RECORDS_BYTES
 from appliance.api.routes import EVENTS, ROUTES
-from appliance.api.routing import Action
+from appliance.api.routing import Route
 from appliance.api.schema import ErrorBody, Event
 from appliance.api.streams import EventStreams
 
@@ -62,7 +63,8 @@ _HTTP_FIX: Final = {
     405: ("wrong-method", "This path does not take that method.", "GET /v1 lists what there is."),
     413: (
         "too-large",
-        f"A request's body has at most {ask.MAX_BODY_BYTES // 1024} kB.",
+        f"A request's body has at most {ask.MAX_BODY_BYTES // 1024} kB; one with records"
+        f" {MAX_RECORDS_BYTES // 1024} kB.",
         "Send less at once.",
     ),
 }
@@ -121,7 +123,7 @@ class ApiServer:
             middlewares=[self._errors_as_json], client_max_size=self._limits.body_bytes
         )
         for route in ROUTES:
-            app.router.add_route(route.method, route.path, self._handler(route.action))
+            app.router.add_route(route.method, route.path, self._handler(route))
         app.router.add_route(EVENTS.method, EVENTS.path, self._streams.serve)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=5)
         listening = self._bind()
@@ -220,18 +222,21 @@ class ApiServer:
             head_timeout_s=self._limits.read_s,
         )
 
-    def _handler(self, action: Action) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
+            if route.body_bytes is not None:
+                request = request.clone(client_max_size=route.body_bytes)
             # Only the arrival of the request is bounded here: how long the work may take is for
             # the daemon to say, and to break it off half-way would be worse than to wait.
             try:
                 async with asyncio.timeout(self._limits.read_s):
-                    await request.read()
+                    if not route.streams:
+                        await request.read()
             except TimeoutError:
                 raise ApiError(
                     408, "too-slow", "The request did not come to its end.", "Try again."
                 ) from None
-            result = await action(self._backend, request)
+            result = await route.action(self._backend, request)
             if isinstance(result, web.StreamResponse):
                 result.force_close()
                 return result

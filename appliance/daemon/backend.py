@@ -31,6 +31,7 @@ from appliance.api.schema import Precedence as PrecedenceName
 from appliance.daemon.announcer import Announcer
 from appliance.daemon.doctor import examine
 from appliance.daemon.hops import Hops
+from appliance.daemon.importing import Importing
 from appliance.daemon.joining import add_peer
 from appliance.daemon.keeping import Keeping
 from appliance.daemon.lookup import Lookup, call_error, check_files, fail, sentence, succeed
@@ -86,6 +87,7 @@ class DaemonBackend(Keeping):
             in_call=lambda: bool(self._station.calls.active),
         )
         runtime.spawn(self.recordings.run())
+        self.records = Importing(runtime)
         runtime.spawn(self.keep())
 
     # -- Ourselves and others

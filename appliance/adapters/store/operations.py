@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from appliance.adapters.store import (
     carried,
+    handing,
     messages,
     outbox,
     reading,
@@ -20,6 +21,7 @@ from appliance.adapters.store import (
 from appliance.model.cargo import Load
 from appliance.node import ports
 from appliance.node.ports import carrying, keeping
+from appliance.node.ports import handing as stick
 from appliance.node.ports import receipting as owing
 
 Handler: TypeAlias = Callable[[sqlite3.Connection, Any], Any]
@@ -41,6 +43,8 @@ READS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     keeping.GetUsage: retention.get_usage,
     keeping.GetCandidates: retention.get_candidates,
     keeping.GetEvictions: retention.get_evictions,
+    stick.GetHanded: handing.get_handed,
+    stick.GetRaw: handing.get_raw,
     owing.GetOwed: receipting.get_owed,
     owing.GetOwing: receipting.get_owing,
     owing.GetComplete: receipting.get_complete,
@@ -69,7 +73,9 @@ WRITES: Final[dict[type[ports.Operation[Any]], Handler]] = {
     owing.SaveResealed: resealing.save_resealed,
 }
 
-SENT: Final[frozenset[type[ports.Operation[Any]]]] = frozenset({ports.Pending, carrying.GetCarried})
+SENT: Final[frozenset[type[ports.Operation[Any]]]] = frozenset(
+    {ports.Pending, carrying.GetCarried, stick.GetHanded, stick.GetRaw}
+)
 """What these find leaves this station: it must be on disk by then, or a power cut makes a receipt
 for what is not there."""
 
@@ -127,6 +133,7 @@ def size_of(operation: ports.Operation[Any]) -> int:
             | carrying.NoteHolder(messages=ids)
             | owing.GetComplete(messages=ids)
             | owing.GetUnopened(records=ids)
+            | stick.GetRaw(records=ids)
         ):
             size = _ID_SIZE * len(ids)
         case owing.LetWait(records=waiting):

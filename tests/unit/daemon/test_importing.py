@@ -1,0 +1,183 @@
+"""Records that go by hand between daemons that never hear each other."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from appliance.adapters.blobs import Blobs
+from appliance.adapters.store import Store
+from appliance.api.backend import ApiError
+from appliance.api.event_log import EventLog
+from appliance.api.records import HandedRecord, HandRecords, RecordOutcome
+from appliance.api.schema import EVERYONE, Message
+from appliance.daemon.announcer import Announcer
+from appliance.daemon.backend import DaemonBackend
+from appliance.daemon.importing import BY_HAND
+from appliance.daemon.main import _build
+from appliance.daemon.settings import Settings
+from appliance.model.card import Prekey
+from appliance.model.identity import Address, StationKey
+from appliance.model.message import Text
+from appliance.model.record import Certainty, Record, RecordKind, Stamp, make_record
+from appliance.protocol.sealing import seal
+
+EVE = StationKey.from_bytes(b"e" * 32)
+
+
+@asynccontextmanager
+async def started(directory: Path, key: StationKey) -> AsyncIterator[DaemonBackend]:
+    store = Store.open(directory / "station.db")
+    settings = Settings(store, directory, b"bootboot")
+    announcer = Announcer(EventLog("b"))
+    runtime = await _build(key, settings, announcer, Blobs(directory / "blobs"))
+    made = DaemonBackend(runtime, announcer, settings)
+    await announcer.load()
+    runtime.carry_out(runtime.station.start(runtime.time.now()))
+    yield made
+    await runtime.stop()
+
+
+@pytest.fixture
+async def three(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[tuple[DaemonBackend, ...]]:
+    async with AsyncExitStack() as stack:
+        yield tuple(
+            [
+                await stack.enter_async_context(
+                    started(
+                        tmp_path_factory.mktemp(name), StationKey.from_bytes(name.encode() * 32)
+                    )
+                )
+                for name in "abc"
+            ]
+        )
+
+
+async def stick(daemon: DaemonBackend) -> list[HandedRecord]:
+    """All that a station has for others."""
+    found: list[HandedRecord] = []
+    part = await daemon.records.handed_on(None)
+    while part.next is not None:
+        found += part.records
+        part = await daemon.records.handed_on(part.next)
+    assert not part.records
+    return found
+
+
+async def bring(daemon: DaemonBackend, records: list[HandedRecord]) -> Counter[tuple[str, str]]:
+    """Take them there; how many became what."""
+    outcomes = (await daemon.records.hand_in(HandRecords(tuple(records)))).outcomes
+    assert len(outcomes) == len(records)
+    return Counter((one.kind, one.outcome) for one in outcomes)
+
+
+async def write(daemon: DaemonBackend, to: str, text: str, **more: int) -> Message:
+    return await daemon.send_message(
+        to, text, line="console", precedence="routine", lifetime_s=more.get("lifetime_s")
+    )
+
+
+async def texts(daemon: DaemonBackend) -> list[str]:
+    page = await daemon.messages(None, before=None, before_id=None, limit=50)
+    return [one.text for one in page.messages if not one.outgoing]
+
+
+def handed(record: Record, age_s: int = 0) -> HandedRecord:
+    return HandedRecord(base64.b64encode(record.raw).decode(), age_s)
+
+
+async def outcome(daemon: DaemonBackend, one: HandedRecord) -> RecordOutcome:
+    (found,) = (await daemon.records.hand_in(HandRecords((one,)))).outcomes
+    return found
+
+
+async def test_a_message_goes_over_a_courier_and_its_receipt_comes_back(
+    three: tuple[DaemonBackend, ...],
+) -> None:
+    a, b, courier = three
+    assert await bring(a, await stick(b)) == {("card", "new"): 1}
+    for_b = await write(a, b.status().id, "Send a doctor.")
+    await write(a, EVERYONE, "Boil the water.")
+    there = await stick(a)
+    assert await bring(courier, there) == {
+        ("card", "new"): 2,
+        ("message", "carried"): 1,
+        ("message", "new"): 1,
+    }
+    assert await texts(courier) == ["Boil the water."]
+    on = await bring(b, await stick(courier))
+    assert on[("message", "new")] == 2
+    assert await texts(b) == ["Send a doctor.", "Boil the water."]
+    again = await bring(b, there)
+    assert again == {("card", "known"): 2, ("message", "known"): 2}
+    back = await bring(a, await stick(b))
+    assert back[("receipt", "new")] == 1
+    found = await a.message(for_b.id)
+    assert found.state == "delivered"
+    assert all(one.id != BY_HAND.text for one in (*a.stations(), *b.stations()))
+
+
+async def test_messages_are_found_as_they_were_signed(three: tuple[DaemonBackend, ...]) -> None:
+    a, b, _ = three
+    ids = [(await write(a, EVERYONE, f"Truck {number}")).id for number in range(2)]
+    first, missing, second = (await a.records.find((ids[0], "00" * 32, ids[1]))).records
+    assert missing is None
+    assert first is not None
+    assert second is not None
+    brought = [HandedRecord(first), HandedRecord(second)]
+    assert await bring(b, brought) == {("message", "new"): 2}
+    assert await bring(a, brought) == {("message", "known"): 2}
+    for wrong in ("00", "no id", "zz" * 32):
+        with pytest.raises(ApiError, match="no id"):
+            await a.records.find((wrong,))
+    for wrong in ("x1", "c", "r-1", f"r{2**63}", f"c1{'0' * 64}", ""):
+        with pytest.raises(ApiError, match="no such part"):
+            await a.records.handed_on(wrong)
+
+
+async def test_what_cannot_be_taken_is_said(three: tuple[DaemonBackend, ...]) -> None:
+    a, b, _ = three
+    stamp = Stamp(1, bytes(8), 0, 0, Certainty.UNSET)
+    own, other = (Address(daemon.views.runtime.station.id) for daemon in (a, b))
+    gone = Prekey(bytes(8), X25519PrivateKey.generate().public_key().public_bytes_raw())
+    content = seal(
+        Text(EVE.id, "For a key that is destroyed.").encode(),
+        author=EVE.id,
+        recipient=own.station,
+        kind=RecordKind.MESSAGE,
+        prekey=gone,
+    )
+
+    def record(to: Address, content: bytes, lifetime_s: int = 0) -> Record:
+        return make_record(
+            EVE,
+            RecordKind.MESSAGE,
+            content,
+            stamp=stamp,
+            to=(to,),
+            prekey=gone.id,
+            lifetime_s=lifetime_s,
+        )
+
+    lost = record(own, content)
+    assert await outcome(a, handed(lost)) == RecordOutcome("message", "cannot-open")
+    assert await texts(a) == []
+    old = record(other, b"sealed", lifetime_s=60)
+    assert await outcome(a, handed(old, age_s=60)) == RecordOutcome("message", "too-old")
+    assert await outcome(a, handed(old, age_s=59)) == RecordOutcome("message", "carried")
+    forged = bytearray(record(other, b"other").raw)
+    forged[-1] ^= 1
+    for text in (base64.b64encode(forged).decode(), "", "ä", "####", "AAAA", "A" * 100_000):
+        assert await outcome(a, HandedRecord(text)) == RecordOutcome("unknown", "damaged")
+    wrong = make_record(EVE, RecordKind.RECEIPT, b"none", stamp=stamp, to=(own,))
+    assert await outcome(a, handed(wrong)) == RecordOutcome("receipt", "damaged")
+    # The author is asked to seal it again, by the same way.
+    assert ("request", "carried") in await bring(b, await stick(a))
