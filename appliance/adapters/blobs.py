@@ -133,6 +133,10 @@ class Blobs:
         """Return the bytes of a blob that is here, whole, as it travels."""
         return self._whole.get(root)
 
+    def is_fresh(self, root: bytes) -> bool:
+        """Tell whether a blob was added and is not known to be used yet."""
+        return root in self._fresh
+
     def roots(self) -> set[bytes]:
         """Return what is here, whole or in part."""
         with self._lock:

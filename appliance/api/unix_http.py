@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import h11
 
@@ -21,6 +21,7 @@ MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 """200 messages of full length take 13 MB."""
 
 _READ_BYTES: Final = 65_536
+_SEND_BYTES: Final = 262_144
 _MAX_TROUBLE_CHARS: Final = 500
 """Of what a daemon that could not start has left to say."""
 
@@ -53,6 +54,47 @@ class Exchange:
         if not isinstance(event, h11.Response):
             raise ConnectionLost(*_GONE)
         return event.status_code
+
+    async def give(self, target: str, source: BinaryIO, size: int) -> int:
+        """Send so many bytes of a file as a request and return the status of the answer.
+
+        Whoever refuses it early is heard at once.
+        """
+        sending = asyncio.get_running_loop().create_task(self._send(target, source, size))
+        answering = asyncio.ensure_future(self._next())
+        try:
+            await asyncio.wait((sending, answering), return_when=asyncio.FIRST_COMPLETED)
+            if not answering.done():
+                with suppress(OSError):  # gone, or refused: the answer says which
+                    await sending
+            event = await answering
+        finally:
+            sending.cancel()
+            answering.cancel()
+            await asyncio.wait((sending, answering))
+        if not isinstance(event, h11.Response):
+            raise ConnectionLost(*_GONE)
+        return event.status_code
+
+    async def _send(self, target: str, source: BinaryIO, size: int) -> None:
+        headers = [
+            ("Host", "fencewire"),
+            ("Accept", "application/json"),
+            ("Connection", "close"),
+            ("Content-Type", "application/octet-stream"),
+            ("Content-Length", str(size)),
+        ]
+        request = h11.Request(method="POST", target=target, headers=headers)
+        self._writer.write(self._http.send(request) or b"")
+        while size:
+            piece = await asyncio.to_thread(source.read, min(size, _SEND_BYTES))
+            if not piece:
+                raise OSError(0, "the file became shorter while it was read")
+            size -= len(piece)
+            self._writer.write(self._http.send(h11.Data(data=piece)) or b"")
+            await self._writer.drain()
+        self._writer.write(self._http.send(h11.EndOfMessage()) or b"")
+        await self._writer.drain()
 
     async def chunk(self) -> bytes | None:
         """Return the next piece of the answer's body; None at its end."""
@@ -122,6 +164,43 @@ async def fetch(
                         "The daemon's answer is far too long.", "Is this the right socket?"
                     )
             return status, b"".join(pieces)
+    except TimeoutError as error:
+        raise ConnectionLost(*_SILENT) from error
+
+
+async def upload(
+    path: Path, target: str, source: BinaryIO, size: int, *, timeout_s: float
+) -> tuple[int, bytes]:
+    """Send so many bytes of a file; return status and body of the answer.
+
+    However long it takes, but with nothing at all from the daemon for `timeout_s` at the end.
+    """
+    async with exchange(path) as one:
+        status = await one.give(target, source, size)
+        pieces = []
+        try:
+            async with asyncio.timeout(timeout_s):
+                while (piece := await one.chunk()) is not None:
+                    pieces.append(piece)
+        except TimeoutError as error:
+            raise ConnectionLost(*_SILENT) from error
+        return status, b"".join(pieces)
+
+
+async def download(
+    path: Path, target: str, *, timeout_s: float
+) -> AsyncGenerator[tuple[int, bytes]]:
+    """Yield status and pieces of an answer of any length; it broke off: ConnectionLost."""
+    try:
+        async with exchange(path) as one:
+            async with asyncio.timeout(timeout_s):
+                status = await one.ask("GET", target, None)
+            while True:
+                async with asyncio.timeout(timeout_s):
+                    piece = await one.chunk()
+                if piece is None:
+                    return
+                yield status, piece
     except TimeoutError as error:
         raise ConnectionLost(*_SILENT) from error
 

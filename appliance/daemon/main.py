@@ -179,7 +179,7 @@ async def _build(
     # What the store has forgotten of it, if it was damaged, the prekeys know.
     timekeeper = Timekeeper(max(await settings.awake_s(), latest_s(kept)))
     return Runtime(
-        station, store, timekeeper, files, watcher=announcer, make_sessions=make_sessions
+        station, store, timekeeper, files, blobs, watcher=announcer, make_sessions=make_sessions
     )
 
 

@@ -10,19 +10,21 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from appliance.adapters.blobs import Blobs
 from appliance.adapters.links import LinkSnapshot
 from appliance.adapters.prekey_files import PrekeyFiles
 from appliance.adapters.session import Session
 from appliance.adapters.sessions import Hooks, Sessions
 from appliance.adapters.store import Store
+from appliance.daemon.attachments import Attachments
 from appliance.daemon.cut_links import CutLinks
 from appliance.daemon.finding import Finding
 from appliance.daemon.sound import Sound
 from appliance.daemon.store_health import StoreHealth
 from appliance.daemon.timekeeper import AWAKE_VALUE, Timekeeper
-from appliance.model.call import Call
+from appliance.daemon.watcher import Watcher
 from appliance.model.identity import StationId
 from appliance.model.media import MediaEvent, StreamStats
 from appliance.node.call_effects import CallChanged, Media, NeedSession, SendSip
@@ -34,6 +36,7 @@ from appliance.node.effects import (
     Effect,
     EndSession,
     Send,
+    StationChanged,
     Transact,
 )
 from appliance.node.ports import Operation, SetValue, StoreError
@@ -58,37 +61,6 @@ AFTER_FAULT_S: Final = 1.0
 """When a timer is tried again that has failed, so that a fault does not take all the time."""
 
 
-class Watcher(Protocol):
-    """Who is told of what clients may want to see."""
-
-    def changed(self, change: Change) -> None:
-        """A station, message or comparison is new or different, or there is an alarm."""
-
-    def call_changed(self, call: Call) -> None:
-        """A call is new or different."""
-
-    def call_measured(self, stats: StreamStats) -> None:
-        """A running call has new figures."""
-
-    def links_changed(self) -> None:
-        """A network interface is new or different."""
-
-    def mesh_changed(self) -> None:
-        """The network helper came, went, or sees something new."""
-
-    def store_failed(self, why: str) -> None:
-        """Something could not be stored."""
-
-    def store_works(self) -> None:
-        """Something was stored."""
-
-    def media_changed(self) -> None:
-        """The voice process came or went."""
-
-    def station_refused(self, host: str, code: str, text: str) -> None:
-        """Somebody failed to prove a key."""
-
-
 class Runtime:
     """Runs one station."""
 
@@ -98,6 +70,7 @@ class Runtime:
         store: Store,
         timekeeper: Timekeeper,
         prekeys: PrekeyFiles,
+        blobs: Blobs,
         *,
         watcher: Watcher,
         make_sessions: Callable[[Hooks], Sessions],
@@ -114,6 +87,7 @@ class Runtime:
                 on_message=self._message,
                 on_close=self._session_closed,
                 on_refused=self._refused,
+                on_bulk=self._asked_for_bulk,
                 clock=timekeeper,
             )
         )
@@ -122,6 +96,9 @@ class Runtime:
 
         self.finding = Finding(self)
         """The ways to others."""
+
+        self.attachments = Attachments(self, blobs)
+        """The files that come with messages."""
 
         self._cut_links = CutLinks()
         self._health = StoreHealth(store.has_room, watcher.store_failed, watcher.store_works)
@@ -157,6 +134,7 @@ class Runtime:
         self.spawn(self._keep_awake())
         self.spawn(self.time.keep_looking())
         self.spawn(self._need_store())
+        self.spawn(self.attachments.run())
 
     async def stop(self) -> None:
         """Say goodbye to all, and leave the store complete."""
@@ -172,6 +150,7 @@ class Runtime:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.finding.stop()
+        await self.attachments.close()
         await self.sessions.close()
         await self.sound.stop()
         self.store.submit(self._awake_operation(), lazy=True)
@@ -246,6 +225,8 @@ class Runtime:
     def _note(self, change: Change) -> None:
         if isinstance(change, AlarmRaised):
             log.warning("alarm %s: %s", change.code, change.text)
+        elif isinstance(change, StationChanged):
+            self.attachments.station_changed(change.station)
         self._watcher.changed(change)
 
     def _send(
@@ -274,8 +255,11 @@ class Runtime:
             self._health.failed(effect, error)
             self.carry_out(effect.failed(str(error)))
 
+        self.attachments.submitted(effect.operation)
+
         def durable(result: Any) -> None:
             self._health.stored(effect)
+            self.attachments.stored(effect.operation)
             self.carry_out(effect.then(result))
 
         self.store.submit(
@@ -366,6 +350,7 @@ class Runtime:
         )
         self._cut_links.look(self.finding.snapshot, (session,))
         self._tell(session, lambda: self.station.session_opened(info, now))
+        self.attachments.session_changed(proved.peer)
         awaited = self._awaited.pop(proved.peer, None)
         if awaited is not None:
             awaited.set()
@@ -377,6 +362,10 @@ class Runtime:
         peer = session.proved.peer
         log.info("session with %s ended: %s", peer.tag, reason)
         self.carry_out(self.station.session_closed(handle, peer, self.time.now(), reason))
+        self.attachments.session_changed(peer)
+
+    def _asked_for_bulk(self, session: Session) -> None:
+        self.station.peers.said_something(session.proved.peer, self.time.now().monotonic)
 
     def _message(self, session: Session, channel: Channel, data: bytes) -> None:
         handle = self._numbers[session]

@@ -85,6 +85,10 @@ class BlobTransfers:
         if not self._closed:
             self._carry_out(what(self._loop.time()))
 
+    def at_work(self, root: bytes) -> bool:
+        """Tell whether something is being done on the disk with a blob."""
+        return root in self._chains
+
     async def close(self) -> None:
         """Leave everything as it is; it goes on at the next start."""
         self._closed = True

@@ -89,6 +89,10 @@ class Attached:
         self._forget_stranger(root)
         self._carried.give_up(root)
 
+    def roots(self) -> set[bytes]:
+        """Return what has a part of some room."""
+        return {*self._strangers, *self._carried.roots()}
+
     def make_room(self, size: int) -> tuple[bytes, ...]:
         """Give up what is carried and worth least, of so many bytes, for our operator's sake."""
         return self._carried.make_room(size)

@@ -101,6 +101,10 @@ class CarriedBlobs:
     def __contains__(self, root: bytes) -> bool:
         return root in self._all
 
+    def roots(self) -> set[bytes]:
+        """Return what is carried."""
+        return set(self._all)
+
     @property
     def total(self) -> int:
         """Bytes of all that is carried, whether it is here yet or not."""

@@ -49,6 +49,9 @@ class Station:
         """`random` is for jitter; `random_bytes` is for keys and must be the kernel's."""
         key = identity.key
         self.id = key.id
+        self.bulk_in_use: Callable[[StationId], bool] = lambda _: False
+        """Tells whether bulk data is being fetched from a station; for whoever does that to set."""
+
         self.directory = Directory(key.id, forgotten=self._forgotten)
         self.directory.load(memory.stations)
         self.mesh = Mesh(key.id)
@@ -207,6 +210,7 @@ class Station:
         return (
             any(call.peer.station == station for call in self.calls.active)
             or self.verifier.running(station) is not None
+            or self.bulk_in_use(station)
         )
 
     # -- Sessions

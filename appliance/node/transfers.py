@@ -84,6 +84,15 @@ class Transfers:
         """Tell whether something is being fetched from a station."""
         return any(peer in each.runs for each in self._all.values())
 
+    def roots(self) -> set[bytes]:
+        """Return what is wanted."""
+        return set(self._all)
+
+    def fetching(self, root: bytes) -> bool:
+        """Tell whether somebody is sending a blob now."""
+        transfer = self._all.get(root)
+        return transfer is not None and bool(transfer.runs)
+
     def progress(self, root: bytes) -> tuple[int, int] | None:
         """Return how many bytes of how many are here of a blob that is wanted."""
         transfer = self._all.get(root)
@@ -200,7 +209,7 @@ class Transfers:
         if stored:
             holder.is_well()
         if end in AGAIN_S:
-            holder.pause(end, now, self._random())
+            holder.pause(end, now, self._random(), mine=transfer.want.mine)
         if end is RunEnd.LIED:
             self._lies[peer] += 1
             if len(self._lies) > MAX_WANTED:

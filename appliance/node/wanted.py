@@ -34,6 +34,11 @@ AGAIN_S: Final = {
 """When somebody is asked for the same blob again: at first, doubling, and at most."""
 
 
+SOON_S: Final = 2.0
+"""The same for somebody who has brought the record and has not got the blob: it may be about to
+come."""
+
+
 @dataclass(frozen=True)
 class Want:
     """A blob that is to be here."""
@@ -75,9 +80,11 @@ class Holder:
     lied: bool = False
     """It has sent something else under the blob's name."""
 
-    def pause(self, end: RunEnd, now: float, random: float) -> None:
-        """Ask it again later, after a fetch that ended so."""
+    def pause(self, end: RunEnd, now: float, random: float, *, mine: bool = False) -> None:
+        """Ask it again later, after a fetch that ended so; `mine`: our operator waits for it."""
         first_s, most_s = AGAIN_S[end]
+        if end is RunEnd.HAS_NOT and (self.hinted or mine):
+            first_s = SOON_S
         self.lied = self.lied or end is RunEnd.LIED
         self.wait_s = min(max(2 * self.wait_s, first_s), most_s)
         self.ask_at = now + self.wait_s * (1 + random / 4)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from appliance.adapters.store import (
+    attachments,
     carried,
     handing,
     messages,
@@ -20,7 +21,7 @@ from appliance.adapters.store import (
 )
 from appliance.model.cargo import Load
 from appliance.node import ports
-from appliance.node.ports import carrying, keeping
+from appliance.node.ports import attaching, carrying, keeping
 from appliance.node.ports import handing as stick
 from appliance.node.ports import receipting as owing
 
@@ -49,6 +50,8 @@ READS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     owing.GetOwing: receipting.get_owing,
     owing.GetComplete: receipting.get_complete,
     owing.GetUnopened: resealing.get_unopened,
+    attaching.GetUses: attachments.get_uses,
+    attaching.ScanUses: attachments.scan_uses,
 }
 """They change nothing, so their answers wait for no disk."""
 
@@ -71,6 +74,7 @@ WRITES: Final[dict[type[ports.Operation[Any]], Handler]] = {
     keeping.Forget: retention.forget,
     owing.LetWait: receipting.let_wait,
     owing.SaveResealed: resealing.save_resealed,
+    attaching.Wish: attachments.wish,
 }
 
 SENT: Final[frozenset[type[ports.Operation[Any]]]] = frozenset(

@@ -1,0 +1,334 @@
+"""Keeps the blobs that are needed, fetches those that are not here, and drops what nobody needs.
+
+The store says which those are (`blob_uses`).  They are looked up when something that names one was
+stored, all of them at the start and now and then; so whatever a crash, a full disk or a message
+that made room leaves behind is put right.  A blob goes only after the store has said, later than
+all that was given to it by then, that nothing names it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from appliance.adapters.blobs import BlobLimits, Blobs
+from appliance.adapters.bulk import BulkClient
+from appliance.daemon.transfers import BlobTransfers
+from appliance.model.identity import StationId
+from appliance.node.attached import Attached, Verdict
+from appliance.node.effects import MessageChanged
+from appliance.node.ports import (
+    GetValue,
+    Operation,
+    SaveIncoming,
+    SaveOutgoing,
+    SetValue,
+    StoreError,
+)
+from appliance.node.ports.attaching import GetUses, ScanUses
+from appliance.node.ports.blobs import BlobArrived, BlobNews, BlobTrouble, NeedHolder, RunEnd
+from appliance.node.ports.carrying import Ship, ShipAll
+from appliance.node.ports.grouping import WithNews
+from appliance.node.transfers import Transfers
+
+if TYPE_CHECKING:
+    from appliance.adapters.session import Session
+    from appliance.daemon.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+LIMITS_VALUE: Final = "attachments"
+LOOK_EVERY_S: Final = 600.0
+"""How often all that is needed is compared with what is here."""
+
+AFTER_FAULT_S: Final = 5.0
+SCANNED: Final = 64
+"""Blobs that are looked up at a time."""
+
+MAX_WAITING: Final = 4096
+"""Blobs that are to be looked up; of more, all are."""
+
+MAX_NOTED: Final = 2048
+"""Blobs of which it is known which messages need them, or what went wrong, and stations that are
+waited for."""
+
+
+class Attachments:
+    """The files that come with messages, and those that are carried for others."""
+
+    def __init__(self, runtime: Runtime, blobs: Blobs) -> None:
+        self._runtime, self.blobs = runtime, blobs
+        own = runtime.station.id
+        self.core = Transfers(own, Random().random)  # noqa: S311 (jitter only)
+        self.rules = Attached(own, each=blobs.limits.each, total=blobs.limits.total)
+        self._transfers = BlobTransfers(self.core, blobs, client=self._client, tell=self._told)
+        runtime.station.bulk_in_use = self.core.in_use
+        self._up: dict[StationId, Session] = {}
+        self._sought: dict[StationId, None] = {}
+        """Who has something that is wanted, and can't be reached."""
+
+        self._messages: dict[bytes, tuple[bytes, ...]] = {}
+        """Which messages wait for a blob."""
+
+        self._no_room: dict[bytes, None] = {}
+        self._waiting: dict[bytes, None] = {}
+        self._all = True
+        """Everything is to be looked through."""
+
+        self._news = asyncio.Event()
+        self._watched: list[set[bytes]] = []
+        """Blobs that were named by what was given to the store, since some moments."""
+
+    # -- Life
+
+    async def run(self) -> None:
+        """Keep what is here as the store wants it, until cancelled."""
+        await self._load_limits()
+        loop = asyncio.get_running_loop()
+        look_at = loop.time()
+        while True:
+            try:
+                async with asyncio.timeout_at(look_at):
+                    await self._news.wait()
+            except TimeoutError:
+                self._all = True
+            self._news.clear()
+            try:
+                if self._all:
+                    look_at = loop.time() + LOOK_EVERY_S
+                    await self._look_through()
+                await self._catch_up()
+            except (StoreError, OSError) as error:
+                log.warning("which attachments are needed can't be found out: %s", error)
+                self._all = True
+                look_at = loop.time() + AFTER_FAULT_S
+
+    async def close(self) -> None:
+        """Leave everything as it is; it goes on at the next start."""
+        await self._transfers.close()
+
+    # -- What the operator allows
+
+    @property
+    def limits(self) -> BlobLimits:
+        """How large one file may be, and all together."""
+        return self.blobs.limits
+
+    async def set_limits(self, limits: BlobLimits) -> None:
+        """Allow so much from now on; what is here stays.  Raises StoreError."""
+        value = json.dumps({"each": limits.each, "total": limits.total}).encode()
+        await self._runtime.store.perform(SetValue(LIMITS_VALUE, value))
+        self._limit(limits)
+        self.look_again()
+
+    async def _load_limits(self) -> None:
+        try:
+            data = await self._runtime.store.perform(GetValue(LIMITS_VALUE))
+            if data is not None:
+                value = json.loads(data)
+                self._limit(BlobLimits(each=int(value["each"]), total=int(value["total"])))
+        except (StoreError, ValueError, TypeError, KeyError):
+            log.warning("how large attachments may be can't be read; the usual limits count")
+
+    def _limit(self, limits: BlobLimits) -> None:
+        self.blobs.limits = limits
+        self.rules.each, self.rules.total = limits.each, limits.total
+
+    # -- What happens elsewhere
+
+    def submitted(self, operation: Operation[Any]) -> None:
+        """Something is about to be stored: what it names must not be dropped meanwhile."""
+        if self._watched:
+            for root in _roots(operation):
+                for those in self._watched:
+                    those.add(root)
+
+    def stored(self, operation: Operation[Any]) -> None:
+        """Something is on disk."""
+        for root in _roots(operation):
+            self.look_at(root)
+
+    def look_at(self, root: bytes) -> None:
+        """Find out once more what is to become of a blob."""
+        if len(self._waiting) < MAX_WAITING:
+            self._waiting[root] = None
+        else:
+            self._all = True
+        self._news.set()
+
+    def look_again(self) -> None:
+        """Find out what is to become of all."""
+        self._all = True
+        self._news.set()
+
+    def session_changed(self, peer: StationId) -> None:
+        """A session with a station began or ended."""
+        before, now = self._up.get(peer), self._runtime.session_with(peer)
+        if now is before:
+            return
+        if before is not None:
+            del self._up[peer]
+            self._transfers.do(partial(self.core.session_down, peer))
+        if now is not None:
+            self._up[peer] = now
+            self._sought.pop(peer, None)
+            self._transfers.do(partial(self.core.session_up, peer))
+
+    def station_changed(self, peer: StationId) -> None:
+        """There may be a way to a station now."""
+        if peer in self._sought and self._runtime.station.peers.is_around(peer):
+            del self._sought[peer]
+            self._seek(peer)
+
+    # -- What clients ask
+
+    def has(self, root: bytes, size: int) -> bool:
+        """Tell whether a blob is here."""
+        return self.blobs.size(root) == size
+
+    def lacks_room(self, root: bytes) -> bool:
+        """Tell whether the disk could not take a blob the last time."""
+        return root in self._no_room
+
+    def make_room(self, size: int) -> bool:
+        """Drop what is carried, for so many bytes of our operator's; False: there was nothing."""
+        gone = self.rules.make_room(size)
+        for root in gone:
+            self._transfers.do(partial(self.core.dropped, root))
+        self.look_again()
+        return bool(gone)
+
+    # -- The transfers
+
+    def _client(self, peer: StationId) -> BulkClient | None:
+        session = self._up.get(peer)
+        return self._runtime.sessions.bulk(session) if session is not None else None
+
+    def _told(self, news: BlobNews) -> None:
+        match news:
+            case NeedHolder(peer):
+                self._seek(peer)
+                return
+            case BlobTrouble(root, RunEnd.NO_ROOM):
+                _note(self._no_room, root, None)
+                wanted = self.core.progress(root)
+                if wanted is not None and root in self._messages:
+                    self.make_room(wanted[1])
+            case _:
+                self._no_room.pop(news.root, None)
+        self._tell(news.root)
+        if isinstance(news, BlobArrived):
+            self._messages.pop(news.root, None)
+
+    def _tell(self, root: bytes) -> None:
+        changes = [MessageChanged(message) for message in self._messages.get(root, ())]
+        self._runtime.carry_out(changes)
+
+    def _seek(self, peer: StationId) -> None:
+        peers = self._runtime.station.peers
+        if peers.is_around(peer):
+            self._runtime.carry_out(peers.need(peer, self._runtime.time.now().monotonic))
+        else:
+            _note(self._sought, peer, None)
+
+    # -- What is to be here
+
+    async def _catch_up(self) -> None:
+        while self._waiting:
+            root = next(iter(self._waiting))
+            del self._waiting[root]
+            with self._watch() as named:
+                uses = await self._runtime.store.perform(GetUses(root))
+                verdict = self.rules.judge(root, uses, self.blobs.size(root))
+                if root in named and not verdict.needed:
+                    continue  # it is looked up once more when that is stored
+                self._apply(root, verdict)
+
+    async def _look_through(self) -> None:
+        """Compare all that is needed with all that is here."""
+        self._all = False
+        with self._watch() as named:
+            before = self.blobs.roots() | self.core.roots() | self.rules.roots()
+            used: set[bytes] = set()
+            after = b""
+            while True:
+                part = await self._runtime.store.perform(ScanUses(after, SCANNED))
+                for root, uses in part:
+                    verdict = self.rules.judge(root, uses, self.blobs.size(root))
+                    self._apply(root, verdict, drop=False)
+                    if verdict.needed and root in before:
+                        used.add(root)
+                if len(part) < SCANNED:
+                    break
+                after = part[-1][0]
+            for root in (before & (self.core.roots() | self.rules.roots())) - used - named:
+                self._drop(root)
+            used |= named
+            await asyncio.to_thread(self.blobs.collect, before, used)
+        for root in named:
+            self.look_at(root)
+
+    def _apply(self, root: bytes, verdict: Verdict, *, drop: bool = True) -> None:
+        want = verdict.want
+        if want is not None:
+            wanted = self.core.progress(root)
+            if wanted is not None and wanted[1] != want.size:
+                self._transfers.do(partial(self.core.dropped, root))  # somebody has lied
+            if not self.has(root, want.size) or self._transfers.at_work(root):
+                if verdict.messages:
+                    _note(self._messages, root, verdict.messages)
+                self._transfers.do(partial(self.core.wanted, want))
+            self._tell(root)
+        elif drop and not verdict.needed:
+            self._drop(root)
+        for other in verdict.others:
+            self.look_at(other)
+
+    def _drop(self, root: bytes) -> None:
+        self.rules.unused(root)
+        self._messages.pop(root, None)
+        if not self.blobs.is_fresh(root):
+            self._transfers.do(partial(self.core.dropped, root))
+
+    @contextmanager
+    def _watch(self) -> Iterator[set[bytes]]:
+        """Collect what is named by all that is given to the store from now on."""
+        named: set[bytes] = set()
+        self._watched.append(named)
+        try:
+            yield named
+        finally:
+            self._watched = [those for those in self._watched if those is not named]
+
+
+def _roots(operation: Operation[Any]) -> tuple[bytes, ...]:
+    """Return the blobs that an operation names."""
+    match operation:
+        case WithNews(operation=inner):
+            return _roots(inner)
+        case SaveOutgoing(record=record) | SaveIncoming(record=record):
+            records = [record]
+        case Ship(load):
+            records = [load.record]
+        case ShipAll(loads):
+            records = [load.record for load in loads]
+        case _:
+            return ()
+    return tuple(blob.root for record in records for blob in record.blobs)
+
+
+def _note(notes: dict[K, V], key: K, value: V) -> None:
+    """Note something; the oldest note makes room."""
+    notes.pop(key, None)
+    notes[key] = value
+    if len(notes) > MAX_NOTED:
+        del notes[next(iter(notes))]
