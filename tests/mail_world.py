@@ -31,6 +31,7 @@ from appliance.node.effects import (
     Dial,
     Effect,
     EndSession,
+    GroupChanged,
     MessageChanged,
     Send,
     StationChanged,
@@ -48,6 +49,7 @@ from appliance.node.ports import (
 )
 from appliance.node.ports import Operation as StoreOperation
 from appliance.node.ports.carrying import GetCargo
+from appliance.node.ports.grouping import GetGroups
 from appliance.node.station import Station
 from appliance.node.usage import SessionInfo
 from appliance.node.writing import Draft
@@ -102,6 +104,7 @@ class Desk:
                 highest_order=latest[-1].order if latest else 0,
                 card=self._read(GetValue(CARD_VALUE)),
                 cargo=self._read(GetCargo()),
+                groups=self._read(GetGroups()),
             ),
             random=self.world.rng.random,
             random_bytes=randbytes,
@@ -151,6 +154,8 @@ class Desk:
                 self.alarms.append(effect)
             case Dial():
                 self.dials.append(effect)
+            case GroupChanged():
+                pass
             case StationChanged() | VerificationChanged() | NeedSession() | CallChanged() | Media():
                 pass
             case _:

@@ -42,6 +42,7 @@ from appliance.node.beginnings import Identity, Memory
 from appliance.node.own_card import CARD_VALUE, RESTORED_VALUE, highest_order
 from appliance.node.ports import GetMessages, GetStations, GetValue, StoreError
 from appliance.node.ports.carrying import GetCargo
+from appliance.node.ports.grouping import GetGroups
 from appliance.node.prekeys import Prekeys
 from appliance.node.station import Station
 
@@ -167,6 +168,7 @@ async def _build(
             highest_order=highest_order(latest[-1].order if latest else 0, card, restored=restored),
             card=card,
             cargo=await store.perform(GetCargo()),
+            groups=await store.perform(GetGroups()),
             restored=restored,
         ),
         random=Random().random,  # noqa: S311 (jitter only)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appliance.model.cargo import NOTHING, Cargo
+from appliance.model.group import GroupId
 from appliance.model.identity import StationKey
 from appliance.node.ports import Moment, StoredStation
 from appliance.node.prekeys import Prekeys
@@ -39,6 +40,9 @@ class Memory:
 
     cargo: Cargo = NOTHING
     """What it carries."""
+
+    groups: tuple[tuple[GroupId, bytes], ...] = ()
+    """What it knows of each."""
 
     restored: bool = False
     """It was restored from a backup or lost its store, and has written more than it remembers."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
+from appliance.model.group import GroupId
 from appliance.model.identity import StationId
 from appliance.protocol.frames import Channel
 
@@ -96,6 +97,14 @@ class MessageChanged:
 
 
 @dataclass(frozen=True)
+class GroupChanged:
+    """Something is new in what is known of a group."""
+
+    group: GroupId
+    """Which."""
+
+
+@dataclass(frozen=True)
 class VerificationChanged:
     """A comparison is new, or in a new state."""
 
@@ -139,6 +148,8 @@ class AvoidRoute:
     """The neighbour's link-local address."""
 
 
-Change: TypeAlias = StationChanged | MessageChanged | VerificationChanged | AlarmRaised | AlarmOver
+Change: TypeAlias = (
+    StationChanged | MessageChanged | GroupChanged | VerificationChanged | AlarmRaised | AlarmOver
+)
 
 Effect: TypeAlias = "Send | Transact[Any] | Dial | EndSession | AvoidRoute | Change | CallEffect"

@@ -12,6 +12,7 @@ from appliance.model.record import Certainty, Record, RecordKind
 from appliance.node.clock import LamportClock, order_of
 from appliance.node.delivery import Delivery
 from appliance.node.effects import Effect, MessageChanged, Send, Transact
+from appliance.node.group_mail import GroupMail
 from appliance.node.opening import KeyToComeError, Opener, UnknownKeyError, conversation_with
 from appliance.node.ports import Incoming, Moment, SaveIncoming, SaveReceipt, StoredMessage
 from appliance.node.ports.receipting import GetComplete
@@ -34,9 +35,10 @@ class Inbox:
         delivery: Delivery,
         receipts: Receipts,
         resealer: Resealer,
+        groups: GroupMail,
         has_line: Callable[[str], bool],
     ) -> None:
-        self._key, self._clock = key, clock
+        self._key, self._clock, self._groups = key, clock, groups
         self._opener, self._delivery = opener, delivery
         self._receipts, self._resealer = receipts, resealer
         self._has_line = has_line
@@ -77,6 +79,8 @@ class Inbox:
                 return self._receipt(peer, record, moment, uptime_s, load)
             case RecordKind.RESEAL:
                 return self._asked(peer, record, moment, uptime_s, load)
+            case RecordKind.GROUP:
+                return self._note(peer, record, moment, uptime_s, load)
             case _:
                 raise FormatError("no mail")
 
@@ -138,6 +142,50 @@ class Inbox:
         if load is not None:
             return self._delivery.carry.not_taken(load)
         return [ack(peer, record, Outcome.LATER)]
+
+    # -- Notes about groups
+
+    def _note(
+        self,
+        peer: StationId,
+        record: Record,
+        moment: Moment,
+        uptime_s: float,
+        load: Load | None,
+    ) -> list[Effect]:
+        """Take a note about a group from a peer, or from a neighbour that carried it."""
+        author = record.author
+        if author == self._key.id:
+            raise FormatError("group note: from ourselves")
+        receipt = None
+        if load is not None:
+            ids = (record.id,)
+            receipt = self._receipts.make(author, DeliveryState.DELIVERED, ids, moment, uptime_s)
+
+        def stored() -> Sequence[Effect]:
+            if load is None or receipt is None:
+                return [ack(peer, record, Outcome.STORED)]
+            # In this order: who carries the note drops it.
+            return [
+                *self._delivery.carry.spread(receipt, moment),
+                *self._delivery.carry.ship(load, moment),
+                *self._delivery.dispatch((author,), receipt, moment),
+            ]
+
+        try:
+            return self._groups.received(
+                author,
+                self._opener.content_of(record),
+                moment,
+                uptime_s=uptime_s,
+                receipt=receipt,
+                stored=stored,
+                failed=lambda _: self._not_stored(peer, record, load),
+            )
+        except UnknownKeyError:
+            return self._cannot_open(peer, record, moment, uptime_s, load)
+        except KeyToComeError:
+            return self._keep(peer, record, moment, load)
 
     # -- What can't be opened
 

@@ -13,11 +13,12 @@ from typing import Final
 
 from appliance.model.card import Prekey
 from appliance.model.cargo import Shipped
-from appliance.model.group import Conversation
+from appliance.model.group import Conversation, GroupId
 from appliance.model.identity import StationId, StationKey
 from appliance.node.clock import LamportClock
 from appliance.node.delivery import Delivery
 from appliance.node.effects import Effect, MessageChanged, Transact
+from appliance.node.group_mail import Along, GroupMail
 from appliance.node.inbox import Inbox
 from appliance.node.opening import Opener
 from appliance.node.ports import (
@@ -25,13 +26,15 @@ from appliance.node.ports import (
     MarkRead,
     Moment,
     NoteProblem,
+    Operation,
     OutboxDone,
     SaveOutgoing,
     StoredMessage,
 )
+from appliance.node.ports.receipting import Unopened
 from appliance.node.receipts import Receipts
-from appliance.node.resealing import Resealer
-from appliance.node.writing import Draft, Recipients, Writer
+from appliance.node.resealing import Again, Resealer
+from appliance.node.writing import Draft, Recipients, Writer, Written
 from appliance.protocol.acks import Ack, Outcome
 
 REFUSED: Final = "their station can't open it; write it again"
@@ -49,6 +52,7 @@ class Mailbox:
         *,
         opener: Opener,
         writer: Writer,
+        groups: GroupMail,
         prekey: Callable[[], Prekey],
         has_line: Callable[[str], bool],
         stations: Callable[[], int],
@@ -59,7 +63,7 @@ class Mailbox:
 
         `stations` counts those that are known, `is_stranger` tells of whom nothing else is.
         """
-        self._key, self._delivery, self._writer = key, delivery, writer
+        self._key, self._delivery, self._writer, self._groups = key, delivery, writer, groups
         self.outbox = delivery.outbox
         """What is on its way to whom."""
         self._receipts = Receipts(
@@ -76,7 +80,8 @@ class Mailbox:
             opener=opener,
             delivery=delivery,
             receipts=self._receipts,
-            resealer=Resealer(key, clock, prekey=prekey, again=writer.again),
+            resealer=Resealer(key, clock, prekey=prekey, again=self._again),
+            groups=groups,
             has_line=has_line,
         )
         """What comes for us."""
@@ -110,7 +115,9 @@ class Mailbox:
 
         Raises MessageRefusedError; then nothing has happened.
         """
-        message, record = self._writer.write(draft, recipients, moment, uptime_s=uptime_s)
+        message, written = self._writer.write(draft, recipients, moment, uptime_s=uptime_s)
+        record, along = written.record, self._along(written, moment, uptime_s)
+        stations = recipients.stations if written.sealed is None else written.sealed.recipients
         load = None
         if draft.to is None:
             load = self._delivery.carry.load_of(record, moment, came_from=self._key.id)
@@ -118,18 +125,40 @@ class Mailbox:
         def stored(shipped: Shipped | None) -> Sequence[Effect]:
             done(message)
             effects: list[Effect] = [MessageChanged(record.id)]
+            if along is not None:
+                effects += along.stored()  # the key goes ahead of what is sealed to it
             if load is None:
-                return [*effects, *self._delivery.dispatch(recipients.stations, record, moment)]
+                return [*effects, *self._delivery.dispatch(stations, record, moment)]
             if shipped is not None:
                 effects += self._delivery.carry.shipped(load, shipped, moment)
             return [*effects, *self._delivery.to_all(record, moment)]
 
         def not_stored(why: str) -> Sequence[Effect]:
+            if along is not None:
+                along.undo()
             failed(why)
             return ()
 
-        operation = SaveOutgoing(message, record, recipients.stations, load)
+        operation: Operation[Shipped | None] = SaveOutgoing(message, record, stations, load)
+        if along is not None:
+            operation = along.together_with(operation)
         return [Transact(operation, stored, not_stored)]
+
+    def _along(self, written: Written, moment: Moment, uptime_s: float) -> Along | None:
+        """Return what has to be stored with a message, so that its readers can open it."""
+        if written.sealed is None or written.record.group is None:
+            return None
+        group, record = GroupId(written.record.group), written.record
+        result = written.sealed.result
+        return self._groups.along(group, result, record.precedence, moment, uptime_s)
+
+    def _again(
+        self, unopened: Unopened, prekey: Prekey, moment: Moment, uptime_s: float
+    ) -> Again | None:
+        written = self._writer.again(unopened, prekey, moment, uptime_s)
+        if written is None:
+            return None
+        return Again(written.record, self._along(written, moment, uptime_s))
 
     # -- What became of it
 
@@ -170,7 +199,9 @@ class Mailbox:
             if not unread:
                 done(0)
                 return ()
-            receipts = self._receipts.of_read(unread, moment, uptime_s)
+            # What is noted in groups is signed by us: nobody waits to hear that it was read.
+            theirs = tuple(one for one in unread if one[1] != self._key.id)
+            receipts = self._receipts.of_read(theirs, moment, uptime_s)
             messages = tuple(message for message, _ in unread)
 
             def marked(_: None) -> Sequence[Effect]:

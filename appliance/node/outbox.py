@@ -131,6 +131,12 @@ class Outbox:
             return []
         return [self._send(peer, lane, record.id, record.raw, moment)]
 
+    def look(self, peer: StationId, moment: Moment) -> list[Effect]:
+        """More waits in the store than before."""
+        if peer not in self._lanes:
+            return self._absent(peer, moment)
+        return self._look(peer, moment)
+
     def landed(self, peer: StationId, records: Sequence[bytes], moment: Moment) -> list[Effect]:
         """Records were answered: others may follow."""
         lane = self._lanes.get(peer)

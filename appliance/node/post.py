@@ -5,14 +5,16 @@ The two know nothing of each other; what one learns is handed to the other here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from appliance.model.card import Prekey
 from appliance.model.cargo import Cargo, Load, Tier
 from appliance.model.codec import FormatError
+from appliance.model.group import GroupId
 from appliance.model.identity import CONSOLE, StationId, StationKey
 from appliance.model.record import (
+    Record,
     UnknownRecordError,
     read_record,
     record_id_of,
@@ -21,10 +23,10 @@ from appliance.node.beginnings import Now
 from appliance.node.carry import Carry
 from appliance.node.clock import LamportClock
 from appliance.node.delivery import Delivery
-from appliance.node.directory import Directory, Trust
+from appliance.node.directory import Contact, Directory, Trust
 from appliance.node.effects import Effect, Send, Transact
+from appliance.node.group_mail import GroupMail
 from appliance.node.mailbox import Mailbox
-from appliance.node.no_groups import NoGroups
 from appliance.node.opening import Opener, Prekeys
 from appliance.node.peers import Peers
 from appliance.node.ports import Moment
@@ -60,14 +62,17 @@ class Post:
         *,
         prekeys: Prekeys,
         prekey: Callable[[], Prekey],
-        groups: NoGroups,
+        groups: Iterable[tuple[GroupId, bytes]],
         directory: Directory,
         peers: Peers,
         absent: Callable[[StationId, Moment], list[Effect]],
         random: Callable[[], float],
         random_bytes: Callable[[int], bytes],
     ) -> None:
-        """`absent` is called when something is there for a station without a session."""
+        """`groups` is what is kept of each.
+
+        `absent` is called when something is there for a station without a session.
+        """
         self._own, self._directory, self._peers = key.id, directory, peers
         self.carry = Carry(
             key.id,
@@ -83,12 +88,26 @@ class Post:
             cannot_carry=lambda: [one.peer for one in peers.sessions() if not one.carries],
             absent=absent,
         )
+        self.groups = GroupMail(
+            key,
+            clock,
+            delivery,
+            trusts=lambda station: directory.get(station).trust is not Trust.NEW,
+            prekey_of=lambda station: _prekey_of(directory.get(station)),
+            label=lambda station: _label(directory.get(station)),
+            random_bytes=random_bytes,
+            reopen=self._reopen,
+        )
+        """Groups, and what is said about them."""
+        self.groups.load(groups)
+        messages = self.groups.groups.messages
         self.mailbox = Mailbox(
             key,
             clock,
             delivery,
-            opener=Opener(key.id, prekeys, groups),
-            writer=Writer(key, clock, groups),
+            opener=Opener(key.id, prekeys, messages),
+            writer=Writer(key, clock, messages),
+            groups=self.groups,
             prekey=prekey,
             has_line=lambda line: line == CONSOLE,
             stations=lambda: len(directory.all()),
@@ -96,6 +115,13 @@ class Post:
             random=random,
         )
         self._overdue_at: float | None = None
+
+    def _reopen(self, record: Record, moment: Moment, uptime_s: float) -> list[Effect]:
+        """Take a record that is carried here and was not understood; raises what opening does."""
+        if not self.mailbox.inbox.wants(record):
+            return []
+        load = self.carry.load_of(record, moment, came_from=self._own)
+        return self.mailbox.inbox.carried(load, moment, uptime_s=uptime_s)
 
     # -- Sessions
 
@@ -165,6 +191,7 @@ class Post:
         """Say when to call `wakeup`."""
         return min(
             self.mailbox.next_wakeup(),
+            self.groups.next_wakeup(),
             self.carry.next_wakeup(),
             self._overdue_at if self._overdue_at is not None else 0.0,
         )
@@ -174,6 +201,7 @@ class Post:
         moment = now.moment
         effects = [
             *self.mailbox.wakeup(moment, uptime_s=now.uptime_s),
+            *self.groups.wakeup(moment, uptime_s=now.uptime_s),
             *self.carry.wakeup(moment),
         ]
         if self._overdue_at is None:
@@ -190,3 +218,13 @@ class Post:
             return [effect for effects in spread for effect in effects]
 
         return Transact(Overdue(moment.awake_s, OVERDUE), found)
+
+
+def _prekey_of(contact: Contact) -> Prekey | None:
+    return contact.card.prekey if contact.card is not None else None
+
+
+def _label(contact: Contact) -> str:
+    """Return a name; with its tag unless that cannot be another's."""
+    verified = contact.trust is Trust.VERIFIED
+    return contact.name if verified else f"{contact.name} ·{contact.id.tag}"

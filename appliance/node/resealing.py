@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from appliance.model.card import Prekey
@@ -19,7 +20,8 @@ from appliance.model.record import Record, RecordKind, make_record
 from appliance.node.call_gate import CallGate
 from appliance.node.clock import LamportClock
 from appliance.node.effects import Effect, Transact
-from appliance.node.ports import Moment
+from appliance.node.group_mail import Along
+from appliance.node.ports import Moment, Operation
 from appliance.node.ports.receipting import GetUnopened, LetWait, SaveResealed, Unopened
 
 MAX_ASKED: Final = 4096
@@ -31,6 +33,17 @@ ASKED_S: Final = 10.0
 is one more: each makes the other write to its disk."""
 
 
+@dataclass(frozen=True)
+class Again:
+    """A message as it travels once more."""
+
+    record: Record
+    """It."""
+
+    along: Along | None = None
+    """To a group: what has to be stored with it."""
+
+
 class Resealer:
     """Asks others to seal again, and does it when they ask."""
 
@@ -40,7 +53,7 @@ class Resealer:
         clock: LamportClock,
         *,
         prekey: Callable[[], Prekey],
-        again: Callable[[Unopened, Prekey, Moment, float], Record | None],
+        again: Callable[[Unopened, Prekey, Moment, float], Again | None],
     ) -> None:
         """`prekey` returns our present one; `again` writes a record that says the same."""
         self._key, self._clock = key, clock
@@ -111,16 +124,30 @@ class Resealer:
         def seal_all(rest: list[Unopened]) -> list[Effect]:
             while rest:
                 one = rest.pop(0)
-                record = self._again(one, wanted.prekey, moment, uptime_s)
-                if record is None or record.prekey in one.prekeys:
+                again = self._again(one, wanted.prekey, moment, uptime_s)
+                if again is None or again.record.prekey in one.prekeys:
                     continue  # it is on its way already
-
-                def stored(dropped: tuple[bytes, ...], record: Record = record) -> Sequence[Effect]:
-                    return [*sealed(station, record, dropped), *seal_all(rest)]
-
-                operation = SaveResealed(one.message, one.record, record, station, moment.awake_s)
-                return [Transact(operation, stored, lambda _: failed())]
+                return [save(one, again, rest)]
             return list(done())
+
+        def save(one: Unopened, again: Again, rest: list[Unopened]) -> Effect:
+            record, along = again.record, again.along
+
+            def stored(dropped: tuple[bytes, ...]) -> Sequence[Effect]:
+                first = along.stored() if along is not None else []
+                return [*first, *sealed(station, record, dropped), *seal_all(rest)]
+
+            def not_stored(_: str) -> Sequence[Effect]:
+                if along is not None:
+                    along.undo()
+                return failed()
+
+            operation: Operation[tuple[bytes, ...]] = SaveResealed(
+                one.message, one.record, record, station, moment.awake_s
+            )
+            if along is not None:
+                operation = along.together_with(operation)
+            return Transact(operation, stored, not_stored)
 
         return [
             Transact(

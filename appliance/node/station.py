@@ -23,7 +23,6 @@ from appliance.node.effects import AvoidRoute, Effect, EndSession, Send, Station
 from appliance.node.gossip import Gossip
 from appliance.node.mesh import Mesh, ReachChange
 from appliance.node.mesh_map import MeshMap
-from appliance.node.no_groups import NoGroups
 from appliance.node.own import Own
 from appliance.node.peers import Peers
 from appliance.node.ports import Moment, Pending, StoredMessage
@@ -71,7 +70,7 @@ class Station:
             memory.cargo,
             prekeys=identity.prekeys,
             prekey=lambda: identity.prekeys.current,
-            groups=NoGroups(),
+            groups=memory.groups,
             directory=self.directory,
             peers=self.peers,
             absent=self._wanted_by_mail,
@@ -274,6 +273,7 @@ class Station:
         return [
             *(self.peers.routed(station, reachable=True, now=now.monotonic) if routed else ()),
             *self._look_for_mail(station, now),
+            *self.post.groups.learned(station, now.moment, uptime_s=now.uptime_s),
         ]
 
     def _forgotten(self, station: StationId) -> None:

@@ -19,6 +19,8 @@ from appliance.model.record import (
 )
 from appliance.node.carry import LIFETIME_S
 from appliance.node.clock import LamportClock, order_of
+from appliance.node.group_messages import SealedToGroup
+from appliance.node.group_rules import GroupRefusedError
 from appliance.node.ports import Moment, StoredMessage
 from appliance.node.ports.receipting import Unopened
 from appliance.protocol.sealing import seal
@@ -64,13 +66,26 @@ class Recipients:
     """Of one station: what is for it alone is sealed to this."""
 
 
+@dataclass(frozen=True)
+class Written:
+    """A message as it travels."""
+
+    record: Record
+    """It."""
+
+    sealed: SealedToGroup | None
+    """To a group: what has to be done with it."""
+
+
 class GroupSealer(Protocol):
     """What seals to groups."""
 
-    def seal(self, group: GroupId, kind: RecordKind, content: bytes, /) -> tuple[bytes, bytes]:
-        """Return the id of the group's key and the content sealed to it.
+    def seal(
+        self, group: GroupId, content: bytes, moment: Moment, /, *, avoid: bytes | None = None
+    ) -> SealedToGroup:
+        """Seal a message to a group's key, if need be a new one and never `avoid`.
 
-        Raises MessageRefusedError when we are no member.
+        Raises GroupRefusedError when we are no member, ValueError when it is too long.
         """
 
 
@@ -82,7 +97,7 @@ class Writer:
 
     def write(
         self, draft: Draft, recipients: Recipients, moment: Moment, *, uptime_s: float
-    ) -> tuple[StoredMessage, Record]:
+    ) -> tuple[StoredMessage, Written]:
         """Return a message as it is kept, and as it travels; raises MessageRefusedError."""
         self._check(draft)
         stamp = self._clock.stamp(moment, uptime_s=uptime_s)
@@ -93,7 +108,8 @@ class Writer:
                 "This station's card has not come yet, so nothing can be sealed to it.",
                 "Wait until it has been in reach once.",
             )
-        record = self._record_of(draft, recipients.prekey, stamp)
+        written = self._written(draft, recipients.prekey, stamp, moment)
+        record = written.record
         message = StoredMessage(
             id=record.id,
             conversation=to.station if isinstance(to, Address) else to,
@@ -111,11 +127,11 @@ class Writer:
             expires_awake_s=moment.awake_s + draft.lifetime_s if draft.lifetime_s else None,
             attachments=draft.attachments,
         )
-        return message, record
+        return message, written
 
     def again(
         self, unopened: Unopened, prekey: Prekey, moment: Moment, uptime_s: float
-    ) -> Record | None:
+    ) -> Written | None:
         """Return a record that says the same, sealed to another prekey; None: it can't be."""
         conversation = unopened.conversation
         left_s = 0
@@ -130,7 +146,7 @@ class Writer:
         draft = Draft(to, unopened.text, unopened.precedence, left_s, unopened.attachments)
         stamp = self._clock.stamp(moment, uptime_s=uptime_s)
         try:
-            return self._record_of(draft, prekey, stamp, first=unopened.message)
+            return self._written(draft, prekey, stamp, moment, unopened)
         except MessageRefusedError:
             return None
 
@@ -160,10 +176,17 @@ class Writer:
         if isinstance(draft.to, Address) and draft.to.station == self._key.id:
             raise MessageRefusedError("self", "That is this station.", "Choose another one.")
 
-    def _record_of(
-        self, draft: Draft, prekey: Prekey | None, stamp: Stamp, *, first: bytes | None = None
-    ) -> Record:
+    def _written(
+        self,
+        draft: Draft,
+        prekey: Prekey | None,
+        stamp: Stamp,
+        moment: Moment,
+        unopened: Unopened | None = None,
+    ) -> Written:
+        first = unopened.message if unopened is not None else None
         content = Text(self._key.id, draft.text, draft.attachments, first).encode()
+        sealed: SealedToGroup | None = None
         to: tuple[Address, ...] = ()
         group: bytes | None = None
         key_id: bytes | None = None
@@ -174,8 +197,10 @@ class Writer:
                 content = self._sealed(content, address.station, prekey)
             case GroupId() as group_id:
                 group = group_id.value
-                key_id, content = self._groups.seal(group_id, RecordKind.MESSAGE, content)
-        return make_record(
+                avoid = unopened.prekey if unopened is not None else None
+                sealed = self._to_group(group_id, content, moment, avoid)
+                key_id, content = sealed.key, sealed.content
+        record = make_record(
             self._key,
             RecordKind.MESSAGE,
             content,
@@ -187,6 +212,19 @@ class Writer:
             prekey=key_id,
             blobs=tuple(attachment.blob for attachment in draft.attachments),
         )
+        return Written(record, sealed)
+
+    def _to_group(
+        self, group: GroupId, content: bytes, moment: Moment, avoid: bytes | None
+    ) -> SealedToGroup:
+        try:
+            return self._groups.seal(group, content, moment, avoid=avoid)
+        except GroupRefusedError as error:
+            raise MessageRefusedError(error.code, str(error), error.fix) from None
+        except ValueError:
+            raise MessageRefusedError(
+                "too-long", "The message is too long for a group.", "Send it in parts."
+            ) from None
 
     def _sealed(self, content: bytes, recipient: StationId, prekey: Prekey) -> bytes:
         try:

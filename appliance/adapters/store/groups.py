@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
-from appliance.adapters.store import outbox
+from appliance.adapters.store import messages, outbox, resealing
 from appliance.model.group import GroupId, conversation_key
-from appliance.node.ports.grouping import GetGroups, SaveGroup, SaveGroupNews, ShareHistory
+from appliance.model.record import RecordKind
+from appliance.node.ports import SaveOutgoing
+from appliance.node.ports.grouping import (
+    GetGroups,
+    GetKept,
+    SaveGroup,
+    SaveGroupNews,
+    ShareHistory,
+    WithNews,
+)
+from appliance.node.ports.receipting import SaveResealed
 
 
 def save_group(db: sqlite3.Connection, operation: SaveGroup) -> None:
@@ -31,7 +42,7 @@ def share_history(db: sqlite3.Connection, operation: ShareHistory) -> int:
     """Let the latest messages of a group wait for a station; return how many those are."""
     rows = db.execute(
         "SELECT number FROM messages WHERE conversation = ? AND author != ?"
-        " ORDER BY position DESC LIMIT ?",
+        " AND NOT notice ORDER BY position DESC LIMIT ?",
         (conversation_key(operation.group), operation.station.key, max(operation.limit, 0)),
     ).fetchall()
     outbox.add_to_outbox(db, operation.station, [number for (number,) in rows])
@@ -44,5 +55,38 @@ def save_group_news(db: sqlite3.Connection, operation: SaveGroupNews) -> None:
         save_group(db, operation.save)
     for station, record in operation.records:
         outbox.add_for(db, station, record)
+    for message, record in operation.notices:
+        messages.add_message(db, message, record)
     for share in operation.share:
         share_history(db, share)
+
+
+def with_news(db: sqlite3.Connection, operation: WithNews[Any]) -> Any:
+    """Store what was sealed to a group with what came of that."""
+    save_group_news(db, operation.news)
+    match operation.operation:
+        case SaveOutgoing() as outgoing:
+            return messages.save_outgoing(db, outgoing)
+        case SaveResealed() as resealed:
+            return resealing.save_resealed(db, resealed)
+        case _:
+            raise TypeError("nothing that is sealed to a group")
+
+
+def get_kept(db: sqlite3.Connection, operation: GetKept) -> tuple[tuple[int, bytes], ...]:
+    """Return what is carried, not shown, and to a group, or a note to us."""
+    rows = db.execute(
+        "SELECT record, raw FROM carried JOIN records ON records.number = carried.record"
+        " WHERE record > ? AND (recipient = ? AND kind = ? OR recipient = ? AND kind = ?)"
+        " AND NOT EXISTS (SELECT 1 FROM messages WHERE messages.number = carried.record)"
+        " ORDER BY record LIMIT ?",
+        (
+            operation.after,
+            conversation_key(operation.group),
+            int(RecordKind.MESSAGE),
+            operation.own.key,
+            int(RecordKind.GROUP),
+            operation.limit,
+        ),
+    )
+    return tuple(rows.fetchall())

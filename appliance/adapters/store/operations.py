@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from appliance.adapters.store import (
     attachments,
     carried,
+    groups,
     handing,
     messages,
     outbox,
@@ -21,7 +22,7 @@ from appliance.adapters.store import (
 )
 from appliance.model.cargo import Load
 from appliance.node import ports
-from appliance.node.ports import attaching, carrying, keeping
+from appliance.node.ports import attaching, carrying, grouping, keeping
 from appliance.node.ports import handing as stick
 from appliance.node.ports import receipting as owing
 
@@ -52,6 +53,8 @@ READS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     owing.GetUnopened: resealing.get_unopened,
     attaching.GetUses: attachments.get_uses,
     attaching.ScanUses: attachments.scan_uses,
+    grouping.GetGroups: groups.get_groups,
+    grouping.GetKept: groups.get_kept,
 }
 """They change nothing, so their answers wait for no disk."""
 
@@ -75,6 +78,10 @@ WRITES: Final[dict[type[ports.Operation[Any]], Handler]] = {
     owing.LetWait: receipting.let_wait,
     owing.SaveResealed: resealing.save_resealed,
     attaching.Wish: attachments.wish,
+    grouping.SaveGroup: groups.save_group,
+    grouping.ShareHistory: groups.share_history,
+    grouping.SaveGroupNews: groups.save_group_news,
+    grouping.WithNews: groups.with_news,
 }
 
 SENT: Final[frozenset[type[ports.Operation[Any]]]] = frozenset(
@@ -100,6 +107,8 @@ FROM_PEERS: Final = (
     owing.GetUnopened,
     owing.LetWait,
     owing.SaveResealed,
+    grouping.GetKept,
+    grouping.SaveGroupNews,
 )
 """What other stations bring about."""
 
@@ -142,6 +151,12 @@ def size_of(operation: ports.Operation[Any]) -> int:
             size = _ID_SIZE * len(ids)
         case owing.LetWait(records=waiting):
             size = sum(len(record.raw) for _, record in waiting)
+        case grouping.SaveGroup(state=state):
+            size = len(state or b"")
+        case grouping.SaveGroupNews():
+            size = _size_of_news(operation)
+        case grouping.WithNews(news, inner):
+            size = _size_of_news(news) + size_of(inner)
         case owing.SaveResealed(record=record):
             size = len(record.raw)
         case ports.SaveStation(station):
@@ -155,3 +170,9 @@ def size_of(operation: ports.Operation[Any]) -> int:
 
 def _size_of_load(load: Load) -> int:
     return len(load.record.raw) + _ID_SIZE * len(load.covers)
+
+
+def _size_of_news(news: grouping.SaveGroupNews) -> int:
+    state = news.save.state if news.save is not None else None
+    records = [record for _, record in (*news.records, *news.notices)]
+    return len(state or b"") + sum(len(record.raw) for record in records)

@@ -6,6 +6,7 @@ import sqlite3
 
 from appliance.adapters.store import attachments, carried, outbox
 from appliance.model.group import conversation_of
+from appliance.model.identity import StationId
 from appliance.model.message import DeliveryState
 from appliance.model.record import Precedence, read_record
 from appliance.node.ports.receipting import GetUnopened, SaveResealed, Unopened
@@ -56,18 +57,27 @@ def get_unopened(db: sqlite3.Connection, operation: GetUnopened) -> tuple[Unopen
                 attachments=attachments.decode(attached),
                 precedence=Precedence(precedence),
                 expires_awake_s=expires,
-                prekeys=_prekeys(db, number),
+                prekey=_prekey(db, outbox.number_of(db, record_id)),
+                prekeys=_prekeys(db, operation.station, number),
             )
         )
     return tuple(found)
 
 
-def _prekeys(db: sqlite3.Connection, message: int) -> frozenset[bytes]:
-    raws = (
-        db.execute("SELECT raw FROM records WHERE number = ?", (number,)).fetchone()[0]
+def _prekey(db: sqlite3.Connection, number: int | None) -> bytes:
+    (raw,) = db.execute("SELECT raw FROM records WHERE number = ?", (number,)).fetchone()
+    return read_record(raw).prekey or b""
+
+
+def _prekeys(db: sqlite3.Connection, station: StationId, message: int) -> frozenset[bytes]:
+    waiting = (
+        number
         for number in records_of(db, message)
+        if db.execute(
+            "SELECT 1 FROM outbox WHERE record = ? AND station = ?", (number, station.key)
+        ).fetchone()
     )
-    return frozenset(read_record(raw).prekey or b"" for raw in raws)
+    return frozenset(_prekey(db, number) for number in waiting)
 
 
 def save_resealed(db: sqlite3.Connection, operation: SaveResealed) -> tuple[bytes, ...]:

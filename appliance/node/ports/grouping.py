@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from appliance.model.group import GroupId
 from appliance.model.identity import StationId
 from appliance.model.record import Record
-from appliance.node.ports import Operation
+from appliance.node.ports import Operation, StoredMessage
+
+R = TypeVar("R", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -52,3 +55,37 @@ class SaveGroupNews(Operation[None]):
 
     share: tuple[ShareHistory, ...] = ()
     """Earlier messages that new members get."""
+
+    notices: tuple[tuple[StoredMessage, Record], ...] = ()
+    """What the conversation shows of it."""
+
+
+@dataclass(frozen=True)
+class WithNews(Operation[R]):
+    """Store what was sealed to a group together with what came of that, or nothing of it."""
+
+    news: SaveGroupNews
+    """The key above all, for all who have to have it."""
+
+    operation: Operation[R]
+    """Stores what was sealed: `SaveOutgoing` or `SaveResealed`."""
+
+
+@dataclass(frozen=True)
+class GetKept(Operation[tuple[tuple[int, bytes], ...]]):
+    """Ask for what is carried and may be for us: messages to a group, and notes about any.
+
+    Returns numbers, in order, and encoded records.
+    """
+
+    group: GroupId
+    """Which."""
+
+    own: StationId
+    """Ourselves."""
+
+    after: int
+    """Only higher numbers."""
+
+    limit: int
+    """At most so many."""

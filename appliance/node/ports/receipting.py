@@ -78,8 +78,11 @@ class Unopened:
     expires_awake_s: float | None
     """When we stop trying."""
 
+    prekey: bytes
+    """To what that record was sealed."""
+
     prekeys: frozenset[bytes]
-    """To what it was sealed, then and since."""
+    """To what those are sealed that say it and wait for this station."""
 
 
 @dataclass(frozen=True)
