@@ -8,7 +8,7 @@ from typing import Final
 
 from appliance.model.group import Conversation
 from appliance.model.identity import StationId
-from appliance.model.record import Record
+from appliance.model.record import Precedence, Record
 
 
 class Tier(IntEnum):
@@ -25,6 +25,11 @@ class Tier(IntEnum):
 
     OWN = 3
     """It is this station."""
+
+
+LAST: Final = -1
+"""Urgency of what strangers write: behind all that others do, but for the emergencies that are
+believed."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,9 @@ class Shipped:
 
     dropped: tuple[bytes, ...]
     """Which others are not carried any more: delivered, or they had to make room."""
+
+    believed: Precedence = Precedence.ROUTINE
+    """Taken: how urgent it is held to be here, whatever its author says."""
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from appliance.model.cargo import Cargo, Load, Shipped, Tier
+from appliance.model.cargo import LAST, Cargo, Load, Shipped, Tier
 from appliance.model.codec import FormatError
 from appliance.model.group import Conversation, GroupId
 from appliance.model.identity import StationId
 from appliance.model.message import Receipt, Reseal
-from appliance.model.record import Record, RecordKind, is_urgent
-from appliance.node.carry_lane import CarryLane
+from appliance.model.record import Precedence, Record, RecordKind
+from appliance.node.carry_lane import URGENT, CarryLane
 from appliance.node.comparing import Comparing
 from appliance.node.effects import Effect, MessageChanged, Send, Transact
 from appliance.node.ports import Moment
@@ -123,11 +123,22 @@ class Carry:
             recipient=recipient,
             covers=covers,
             came_from=came_from,
-            tier=Tier.OWN if record.author == self._own else self._tier_of(record.author),
+            tier=self._tier(record),
             age_s=age_s,
             lifetime_s=min(float(record.lifetime_s) or LIFETIME_S, LIFETIME_S),
             awake_s=moment.awake_s,
         )
+
+    def _tier(self, record: Record) -> Tier:
+        """Return how far an author is trusted, and for a receipt also whom it is for.
+
+        Else strangers, by writing to everyone, would fill the room of those whom we know.
+        """
+        tier = Tier.OWN if record.author == self._own else self._tier_of(record.author)
+        if record.kind is not RecordKind.RECEIPT or not record.to:
+            return tier
+        to = record.to[0].station
+        return tier if to == self._own else min(tier, self._tier_of(to))
 
     def spread(self, record: Record, moment: Moment) -> list[Effect]:
         """Let everybody carry a record: one of ours while it waits for somebody, or a receipt."""
@@ -195,7 +206,7 @@ class Carry:
         self._dropped(shipped.dropped)
         if shipped.taken:
             self._carried.add(record.id)
-            self._urgency[record.id] = urgency = _urgency(record)
+            self._urgency[record.id] = urgency = _urgency(record, load.tier, shipped.believed)
             if load.tier is Tier.OWN and record.kind is RecordKind.MESSAGE:
                 self._ours.add(record.id)
             for other, lane in self._lanes.items():
@@ -275,7 +286,8 @@ class Carry:
             others: list[Parcel] = []
             for record, age_s, raw in parcels:
                 lane.sent(record, len(raw), moment.awake_s)
-                (urgent if is_urgent(raw) else others).append(Parcel(int(age_s), raw))
+                urgency = self._urgency.get(record, LAST)
+                (urgent if urgency >= URGENT else others).append(Parcel(int(age_s), raw))
             effects: list[Effect] = [
                 Send(peer, Channel.CARRY, encode_parcels(together), urgent=parts is urgent)
                 for parts in (urgent, others)
@@ -331,7 +343,9 @@ class Carry:
         return [Transact(Expire(moment.awake_s, EXPIRED), gone)]
 
 
-def _urgency(record: Record) -> int:
+def _urgency(record: Record, tier: Tier, believed: Precedence) -> int:
+    if tier is Tier.NEW and believed < Precedence.EMERGENCY:
+        return LAST
     return 2 * int(record.precedence) + (record.kind is RecordKind.RECEIPT)
 
 

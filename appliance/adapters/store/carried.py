@@ -10,7 +10,7 @@ import sqlite3
 from typing import Final
 
 from appliance.adapters.store import attachments, outbox
-from appliance.model.cargo import Cargo, Load, Shipped, Tier
+from appliance.model.cargo import LAST, Cargo, Load, Shipped, Tier
 from appliance.model.group import conversation_key
 from appliance.model.identity import StationId
 from appliance.model.record import Precedence
@@ -30,8 +30,8 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 STRANGERS_SHARE: Final = 0.25
 """Of that, for all authors together of whom nothing is known: keys are free to make."""
 
-URGENT_STRANGERS_SHARE: Final = 0.02
-"""Of that, for what these call an emergency; the rest counts as routine."""
+URGENT_STRANGERS_SHARE: Final = 0.002
+"""Of that, for what these call an emergency, some hundred messages; the rest counts as routine."""
 
 NEIGHBOUR_SHARE: Final = 0.5
 """Of what strangers may take, for those whose records one neighbour brought."""
@@ -66,7 +66,12 @@ def ship(db: sqlite3.Connection, operation: Ship) -> Shipped:
         number = outbox.number_of(db, record.id)
         assert number is not None
     _carry(db, number, load, precedence, expires)
-    return Shipped(taken=True, full=False, dropped=(*made, *_delivered(db, load, expires)))
+    return Shipped(
+        taken=True,
+        full=False,
+        dropped=(*made, *_delivered(db, load, expires)),
+        believed=Precedence(precedence),
+    )
 
 
 def ship_all(db: sqlite3.Connection, operation: ShipAll) -> tuple[Shipped, ...]:
@@ -218,8 +223,9 @@ def _make_room(db: sqlite3.Connection, load: Load, precedence: int) -> list[byte
             db, _LEAST_OF_ONE, (new, load.came_from.key), precedence, size, dropped
         ):
             return None
-        if _bytes(db, "WHERE tier = ?", new) + size > share and not _shrink(
-            db, _LEAST_OF_TIER, (new,), precedence, size, dropped
+        if _bytes(db, "WHERE tier = ?", new) + size > share and not (
+            _shrink(db, _LEAST_OF_ONE, (new, _most(db, new)), precedence, size, dropped)
+            or _shrink(db, _LEAST_OF_TIER, (new,), precedence, size, dropped)
         ):
             return None
     if _bytes(db, "WHERE tier < ?", int(Tier.OWN)) + size > MAX_BYTES and not _shrink(
@@ -227,6 +233,16 @@ def _make_room(db: sqlite3.Connection, load: Load, precedence: int) -> list[byte
     ):
         return None
     return dropped
+
+
+def _most(db: sqlite3.Connection, tier: int) -> bytes:
+    """Return the neighbour whose records of a tier take the most room."""
+    (neighbour,) = db.execute(
+        "SELECT came_from FROM holds WHERE tier = ? GROUP BY came_from"
+        " ORDER BY sum(bytes) DESC LIMIT 1",
+        (tier,),
+    ).fetchone()
+    return bytes(neighbour)
 
 
 def _shrink(
@@ -323,7 +339,9 @@ def get_carried(
 def get_cargo(db: sqlite3.Connection, _: GetCargo) -> Cargo:
     """Return all ids that are known."""
     carried = db.execute(
-        "SELECT id, urgency, tier FROM records JOIN carried ON carried.record = records.number"
+        "SELECT id, iif(tier = ? AND precedence < ?, ?, urgency), tier FROM records"
+        " JOIN carried ON carried.record = records.number",
+        (int(Tier.NEW), int(Precedence.EMERGENCY), LAST),
     )
     known = db.execute("SELECT id FROM known").fetchall()
     here = tuple((record, urgency, tier == Tier.OWN) for record, urgency, tier in carried)
