@@ -1,22 +1,24 @@
 """All messages from the first to the last, in bounded memory.
 
 The API pages from the latest backwards.  So it is gone through twice: backwards to learn where the
-pages begin, of which each costs one number, and forwards from there.
+pages begin, of which each costs a place, and forwards from there.
 """
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from appliance.api.client import Client
 from appliance.api.requests import MAX_PAGE
-from appliance.api.schema import Message, MessagePage, WallTime
+from appliance.api.schema import Message, WallTime
 from appliance.commands.export_period import Chosen
 
-_NO_ORDER: Final = -1
+_Place: TypeAlias = tuple[int, str | None]
+"""Order and id of a message; without an id before all of that order."""
+
+_LOWEST: Final = (-1, "")
 """Below all of them."""
 
 
@@ -24,8 +26,8 @@ _NO_ORDER: Final = -1
 class Survey:
     """What there is to export."""
 
-    bounds: array[int]
-    """Orders before which a page is to be asked for, latest first."""
+    bounds: tuple[_Place, ...]
+    """Before which a page is to be asked for, latest first."""
 
     first: WallTime | None
     """The earliest time of a message that is meant; None: there is none."""
@@ -36,40 +38,34 @@ class Survey:
     unsure_left_out: int
     """Messages outside of the times meant, by a clock that was not sure."""
 
-    complete: bool
-    """False: so many messages have one place in the order that the API does not give them all."""
-
 
 async def survey(client: Client, chosen: Chosen) -> Survey:
     """Go through all messages once, backwards."""
-    bounds: array[int] = array("q")
+    bounds: list[_Place] = []
     times: list[WallTime] = []
-    unsure_left_out, complete = 0, True
+    unsure_left_out = 0
     before: int | None = None
-    seen: frozenset[str] = frozenset()
+    before_id: str | None = None
     while True:
-        page = await client.messages(chosen.conversation, before=before, limit=MAX_PAGE)
+        page = await client.messages(
+            chosen.conversation, before=before, before_id=before_id, limit=MAX_PAGE
+        )
         if not page.messages:
             break
         if not bounds:
             # What comes from now on is left out, or this might never end.
-            bounds.append(page.messages[-1].order + 1)
+            bounds.append((page.messages[-1].order + 1, None))
         for message in page.messages:
-            if message.id in seen:
-                continue
             if chosen.includes(message):
                 times = _ends([*times, message.received_at])
             elif not message.received_at.sure:
                 unsure_left_out += 1
         if not page.more:
             break
-        before, passed = _next(page)
-        complete &= passed
-        oldest = page.messages[0].order
-        seen = frozenset(one.id for one in page.messages if one.order == oldest)
-        bounds.append(before)
+        before, before_id = page.messages[0].order, page.messages[0].id
+        bounds.append((before, before_id))
     first, last = (times[0], times[-1]) if times else (None, None)
-    return Survey(bounds, first, last, unsure_left_out, complete)
+    return Survey(tuple(bounds), first, last, unsure_left_out)
 
 
 def _ends(times: list[WallTime]) -> list[WallTime]:
@@ -78,38 +74,30 @@ def _ends(times: list[WallTime]) -> list[WallTime]:
     return [ordered[0], ordered[-1]]
 
 
-def _next(page: MessagePage) -> tuple[int, bool]:
-    """Return before which order to go on, and whether nothing is passed over by that.
-
-    Several authors' messages may have one order, and a page may end among them: they are asked for
-    again.  Only where they fill a whole page is there no way to the rest of them.
-    """
-    oldest = page.messages[0].order
-    if page.messages[-1].order == oldest:
-        return oldest, False
-    return oldest + 1, True
-
-
 async def each(client: Client, chosen: Chosen, found: Survey) -> AsyncGenerator[Message]:
     """Yield the messages that are meant, in their order, also what came in between meanwhile."""
-    lower = _NO_ORDER
+    lower: tuple[int, str] = _LOWEST
     for upper in reversed(found.bounds):
-        messages = await _between(client, chosen.conversation, lower, upper)
-        for message in messages:
+        for message in await _between(client, chosen.conversation, lower, upper):
             if chosen.includes(message):
                 yield message
-        lower = upper
+        lower = (upper[0], upper[1] or "")
 
 
 async def _between(
-    client: Client, conversation: str | None, lower: int, upper: int
+    client: Client, conversation: str | None, lower: tuple[int, str], upper: _Place
 ) -> list[Message]:
-    """Return all messages from one order to before another: a page, and what came since."""
-    found: dict[str, Message] = {}
-    before = upper
+    """Return all messages from one place to before another: a page, and what came since."""
+    found: list[Message] = []
+    before, before_id = upper
     while True:
-        page = await client.messages(conversation, before=before, limit=MAX_PAGE)
-        found.update((one.id, one) for one in page.messages if one.order >= lower)
-        if not page.more or not page.messages or page.messages[0].order < lower:
-            return sorted(found.values(), key=lambda one: (one.order, one.id))
-        before, _ = _next(page)
+        page = await client.messages(
+            conversation, before=before, before_id=before_id, limit=MAX_PAGE
+        )
+        found = [one for one in page.messages if (one.order, one.id) >= lower] + found
+        if not page.more or not page.messages:
+            return found
+        first = page.messages[0]
+        if (first.order, first.id) <= lower:
+            return found
+        before, before_id = first.order, first.id

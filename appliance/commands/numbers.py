@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Final
 
 _MAX_SECONDS: Final = 365 * 86_400.0
+_LIFETIME: Final = re.compile(r"([0-9]{1,6})(m|h|d|w)")
+_UNIT_S: Final = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_MAX_LIFETIME_S: Final = 30 * 86_400
+"""Nothing is carried for longer."""
 
 
 def seconds(text: str) -> float:
@@ -13,6 +18,15 @@ def seconds(text: str) -> float:
     seconds = _number(text)
     if not 0 < seconds <= _MAX_SECONDS:
         raise argparse.ArgumentTypeError(f"should be above 0, in seconds, not {text}")
+    return seconds
+
+
+def lifetime(text: str) -> int:
+    """Read for how long a message is worth delivering, in seconds: 45m, 12h, 7d."""
+    match = _LIFETIME.fullmatch(text.strip())
+    seconds = int(match[1]) * _UNIT_S[match[2]] if match is not None else 0
+    if not 0 < seconds <= _MAX_LIFETIME_S:
+        raise argparse.ArgumentTypeError(f"should be like 45m, 12h or 7d, at most 30d, not {text}")
     return seconds
 
 

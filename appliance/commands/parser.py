@@ -9,7 +9,7 @@ import argparse
 from typing import Final
 
 from appliance import __version__
-from appliance.commands import exits, numbers
+from appliance.commands import exits, numbers, parser_kept
 
 DEFAULT_PORT: Final = 18950
 """`adapters.sessions.DEFAULT_PORT`, which would bring aiohttp along."""
@@ -49,18 +49,17 @@ def build(*, with_village: bool = False) -> argparse.ArgumentParser:
     parser.add_argument("--api", metavar="PATH", help="socket of the daemon")
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     parser.set_defaults(function="start:everything")
-    commands = _Commands(parser.add_subparsers(metavar="COMMAND", title="commands"))
+    commands = Commands(parser.add_subparsers(metavar="COMMAND", title="commands"))
     _looking(commands)
     _writing(commands)
-    _kept(commands)
-    _keeping(commands)
+    parser_kept.add(commands)
     _talking(commands)
     _setting(commands)
     _starting(commands, with_village=with_village)
     return parser
 
 
-class _Commands:
+class Commands:
     """Adds commands that share --api and --json, before or after their name."""
 
     def __init__(self, actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -86,7 +85,7 @@ class _Commands:
         return parser
 
 
-def _looking(commands: _Commands) -> None:
+def _looking(commands: Commands) -> None:
     commands.add("status", "look:status", "Show who we are and whether all is well.")
     stations = commands.add(
         "stations",
@@ -137,13 +136,14 @@ def _looking(commands: _Commands) -> None:
     )
 
 
-def _writing(commands: _Commands) -> None:
+def _writing(commands: Commands) -> None:
     send = commands.add(
         "send",
         "write:send",
         "Write to a station, or to everyone.",
         '  fencewire send clinic "How many blankets?"\n'
         "  fencewire send everyone --precedence emergency Fire at the mill\n"
+        '  fencewire send school --precedence priority --expires 12h "Bus at 18:00"\n'
         "  date | fencewire send 482-0193 - --wait --timeout 10",
     )
     send.add_argument("to", metavar="TO", help="a station, or everyone")
@@ -165,6 +165,12 @@ def _writing(commands: _Commands) -> None:
         choices=("routine", "welfare", "priority", "emergency"),
         default="routine",
         help="how urgent it is (%(default)s)",
+    )
+    send.add_argument(
+        "--expires",
+        metavar="TIME",
+        type=numbers.lifetime,
+        help="give up when it has not arrived by then: 45m, 12h, 7d; at most 30d, as without",
     )
     send.add_argument("--line", default="console", help="line at that station (%(default)s)")
     inbox = commands.add(
@@ -191,79 +197,7 @@ def _writing(commands: _Commands) -> None:
     )
 
 
-def _kept(commands: _Commands) -> None:
-    message = commands.add(
-        "message",
-        "kept:message",
-        "Show a message, how far it came with whom, and who carries it.",
-        "  fencewire message                the latest that you wrote\n"
-        "  fencewire message 3fa0... --json",
-    )
-    message.add_argument("id", metavar="ID", nargs="?", help="as in inbox --json")
-    storage = commands.add(
-        "storage",
-        "kept:storage",
-        "Show how much is kept, and what had to make room; or choose how much may be kept.",
-        "  fencewire storage\n  fencewire storage --mb 1000 --messages 1000000",
-    )
-    storage.add_argument(
-        "--mb", metavar="N", type=numbers.whole, help="megabytes of messages, 64 or more"
-    )
-    storage.add_argument(
-        "--messages", metavar="N", type=numbers.whole, help="messages, 1000 or more"
-    )
-    storage.add_argument(
-        "--carried-mb",
-        metavar="N",
-        type=numbers.whole,
-        help="of what is carried for others, 0 to 64",
-    )
-
-
-def _keeping(commands: _Commands) -> None:
-    export = commands.add(
-        "export",
-        "export:export",
-        "Write messages to a file: JSON Lines, or an ICS 309 log as CSV or as a page that prints.",
-        "  fencewire export > messages.jsonl\n"
-        "  fencewire export --conversation clinic --since 6h | jq .text\n"
-        '  fencewire export --format ics309-html --operator "K. Berg" --output log.html',
-    )
-    export.add_argument(
-        "--format",
-        choices=("jsonl", "ics309", "ics309-html"),
-        default="jsonl",
-        help="(%(default)s)",
-    )
-    export.add_argument(
-        "--conversation", metavar="WHO", help="only with a station, or everyone; else all"
-    )
-    export.add_argument(
-        "--since", metavar="TIME", help="from then on: 6h, 2d, 14:00, 2026-11-23T14:00"
-    )
-    export.add_argument("--until", metavar="TIME", help="before then")
-    export.add_argument("--output", metavar="FILE", help="to this; else to standard output")
-    export.add_argument("--operator", metavar="NAME", default="", help="who kept the log (ICS 309)")
-    export.add_argument("--incident", metavar="NAME", default="", help="its name (ICS 309)")
-    backup = commands.add(
-        "backup",
-        "backup:backup",
-        "Copy the station into one file, its secret key too, or make a station of such a file.",
-        "  fencewire backup /media/stick/clinic.backup       also while the daemon runs\n"
-        "  fencewire backup --restore clinic.backup          where no station is yet\n"
-        "  fencewire backup --restore --replace clinic.backup",
-    )
-    backup.add_argument("file", metavar="FILE")
-    backup.add_argument("--restore", action="store_true", help="make a station of the file")
-    backup.add_argument(
-        "--replace", action="store_true", help="with --restore: keep a station that is here aside"
-    )
-    backup.add_argument("--state", metavar="DIR", help="where keys and messages are kept")
-    for parser in (export, backup):
-        parser.add_argument("--force", action="store_true", help="overwrite a file")
-
-
-def _talking(commands: _Commands) -> None:
+def _talking(commands: Commands) -> None:
     call = commands.add(
         "call",
         "talk:call",
@@ -300,7 +234,7 @@ def _talking(commands: _Commands) -> None:
     hangup.add_argument("call", metavar="CALL", nargs="?", help="id of a call; else all of them")
 
 
-def _setting(commands: _Commands) -> None:
+def _setting(commands: Commands) -> None:
     verify = commands.add(
         "verify",
         "trust:verify",
@@ -339,7 +273,7 @@ def _setting(commands: _Commands) -> None:
     sound.add_argument("--test", action="store_true", help="listen, and play a tone, for 2 s")
 
 
-def _starting(commands: _Commands, *, with_village: bool) -> None:
+def _starting(commands: Commands, *, with_village: bool) -> None:
     run = commands.add(
         "run",
         "start:run",

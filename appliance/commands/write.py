@@ -40,7 +40,13 @@ async def send(client: Client, out: Output, args: argparse.Namespace) -> int:
     async with aclosing(changes(client, Message)) as stream:
         if args.wait:
             await anext(stream)
-        message = await client.send(args.to, text, line=args.line, precedence=args.precedence)
+        message = await client.send(
+            args.to,
+            text,
+            line=args.line,
+            precedence=args.precedence,
+            lifetime_s=args.expires,
+        )
         if args.wait:
             message = await _settled(client, stream, message, timeout_s=args.timeout)
     out.json(message)
@@ -88,7 +94,7 @@ def _state(message: Message) -> str:
     words = {
         "queued": "Waiting",
         "relayed": f"On its way, carried by {message.carried_by}",
-        "expired": "Not delivered",
+        "expired": "Expired: not delivered in time",
     }
     state = words.get(message.state, message.state.capitalize())
     if message.conversation == EVERYONE and message.state in _ARRIVED:
