@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from api_samples import CALL, OUR_NODE, STORAGE
+from memory_attachments import WithAttachments
 from memory_recordings import WithRecordings
 from memory_records import WithRecords
 
@@ -67,7 +68,7 @@ def station(id_: str, name: str, **changes: object) -> Station:
     return replace(known, **changes)  # type: ignore[arg-type]  # names of fields, by the tests
 
 
-class MemoryBackend(WithRecords, WithRecordings, Backend):
+class MemoryBackend(WithAttachments, WithRecords, WithRecordings, Backend):
     """Whatever is sent arrives, unless the station is away; calls go where the tests push them."""
 
     def __init__(self) -> None:
@@ -137,13 +138,24 @@ class MemoryBackend(WithRecords, WithRecordings, Backend):
         return self.all[CLINIC]
 
     async def send_message(
-        self, to: str, text: str, *, line: str, precedence: Precedence, lifetime_s: int | None
+        self,
+        to: str,
+        text: str,
+        *,
+        line: str,
+        precedence: Precedence,
+        lifetime_s: int | None,
+        attachments: tuple[str, ...] = (),
     ) -> Message:
         if len(text) > 16_000:
             raise ApiError(413, "text-too-long", "The text is too long.", "Shorten it.")
         self.asked.append(("send", to, text, line, precedence, lifetime_s))
         conversation = EVERYONE if to == EVERYONE else self.station(to).id
-        return self.store(conversation, text, author=US, precedence=precedence)
+        message = self.store(conversation, text, author=US, precedence=precedence)
+        if not attachments:
+            return message
+        self.kept[-1] = self.attachments.attach(self.kept[-1], attachments)
+        return self.kept[-1]
 
     def store(
         self, conversation: str, text: str, *, author: str, precedence: Precedence = "routine"

@@ -3,55 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final
 
 from aiohttp import web
 
-from appliance.api.attachments import MAX_ATTACHMENTS, Upload
+from appliance.api.attachments import MAX_ATTACHMENTS
+from appliance.api.backend import Backend
 from appliance.api.routing import Route, bad_request
-
-if TYPE_CHECKING:
-    from appliance.api.backend import Backend
-    from appliance.api.schema import Message
 
 STALLED_S: Final = 30.0
 """After which a client that neither sends nor takes anything is given up."""
-
-
-@dataclass(frozen=True)
-class Opened:
-    """An attachment that can be read."""
-
-    size: int
-    """Bytes."""
-
-    pieces: AsyncIterator[bytes]
-    """All of it, each piece checked; raises ApiError where it is damaged."""
-
-
-class Body(Protocol):
-    """A request's body as it comes."""
-
-    async def read(self, size: int) -> bytes:
-        """Return 1 to so many bytes, none at its end; raises OSError when it breaks off."""
-
-
-class AttachmentBackend(Protocol):
-    """The part of the daemon that answers; raises `ApiError`."""
-
-    async def upload(self, name: str, media_type: str, size: int, body: Body) -> Upload:
-        """Keep a file for a message to come."""
-
-    async def discard(self, upload: str) -> None:
-        """No message will take this one along."""
-
-    async def open(self, message: str, index: int) -> Opened:
-        """Open an attachment that is here."""
-
-    async def fetch(self, message: str, index: int) -> Message:
-        """Get an attachment that is not fetched by itself."""
 
 
 class _Body:

@@ -1,9 +1,13 @@
-"""The shapes of the local API that are about attachments: files that come with messages."""
+"""The part of the local API that is about attachments: files that come with messages."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from appliance.api.schema import Message
 
 AttachmentState: TypeAlias = Literal["here", "fetching", "waiting", "refused"]
 
@@ -65,3 +69,37 @@ class Upload:
 
     preview: str
     """What is said of it to those who do not have it yet."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An attachment that can be read."""
+
+    size: int
+    """Bytes."""
+
+    pieces: AsyncIterator[bytes]
+    """All of it, each piece checked; raises ApiError where it is damaged."""
+
+
+class Body(Protocol):
+    """A request's body as it comes."""
+
+    async def read(self, size: int) -> bytes:
+        """Return 1 to so many bytes, none at its end; raises OSError when it breaks off."""
+
+
+class AttachmentBackend(Protocol):
+    """The part of the daemon that answers; raises `ApiError`."""
+
+    async def upload(self, name: str, media_type: str, size: int, body: Body) -> Upload:
+        """Keep a file for a message to come."""
+
+    async def discard(self, upload: str) -> None:
+        """No message will take this one along."""
+
+    async def open(self, message: str, index: int) -> Opened:
+        """Open an attachment that is here."""
+
+    async def fetch(self, message: str, index: int) -> Message:
+        """Get an attachment that is not fetched by itself."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from appliance.api.attachments import AttachmentBackend
 from appliance.api.recordings import RecordingBackend
 from appliance.api.records import RecordBackend
 from appliance.api.schema import (
@@ -64,7 +65,14 @@ class Backend(Protocol):
         """Connect to a station by its network address and wait until it has proved its key."""
 
     async def send_message(
-        self, to: str, text: str, *, line: str, precedence: Precedence, lifetime_s: int | None
+        self,
+        to: str,
+        text: str,
+        *,
+        line: str,
+        precedence: Precedence,
+        lifetime_s: int | None,
+        attachments: tuple[str, ...] = (),
     ) -> Message:
         """Write to a station or to ``everyone``; returns when it is on our disk."""
 
@@ -157,6 +165,10 @@ class Backend(Protocol):
 
     async def doctor(self) -> tuple[Check, ...]:
         """Look at sound, network, mesh, privileges, clock, disk and ports."""
+
+    @property
+    def attachments(self) -> AttachmentBackend:
+        """What takes and gives the files that come with messages."""
 
     @property
     def recordings(self) -> RecordingBackend:

@@ -12,7 +12,7 @@ daemon refuses, `NotRunning` when there is none and `ConnectionLost` when it goe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,6 +21,7 @@ from urllib.parse import urlencode
 
 from appliance.api import requests as ask
 from appliance.api import unix_http
+from appliance.api.attachment_calls import AttachmentCalls
 from appliance.api.calling import listed, parsed, quoted, refusal, shaped
 from appliance.api.errors import ClientError, ConnectionLost, NotRunning, RequestError
 from appliance.api.record_calls import RecordCalls
@@ -103,7 +104,7 @@ def event_data(event: Event) -> EventData:
     return shaped(cls, event.data) if cls is not None else None
 
 
-class Client(RecordCalls, RecordingCalls, StorageCalls):
+class Client(AttachmentCalls, RecordCalls, RecordingCalls, StorageCalls):
     """The daemon behind one socket.  It keeps no connection, so it may be used from many tasks."""
 
     async def __aenter__(self) -> Self:
@@ -153,9 +154,13 @@ class Client(RecordCalls, RecordingCalls, StorageCalls):
         line: str = "console",
         precedence: Precedence = "routine",
         lifetime_s: int | None = None,
+        attachments: Sequence[str] = (),
     ) -> Message:
-        """Write to a station or to ``everyone``; returns when it is on our disk."""
-        new = ask.NewMessage(to, text, line, precedence, lifetime_s)
+        """Write to a station or to ``everyone``; returns when it is on our disk.
+
+        `attachments`: ids of uploads or recordings.
+        """
+        new = ask.NewMessage(to, text, line, precedence, lifetime_s, tuple(attachments))
         return shaped(Message, await self._call("POST", "/v1/messages", new))
 
     async def message(self, message: str) -> Message:

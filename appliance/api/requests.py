@@ -54,7 +54,7 @@ class NewMessage:
     """A station's id or the first 4 characters of it, its name or number; or ``everyone``."""
 
     text: str
-    """1 to 16,000 characters."""
+    """1 to 16,000 characters; none are needed where files come with it."""
 
     line: str = "console"
     """Line at the recipient."""
@@ -64,6 +64,9 @@ class NewMessage:
 
     lifetime_s: int | None = None
     """After that it is not delivered any more; None: as long as such messages usually live."""
+
+    attachments: tuple[str, ...] = ()
+    """Ids of uploads or of recordings, at most 16; they belong to the message then."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from typing import Final
 from aiohttp import web
 
 from appliance.api import requests as ask
+from appliance.api.attachment_routes import ATTACHMENT_ROUTES
+from appliance.api.attachments import MAX_ATTACHMENTS
 from appliance.api.backend import Backend
 from appliance.api.record_routes import RECORD_ROUTES
 from appliance.api.recording_routes import RECORDING_ROUTES
@@ -58,8 +60,15 @@ async def _send(backend: Backend, request: web.Request) -> object:
     new = await body(request, ask.NewMessage)
     if new.lifetime_s is not None and not 0 < new.lifetime_s <= _MAX_INTEGER:
         raise bad_request("lifetime_s should be above 0.", "Change lifetime_s or leave it out.")
+    if len(new.attachments) > MAX_ATTACHMENTS:
+        raise bad_request(f"At most {MAX_ATTACHMENTS} files go with a message.", "Send fewer.")
     return await backend.send_message(
-        new.to, new.text, line=new.line, precedence=new.precedence, lifetime_s=new.lifetime_s
+        new.to,
+        new.text,
+        line=new.line,
+        precedence=new.precedence,
+        lifetime_s=new.lifetime_s,
+        attachments=new.attachments,
     )
 
 
@@ -233,6 +242,7 @@ ROUTES: Final = (
     Route("PUT", "/v1/sound", "Choose both sound devices: SetSound → SoundSettings.", _set_sound),
     Route("POST", "/v1/sound/test", "Listen and play a tone for 2 s: SoundTest.", _test_sound),
     *RECORDING_ROUTES,
+    *ATTACHMENT_ROUTES,
     *RECORD_ROUTES,
     Route("GET", "/v1/links", "List network interfaces: a list of Link.", _links),
     Route(

@@ -11,6 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from appliance.api.attachments import Attachment as Attachment
+from appliance.api.comparing import Verification as Verification
+from appliance.api.comparing import VerificationState as VerificationState
 from appliance.api.machine import Check as Check
 from appliance.api.machine import CheckResult as CheckResult
 from appliance.api.machine import MediaStatus as MediaStatus
@@ -36,9 +39,6 @@ Trust: TypeAlias = Literal["new", "known", "verified"]
 Reach: TypeAlias = Literal["here", "reachable", "connecting", "away"]
 MessageState: TypeAlias = Literal["queued", "relayed", "delivered", "read", "expired"]
 Precedence: TypeAlias = Literal["routine", "welfare", "priority", "emergency"]
-VerificationState: TypeAlias = Literal[
-    "waiting", "compare", "verified", "mismatch", "abandoned", "refused"
-]
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ class Message:
     """We wrote it."""
 
     text: str
-    """Up to 16,000 characters."""
+    """Up to 16,000 characters; may be empty where files come with it."""
 
     line: str
     """Line at the recipient that it is for."""
@@ -249,6 +249,9 @@ class Message:
 
     carried_by: int = 0
     """How many of our neighbours pass it on, or did."""
+
+    attachments: tuple[Attachment, ...] = ()
+    """The files that come with it."""
 
 
 @dataclass(frozen=True)
@@ -322,29 +325,6 @@ class CallInfo:
 
     verification: str | None
     """Id of the verification that the digits belong to."""
-
-
-@dataclass(frozen=True)
-class Verification:
-    """One comparison of two stations by their operators."""
-
-    id: str
-    """Unique at this station."""
-
-    station: str
-    """Station id of the other side."""
-
-    ours: bool
-    """We began it."""
-
-    state: VerificationState
-    """compare: both operators should see the same digits now."""
-
-    digits: str | None
-    """Six digits, in state ``compare`` and after."""
-
-    text: str
-    """One sentence for the operator."""
 
 
 @dataclass(frozen=True)

@@ -199,13 +199,24 @@ class Attachments:
         """Tell whether the disk could not take a blob the last time."""
         return root in self._no_room
 
-    def make_room(self, size: int) -> bool:
+    async def make_room(self, size: int) -> bool:
         """Drop what is carried, for so many bytes of our operator's; False: there was nothing."""
+        gone = self._make_room(size)
+        await self._transfers.settled(gone)
+        return bool(gone)
+
+    def _make_room(self, size: int) -> tuple[bytes, ...]:
         gone = self.rules.make_room(size)
         for root in gone:
             self._transfers.do(partial(self.core.dropped, root))
-        self.look_again()
-        return bool(gone)
+        if gone:
+            self.look_again()
+        return gone
+
+    async def settle(self, root: bytes) -> None:
+        """Find out now what is to become of a blob; raises StoreError."""
+        self._waiting.pop(root, None)
+        await self._look_up(root)
 
     # -- The transfers
 
@@ -222,7 +233,7 @@ class Attachments:
                 _note(self._no_room, root, None)
                 wanted = self.core.progress(root)
                 if wanted is not None and root in self._messages:
-                    self.make_room(wanted[1])
+                    self._make_room(wanted[1])
             case _:
                 self._no_room.pop(news.root, None)
         self._tell(news.root)
@@ -246,12 +257,14 @@ class Attachments:
         while self._waiting:
             root = next(iter(self._waiting))
             del self._waiting[root]
-            with self._watch() as named:
-                uses = await self._runtime.store.perform(GetUses(root))
-                verdict = self.rules.judge(root, uses, self.blobs.size(root))
-                if root in named and not verdict.needed:
-                    continue  # it is looked up once more when that is stored
-                self._apply(root, verdict)
+            await self._look_up(root)
+
+    async def _look_up(self, root: bytes) -> None:
+        with self._watch() as named:
+            uses = await self._runtime.store.perform(GetUses(root))
+            verdict = self.rules.judge(root, uses, self.blobs.size(root))
+            # What is named meanwhile is looked up once more when that is stored.
+            self._apply(root, verdict, drop=root not in named)
 
     async def _look_through(self) -> None:
         """Compare all that is needed with all that is here."""

@@ -24,11 +24,12 @@ from appliance.api.schema import (
     SoundTest,
     Station,
     Status,
-    Verification,
     WallTime,
 )
 from appliance.api.schema import Precedence as PrecedenceName
 from appliance.daemon.announcer import Announcer
+from appliance.daemon.attachment_desk import AttachmentDesk
+from appliance.daemon.comparing import Comparing
 from appliance.daemon.doctor import examine
 from appliance.daemon.hops import Hops
 from appliance.daemon.importing import Importing
@@ -42,7 +43,7 @@ from appliance.daemon.runtime import Runtime
 from appliance.daemon.settings import Settings
 from appliance.daemon.views import PRECEDENCES, Views, sort_key
 from appliance.model.call import Call
-from appliance.model.identity import IdentityError, StationId
+from appliance.model.identity import IdentityError
 from appliance.model.media import (
     ChooseDevices,
     DeviceList,
@@ -57,7 +58,6 @@ from appliance.node.ports import (
     SetValue,
     StoredMessage,
 )
-from appliance.node.verification import VerificationRefusedError
 from appliance.node.writing import Draft, MessageRefusedError
 
 MAX_DRAFT_CHARS: Final = 16_000
@@ -66,7 +66,7 @@ MEDIA_ANSWER_S: Final = 5.0
 R = TypeVar("R")
 
 
-class DaemonBackend(Keeping):
+class DaemonBackend(Comparing, Keeping):
     """The daemon, as its clients see it."""
 
     def __init__(self, runtime: Runtime, announcer: Announcer, settings: Settings) -> None:
@@ -85,6 +85,9 @@ class DaemonBackend(Keeping):
             publish=announcer.log.publish,
             awake_s=lambda: runtime.time.moment().awake_s,
             in_call=lambda: bool(self._station.calls.active),
+        )
+        self.attachments = AttachmentDesk(
+            runtime.attachments, self._lookup, self.views, self.recordings
         )
         runtime.spawn(self.recordings.run())
         self.records = Importing(runtime)
@@ -180,16 +183,28 @@ class DaemonBackend(Keeping):
     # -- Messages
 
     async def send_message(
-        self, to: str, text: str, *, line: str, precedence: PrecedenceName, lifetime_s: int | None
+        self,
+        to: str,
+        text: str,
+        *,
+        line: str,
+        precedence: PrecedenceName,
+        lifetime_s: int | None,
+        attachments: tuple[str, ...] = (),
     ) -> Message:
         """See `Backend`."""
         address = None if to == EVERYONE else self._lookup.address(to, line)
-        draft = Draft(
-            to=address,
-            text=text,
-            precedence=Precedence(PRECEDENCES.index(precedence)),
-            lifetime_s=lifetime_s or 0,
-        )
+        async with self.attachments.with_message(text, attachments) as attached:
+            draft = Draft(
+                to=address,
+                text=text,
+                precedence=Precedence(PRECEDENCES.index(precedence)),
+                lifetime_s=lifetime_s or 0,
+                attachments=attached,
+            )
+            return self.views.message(await self._write(draft))
+
+    async def _write(self, draft: Draft) -> StoredMessage:
         stored: asyncio.Future[StoredMessage] = asyncio.get_running_loop().create_future()
         try:
             effects = self._station.write(
@@ -202,7 +217,7 @@ class DaemonBackend(Keeping):
             status = 413 if error.code == "too-long" else 422
             raise ApiError(status, error.code, str(error), error.fix) from None
         self._runtime.carry_out(effects)
-        return self.views.message(await stored)
+        return await stored
 
     async def mark_read(self, conversation: str, *, up_to: int) -> int:
         """See `Backend`."""
@@ -300,53 +315,6 @@ class DaemonBackend(Keeping):
 
     def _call(self, call: Call) -> CallInfo:
         return self.views.call(call, volume_pct=self._announcer.volumes.get(call.id, 100))
-
-    # -- Comparing
-
-    async def start_verification(self, station: str) -> Verification:
-        """See `Backend`."""
-        peer = self._lookup.find(station)
-        if not await self._runtime.reach(peer):
-            raise ApiError(
-                409,
-                "away",
-                "This station is not in reach, so no digits can be made.",
-                "Compare the whole id instead.",
-            )
-        try:
-            comparison, effects = self._station.verifier.begin(
-                peer, self._runtime.time.now().monotonic
-            )
-        except VerificationRefusedError as error:
-            raise ApiError(429, error.code, str(error)) from None
-        self._runtime.carry_out(effects)
-        return self.views.verification(comparison)
-
-    async def verify_by_id(self, station: str, spoken_id: str) -> Verification:
-        """See `Backend`."""
-        peer = self._lookup.find(station)
-        try:
-            heard = StationId.parse(spoken_id)
-        except IdentityError as error:
-            raise ApiError(422, "bad-id", f"{sentence(error)}.", "Read it out once more.") from None
-        match = heard == peer
-        effects = self._station.directory.verified(peer) if match else []
-        self._runtime.carry_out(effects)
-        return self.views.verified_by_id(peer, match=match)
-
-    def verifications(self) -> tuple[Verification, ...]:
-        """See `Backend`."""
-        return tuple(self.views.verification(one) for one in self._station.verifier.all())
-
-    async def finish_verification(self, verification: str, *, match: bool) -> Verification:
-        """See `Backend`."""
-        try:
-            comparison, effects = self._station.judge(verification, match=match)
-        except VerificationRefusedError as error:
-            status = 404 if error.code == "unknown" else 409
-            raise ApiError(status, error.code, str(error)) from None
-        self._runtime.carry_out(effects)
-        return self.views.verification(comparison)
 
     # -- Sound
 

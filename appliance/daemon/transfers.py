@@ -89,6 +89,12 @@ class BlobTransfers:
         """Tell whether something is being done on the disk with a blob."""
         return root in self._chains
 
+    async def settled(self, roots: Iterable[bytes]) -> None:
+        """Wait until all is done on the disk with these blobs."""
+        await asyncio.gather(
+            *(self._chains[root] for root in roots if root in self._chains), return_exceptions=True
+        )
+
     async def close(self) -> None:
         """Leave everything as it is; it goes on at the next start."""
         self._closed = True

@@ -7,6 +7,7 @@ from typing import Final
 
 from appliance.api.schema import (
     EVERYONE,
+    Attachment,
     CallInfo,
     Message,
     MessageState,
@@ -18,6 +19,7 @@ from appliance.api.schema import (
     Verification,
     WallTime,
 )
+from appliance.daemon.attachment_views import shown
 from appliance.daemon.mesh_views import MeshViews
 from appliance.daemon.runtime import Runtime
 from appliance.model.call import Call, CallState
@@ -182,7 +184,14 @@ class Views:
             order=stored.order,
             unread=stored.unread,
             problem=stored.problem,
+            attachments=self._attachments(stored),
         )
+
+    def _attachments(self, stored: StoredMessage) -> tuple[Attachment, ...]:
+        if not stored.attachments:
+            return ()
+        author = self.runtime.station.directory.get(stored.author)
+        return shown(self.runtime.attachments, stored, stranger=author.trust is Trust.NEW)
 
     def call(self, call: Call, *, volume_pct: int) -> CallInfo:
         """Describe a call."""
