@@ -59,7 +59,8 @@ class Text:
     """Who wrote it."""
 
     text: str
-    """1 to 16,000 characters; may hold anything, so whoever shows it takes care."""
+    """Up to 16,000 characters, at least 1 without attachments; may hold anything, so whoever shows
+    it takes care."""
 
     attachments: tuple[Attachment, ...] = ()
     """What comes with it."""
@@ -87,8 +88,8 @@ class Text:
             first=fields.data(_FIRST, size=ID_SIZE) if fields.has(_FIRST) else None,
         )
         fields.end()
-        if not text.text:
-            raise FormatError("message: it has no text")
+        if not text.text and not text.attachments:
+            raise FormatError("message: there is nothing in it")
         return text
 
 

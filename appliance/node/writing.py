@@ -43,7 +43,7 @@ class Draft:
     """None: everyone."""
 
     text: str
-    """1 to 16,000 characters."""
+    """1 to 16,000 characters; none are needed where files come with it."""
 
     precedence: Precedence = Precedence.ROUTINE
     """How urgent."""
@@ -151,7 +151,7 @@ class Writer:
             return None
 
     def _check(self, draft: Draft) -> None:
-        if not draft.text.strip():
+        if not draft.text.strip() and not draft.attachments:
             raise MessageRefusedError("empty", "There is nothing to send.", "Write something.")
         if len(draft.text) > MAX_TEXT_CHARS:
             raise MessageRefusedError(
