@@ -10,7 +10,9 @@ from appliance.api.schema import (
     Link,
     Message,
     MessagePage,
+    Playback,
     Problem,
+    Recording,
     Station,
     Status,
     Verification,
@@ -125,6 +127,20 @@ class VerificationCame:
 
 
 @dataclass(frozen=True)
+class RecordingCame:
+    """A recording, new or further on."""
+
+    recording: Recording
+
+
+@dataclass(frozen=True)
+class PlaybackCame:
+    """What is played, or was last."""
+
+    playback: Playback
+
+
+@dataclass(frozen=True)
 class LinksCame:
     """All network interfaces."""
 
@@ -169,6 +185,8 @@ Action: TypeAlias = (
     | MarkedRead
     | CallCame
     | VerificationCame
+    | RecordingCame
+    | PlaybackCame
     | LinksCame
     | AlarmCame
     | AlarmsRead

@@ -17,7 +17,7 @@ from textual.screen import Screen
 
 from appliance.api.client import Client
 from appliance.api.errors import ClientError, NotRunning
-from appliance.api.schema import EVERYONE, CallInfo
+from appliance.api.schema import CallInfo
 from appliance.tui import views
 from appliance.tui.actions import Action, AlarmsRead, EmergencyShown, Selected
 from appliance.tui.alerts import Alerts
@@ -25,7 +25,6 @@ from appliance.tui.canvas import CanvasUpdate
 from appliance.tui.client import StationClient
 from appliance.tui.drafts import Drafts
 from appliance.tui.editor import MAX_EDIT_CHARS
-from appliance.tui.letters import Letter, Letters
 from appliance.tui.main_screen import MainScreen
 from appliance.tui.notices import Notice
 from appliance.tui.operator import Operator
@@ -33,7 +32,6 @@ from appliance.tui.reader import Reader
 from appliance.tui.screens.find import FindDialog
 from appliance.tui.screens.help import HelpPage
 from appliance.tui.screens.leave import LeaveDialog
-from appliance.tui.screens.letter import EmergencyDialog, LetterDialog
 from appliance.tui.screens.menu import MenuDialog
 from appliance.tui.screens.network import NetworkPage
 from appliance.tui.screens.reading import ReadingBar
@@ -44,6 +42,7 @@ from appliance.tui.screens.volume import VolumeDialog
 from appliance.tui.store import TuiState, reduce
 from appliance.tui.sync import Follower
 from appliance.tui.wording import IN_REACH, Times
+from appliance.tui.writer import Writer
 
 IN_USE_S: Final = 120.0
 """A message counts as seen while the last key is no older."""
@@ -85,7 +84,7 @@ class FencewireApp(App[int], inherit_bindings=False):
         self._drawing = False
         self._minute: str | None = None
         self._alerts = Alerts()
-        self.letters = Letters()
+        self.writer = Writer(self)
         self.reader = Reader(self)
         self.follower = Follower(
             client, state=lambda: self.state, dispatch=self.dispatch, now_s=now_s
@@ -245,35 +244,6 @@ class FencewireApp(App[int], inherit_bindings=False):
             )
         self.drafts.edit(after)
 
-    @property
-    def letter(self) -> Letter:
-        """What goes with the message that is being written."""
-        return self.letters.of(self.drafts.conversation)
-
-    def put_letter(self, letter: Letter) -> None:
-        """Choose what goes with it."""
-        self.letters.put(self.drafts.conversation, letter)
-        self.redraw()
-
-    def more_urgent(self, by: int = 1) -> None:
-        """Choose the next precedence for it."""
-        self.put_letter(self.letter.more_urgent(by))
-
-    def enter(self) -> None:
-        """Send what is in the message line; go to the messages where there is nothing."""
-        if not self.drafts.editor.text.strip():
-            self.open_reading()
-        elif self.letter.precedence == "emergency" and self.drafts.conversation == EVERYONE:
-            self.main.open_dialog(EmergencyDialog())
-        else:
-            self.send_now()
-
-    def send_now(self) -> None:
-        """Send the message line."""
-        self.notice = None
-        self.reader.to_end()
-        self.operator.send(self.letters)
-
     def open_reading(self) -> None:
         """Go to the messages."""
         talk = views.talk(self.state)
@@ -281,10 +251,6 @@ class FencewireApp(App[int], inherit_bindings=False):
             self.say("Type a message first, then press Enter.", False)
         elif self.main.find_dialog(ReadingBar) is None:
             self.main.open_dialog(ReadingBar())
-
-    def open_letter(self) -> None:
-        """Show what goes with the message that is being written."""
-        self.main.open_dialog(LetterDialog())
 
     def choose(self, conversation: str) -> None:
         """Show a conversation."""
@@ -307,6 +273,7 @@ class FencewireApp(App[int], inherit_bindings=False):
     def answer(self, call: CallInfo) -> None:
         """Take a call: it gets the screen, with the conversation of whoever calls."""
         for dialog in list(self.main.dialogs):
+            dialog.put_aside()
             self.main.close_dialog(dialog)
         self.choose(call.station)
         self.operator.answer(call)

@@ -6,9 +6,12 @@ fake in its place.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
 from typing import Protocol
 
+from appliance.api.attachments import Upload
+from appliance.api.recordings import MAX_RECORDING_S, Playback, Recording, StartPlayback
 from appliance.api.schema import (
     CallInfo,
     Event,
@@ -49,7 +52,32 @@ class StationClient(Protocol):
         *,
         precedence: Precedence = "routine",
         lifetime_s: int | None = None,
+        attachments: Sequence[str] = (),
     ) -> Message: ...
+
+    async def upload(
+        self, path: Path, *, name: str | None = None, media_type: str | None = None
+    ) -> Upload: ...
+
+    async def discard(self, upload: str) -> None: ...
+
+    async def fetch(self, message: str, index: int) -> Message: ...
+
+    async def download(self, message: str, index: int, path: Path) -> int: ...
+
+    async def start_recording(
+        self, *, max_s: float = MAX_RECORDING_S, play: str | None = None
+    ) -> Recording: ...
+
+    async def stop_recording(self, recording: str) -> Recording: ...
+
+    async def cancel_recording(self, recording: str) -> None: ...
+
+    async def play(self, start: StartPlayback) -> Playback: ...
+
+    async def pause_playback(self, *, paused: bool) -> Playback: ...
+
+    async def stop_playback(self) -> Playback: ...
 
     async def messages(
         self,

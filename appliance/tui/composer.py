@@ -5,10 +5,11 @@ from __future__ import annotations
 from appliance.api.schema import EVERYONE
 from appliance.tui import views
 from appliance.tui.editor import Editor, lay_out
-from appliance.tui.letters import Letter, lifetime_words
-from appliance.tui.look import BAD, CARE, FRAME, INVERSE, LOUD, PLAIN
+from appliance.tui.letters import Enclosure, Letter, lifetime_words
+from appliance.tui.look import BAD, BOLD, CARE, FRAME, INVERSE, LOUD, PLAIN
 from appliance.tui.pane import Pane, Row, boxed, edge, floor
-from appliance.tui.wording import name
+from appliance.tui.text import fit, plain_name
+from appliance.tui.wording import name, size, timer
 
 MAX_MESSAGE_CHARS = 16_000
 """What the API takes."""
@@ -42,11 +43,21 @@ class ComposerPane(Pane):
 
     def height_for(self, width: int) -> int:
         most = 4 if self.station_app.size.height < 30 else 8
-        return len(editor_rows(self.station_app.drafts.editor, width - 2, most)) + 2
+        rows = len(editor_rows(self.station_app.drafts.editor, width - 2, most)) + 2
+        return rows + len(self._enclosed(width))
+
+    def _enclosed(self, width: int) -> list[Row]:
+        """Say what goes with the message."""
+        enclosed = self.station_app.writer.letter.enclosed
+        if not enclosed:
+            return []
+        words = ", ".join(enclosure_words(one) for one in enclosed)
+        return [[(fit(f" with {words}", width - 2), BOLD)]]
 
     def paint(self, width: int, height: int) -> list[Row]:
         editor = self.station_app.drafts.editor
-        rows = editor_rows(editor, width - 2, height - 2)
+        enclosed = self._enclosed(width)
+        rows = [*enclosed, *editor_rows(editor, width - 2, height - 2 - len(enclosed))]
         return [
             self._upper_edge(len(editor.text), width),
             *(boxed(row, width) for row in rows),
@@ -63,9 +74,16 @@ class ComposerPane(Pane):
         if length > _COUNT_FROM_CHARS:
             right = f"{length} of {MAX_MESSAGE_CHARS} characters"
             style = BAD if length > MAX_MESSAGE_CHARS else FRAME
-        letter = self.station_app.letter
+        letter = self.station_app.writer.letter
         style = _URGENT_STYLES.get(letter.precedence, style)
         return edge(f"To {to}{letter_words(letter)}", width, ends="├┤", right=right, style=style)
+
+
+def enclosure_words(enclosed: Enclosure) -> str:
+    """Return what one enclosed thing is."""
+    if enclosed.voice_ms:
+        return f"voice message {timer(enclosed.voice_ms / 1000)}"
+    return f"{fit(plain_name(enclosed.name), 24)} {size(enclosed.bytes)}"
 
 
 def letter_words(letter: Letter) -> str:

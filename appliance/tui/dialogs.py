@@ -125,6 +125,9 @@ class Dialog(Pane):
     def pasted(self, text: str) -> None:
         """Take text from the terminal's clipboard; most dialogs have no place for it."""
 
+    def put_aside(self) -> None:
+        """Keep what would be lost: a call takes over."""
+
     def close(self) -> None:
         """Go away."""
         self.station_app.main.close_dialog(self)

@@ -16,7 +16,7 @@ from appliance.tui.look import BAD, BOLD, CARE, FRAME, GOOD, INVERSE, LOUD, PLAI
 from appliance.tui.pane import Row, row_cells, spread
 from appliance.tui.store import TuiState
 from appliance.tui.text import fit, one_line, plain, plain_name, wrap
-from appliance.tui.wording import Times, call_end, delivery
+from appliance.tui.wording import Times, attachment_state, attachment_title, call_end, delivery
 
 _INDENT = 8
 """Columns of the time, `~13:58` at most, and the space around it."""
@@ -127,6 +127,10 @@ def _message_lines(
         ]
     ]
     lines += [[(" " * _INDENT, PLAIN), (line, PLAIN)] for line in text[1:]]
+    for one in message.attachments:
+        words = f"[{attachment_title(one)}] {attachment_state(one)}"
+        style = BAD if one.state == "refused" else CARE if one.state != "here" else BOLD
+        lines.append([(" " * _INDENT, PLAIN), (fit(words, room), style)])
     if not message.outgoing:
         return lines
     words = delivery(message, times)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from appliance.api.attachments import MAX_ATTACHMENTS
 from appliance.api.schema import Precedence
 from appliance.tui.tallies import PRECEDENCES
 
@@ -22,6 +23,26 @@ LIFETIMES: Final[tuple[tuple[int | None, str], ...]] = (
 """After which a message that did not arrive is given up; seconds and words."""
 
 
+MAX_ENCLOSED: Final = MAX_ATTACHMENTS
+
+
+@dataclass(frozen=True)
+class Enclosure:
+    """Something that goes with a message."""
+
+    id: str
+    """Of the upload or the recording."""
+
+    name: str
+    """Of the file."""
+
+    bytes: int
+    """How large it is; 0 where that is not known yet."""
+
+    voice_ms: int = 0
+    """A recording of that length; 0: a file."""
+
+
 @dataclass(frozen=True)
 class Letter:
     """What goes with a message."""
@@ -31,6 +52,9 @@ class Letter:
 
     lifetime_s: int | None = None
     """After which it is given up; None: as long as it takes."""
+
+    enclosed: tuple[Enclosure, ...] = ()
+    """Files and voice messages."""
 
     def more_urgent(self, by: int = 1) -> Letter:
         """Return the letter with the next precedence; after the last comes the first."""

@@ -140,7 +140,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
                 Hint("F1", "help"),
                 Hint("Esc", "hang up (asks)"),
             ]
-        written = bool(self.station_app.drafts.editor.text.strip())
+        written = not self.station_app.writer.empty
         hints = [
             Hint("Enter", "send" if written else "read"),
             Hint("Up/Dn", "who"),
@@ -192,15 +192,15 @@ class MainScreen(Screen[None], inherit_bindings=False):
             "down": lambda: app.choose_next(1),
             "pageup": lambda: app.reader.page(-1),
             "pagedown": lambda: app.reader.page(1),
-            "tab": app.more_urgent,
-            "shift+tab": lambda: app.more_urgent(-1),
-            "enter": app.enter,
+            "tab": app.writer.more_urgent,
+            "shift+tab": lambda: app.writer.more_urgent(-1),
+            "enter": app.writer.enter,
             "escape": app.open_menu,
             "f1": app.open_help,
             "f2": app.call_chosen,
             "f4": app.open_network,
             "f6": app.mute if views.running(app.state) else app.open_find,
-            "f7": app.open_volume if views.running(app.state) else app.open_letter,
+            "f7": app.open_volume if views.running(app.state) else app.writer.open,
             "f8": app.open_sound,
             "f9": app.open_verify,
         }

@@ -27,6 +27,7 @@ from appliance.tui.drafts import Drafts
 from appliance.tui.letters import Letter, Letters
 from appliance.tui.store import TuiState
 from appliance.tui.text import one_line, plain_name
+from appliance.tui.voice import Voice
 
 T = TypeVar("T")
 
@@ -61,6 +62,7 @@ class Operator:
         self.say = say
         self.start = start
         self.now_s = now_s
+        self.voice = Voice(client, dispatch=dispatch, say=say, start=start)
         self._sending = asyncio.Lock()
         self._marked: tuple[str, int] | None = None
 
@@ -77,7 +79,7 @@ class Operator:
     def send(self, letters: Letters) -> None:
         """Send the message line; it comes back where that fails."""
         text = self.drafts.editor.text
-        if not text.strip():
+        if not text.strip() and not letters.of(self.drafts.conversation).enclosed:
             self.say("Type a message first, then press Enter.", False)
             return
         problem = too_long(text)
@@ -102,6 +104,7 @@ class Operator:
                     text,
                     precedence=letter.precedence,
                     lifetime_s=letter.lifetime_s,
+                    attachments=tuple(one.id for one in letter.enclosed),
                 )
             except ClientError as error:
                 self.drafts.give_back(conversation, text)

@@ -9,13 +9,15 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 from appliance.api.schema import (
     EVERYONE,
     CallInfo,
     Link,
     Message,
+    Playback,
+    Recording,
     Station,
     Status,
     Verification,
@@ -36,6 +38,8 @@ from appliance.tui.actions import (
     MessageCame,
     NewerCame,
     PageCame,
+    PlaybackCame,
+    RecordingCame,
     RemovedCame,
     Selected,
     StationCame,
@@ -48,6 +52,8 @@ from appliance.tui.tallies import Tallies
 from appliance.tui.text import plain_name
 from appliance.tui.wording import missed
 
+Sound = TypeVar("Sound", Recording, Playback)
+
 Connection: TypeAlias = Literal["starting", "up", "lost"]
 
 MAX_TALKS = 6
@@ -58,6 +64,9 @@ MAX_CALLS = 200
 
 MAX_VERIFICATIONS = 50
 """Running and over."""
+
+MAX_SOUNDS = 8
+"""Recordings, and voice messages that were played."""
 
 MAX_ALARMS = 20
 """Not yet acknowledged; more of them say nothing new."""
@@ -118,6 +127,12 @@ class TuiState:
     removed: Mapping[str, Removed] = field(default_factory=dict)
     """What had to make room, by conversation."""
 
+    recordings: Mapping[str, Recording] = field(default_factory=dict)
+    """The latest, by id."""
+
+    playbacks: Mapping[str, Playback] = field(default_factory=dict)
+    """What is played and was played last, by id."""
+
     emergency: Message | None = None
     """The latest that nobody here has acknowledged or looked at."""
 
@@ -147,6 +162,10 @@ def reduce(state: TuiState, action: Action) -> TuiState:
             return _call(state, action)
         case VerificationCame():
             return _verification(state, action.verification)
+        case RecordingCame():
+            return replace(state, recordings=_latest(state.recordings, action.recording))
+        case PlaybackCame():
+            return replace(state, playbacks=_latest(state.playbacks, action.playback))
         case LinksCame():
             return replace(state, links=action.links)
         case AlarmCame():
@@ -291,6 +310,14 @@ def _call(state: TuiState, action: CallCame) -> TuiState:
         call_at_s={**told, call.id: action.now_s},
         missed_calls=state.missed_calls | {call.id} if new_miss else state.missed_calls,
     )
+
+
+def _latest(known: Mapping[str, Sound], new: Sound) -> Mapping[str, Sound]:
+    # The end of an earlier one may be told after the beginning of the next.
+    kept = {**known, new.id: new}
+    while len(kept) > MAX_SOUNDS:
+        del kept[next(key for key in kept if key != new.id)]
+    return kept
 
 
 def _verification(state: TuiState, verification: Verification) -> TuiState:

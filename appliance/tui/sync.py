@@ -13,7 +13,9 @@ from appliance.api.schema import (
     CallInfo,
     Event,
     Message,
+    Playback,
     Problem,
+    Recording,
     Station,
     Status,
     Verification,
@@ -30,6 +32,8 @@ from appliance.tui.actions import (
     MessageCame,
     NewerCame,
     PageCame,
+    PlaybackCame,
+    RecordingCame,
     RemovedCame,
     StationCame,
     StatusCame,
@@ -132,6 +136,10 @@ class Follower:
                 return CallCame(call, now_s)
             case Verification() as verification:
                 return VerificationCame(verification)
+            case Recording() as recording:
+                return RecordingCame(recording)
+            case Playback() as playback:
+                return PlaybackCame(playback)
             case Problem() as problem:
                 return AlarmCame(problem)
         return None

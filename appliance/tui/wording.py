@@ -9,7 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from appliance.api.schema import EVERYONE, CallInfo, Message, Station, Verification, WallTime
+from appliance.api.schema import (
+    EVERYONE,
+    Attachment,
+    CallInfo,
+    Message,
+    Station,
+    Verification,
+    WallTime,
+)
 from appliance.tui.text import cells, fit, one_line, plain_name
 
 RESERVED_NAMES = frozenset({"you", "everyone"})
@@ -123,12 +131,51 @@ _RANK = {"queued": 0, "relayed": 1, "expired": 2, "delivered": 3, "read": 4}
 
 
 def furthest(one: Message, other: Message) -> Message:
-    """Return whichever of two tellings of one message is the later one."""
+    """Return whichever of two tellings of a message is later; `one` where both may be."""
     if _RANK[one.state] != _RANK[other.state]:
         return one if _RANK[one.state] > _RANK[other.state] else other
     if one.delivered_to != other.delivered_to:
         return one if one.delivered_to > other.delivered_to else other
-    return one if one.carried_by > other.carried_by else other
+    return other if other.carried_by > one.carried_by else one
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in its largest unit: ``2.1 MB``."""
+    if count < 1_000:
+        return f"{count} B"
+    value = count / 1_000
+    for unit in ("kB", "MB"):
+        if value < 999.5:
+            return f"{value:.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
+        value /= 1_000
+    return f"{value:.1f} GB"
+
+
+def is_voice(one: Attachment) -> bool:
+    """Tell whether an attachment is a voice message."""
+    return one.duration_ms > 0 or one.media_type.startswith("audio/")
+
+
+def attachment_title(one: Attachment) -> str:
+    """Return what an attachment is."""
+    if one.duration_ms > 0:
+        return f"voice message {timer(one.duration_ms / 1000)}"
+    return f"{plain_name(one.name)}  {size(one.bytes)}"
+
+
+def attachment_state(one: Attachment) -> str:
+    """Return where an attachment is."""
+    done = one.have_bytes * 100 // one.bytes if one.bytes > 0 else 0
+    why = f": {one_line(one.problem)}" if one.problem else ""
+    match one.state:
+        case "here":
+            return "here"
+        case "fetching":
+            return f"coming, {min(done, 99)} %{why}"
+        case "waiting":
+            return f"not here yet{f', {min(done, 99)} %' if done else ''}{why}"
+        case "refused":
+            return f"not fetched{why}"
 
 
 def meter(level_db: float) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import cast
 
+from fake_files import FakeFiles
 from shapes import ME, at, call, edge, message, node, station, status
 
 from appliance.api.errors import ConnectionLost, NotRunning, RequestError
@@ -36,10 +37,11 @@ from appliance.api.schema import (
 from appliance.api.storage import MAX_RECIPIENTS, FoundMessages, Recipients, Removed, Storage
 
 
-class FakeClient:
+class FakeClient(FakeFiles):
     """One station's daemon; the tests play the others."""
 
     def __init__(self, *stations: Station, **own: object) -> None:
+        super().__init__()
         self.own = status(reach=sum(one.reach == "here" for one in stations), **own)
         self.known = {one.id: one for one in stations}
         self.stored: list[Message] = []
@@ -176,13 +178,14 @@ class FakeClient:
         *,
         precedence: Precedence = "routine",
         lifetime_s: int | None = None,
+        attachments: Sequence[str] = (),
     ) -> Message:
         self._check()
         self.lifetimes.append(lifetime_s)
         other = self.known.get(to)
         order = max((one.order for one in self.stored), default=0) + 1
         new = message(other, text, order, outgoing=True, state="queued", received_at=at())
-        new = replace(new, precedence=precedence)
+        new = replace(new, precedence=precedence, attachments=self.attached(attachments))
         self.stored.append(new)
         self.tell("message", new)
         return new

@@ -118,7 +118,7 @@ async def test_what_could_not_be_sent_keeps_its_urgency() -> None:
         client.alive = False
         await screen.press("enter")
         await screen.sees("Not sent.")
-        assert screen.app.letter.precedence == "welfare"
+        assert screen.app.writer.letter.precedence == "welfare"
 
 
 async def test_what_had_to_make_room_is_said() -> None:

@@ -15,7 +15,7 @@ _PARTS: list[tuple[str, list[tuple[str, str]]]] = [
             ("type", "whatever you type goes into the line at the bottom"),
             ("Enter", "sends it. Everyone is all who can be reached"),
             ("Tab", "how urgent: routine, welfare, priority, emergency"),
-            ("F7", "what goes with it: urgency, expiry"),
+            ("F7", "adds a file or your voice, and says how long it may take"),
         ],
     ),
     (
@@ -23,7 +23,7 @@ _PARTS: list[tuple[str, list[tuple[str, str]]]] = [
         [
             ("PgUp PgDn", "older messages and back; Home, End: the first, the last"),
             ("Enter", "with nothing written: goes to the messages. Up and Down choose one"),
-            ("Enter", "on a message: who has it, who read it, and when"),
+            ("Enter", "on a message: who has it, who read it; its files and voice"),
             ("F6", "finds a name, or words in messages"),
             ("*2 +1", "in the list: 2 unread, 1 of yours not delivered yet"),
         ],

@@ -1,13 +1,17 @@
-"""What goes with the message that is being written: urgency and expiry."""
+"""What goes with the message that is being written: urgency, expiry, files, a voice message."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from appliance.api.schema import Precedence
+from appliance.tui.composer import enclosure_words
 from appliance.tui.dialogs import Area, Item, ListDialog, paragraphs
-from appliance.tui.letters import LIFETIMES, Letter, lifetime_words
+from appliance.tui.letters import LIFETIMES, Enclosure, Letter, lifetime_words
 from appliance.tui.pane import Row
+from appliance.tui.screens.files import FileDialog
+from appliance.tui.screens.voice import RecordDialog
 from appliance.tui.tallies import PRECEDENCES
 
 _MEANINGS = {
@@ -28,7 +32,11 @@ class LetterDialog(ListDialog):
 
     def items(self) -> list[Item]:
         app = self.station_app
-        letter = app.letter
+        letter = app.writer.letter
+        off = [
+            Item(f"Take off: {enclosure_words(one)}", self._take_off(one))
+            for one in letter.enclosed
+        ]
         expiry = "no" if letter.lifetime_s is None else lifetime_words(letter.lifetime_s)
         return [
             Item(
@@ -37,7 +45,13 @@ class LetterDialog(ListDialog):
                 "Tab",
             ),
             Item(f"Expires: {expiry}", lambda: app.main.open_dialog(LifetimeDialog())),
+            Item("Add a file", lambda: app.main.open_dialog(FileDialog(app.writer.attach))),
+            Item("Record a voice message", lambda: app.main.open_dialog(RecordDialog())),
+            *off,
         ]
+
+    def _take_off(self, enclosed: Enclosure) -> Callable[[], None]:
+        return lambda: self.station_app.writer.take_off(enclosed)
 
 
 class PrecedenceDialog(ListDialog):
@@ -47,7 +61,7 @@ class PrecedenceDialog(ListDialog):
 
     def opened(self) -> None:
         """Begin at what is chosen."""
-        self.chosen = PRECEDENCES.index(self.station_app.letter.precedence)
+        self.chosen = PRECEDENCES.index(self.station_app.writer.letter.precedence)
 
     def items(self) -> list[Item]:
         return [self._item(one) for one in PRECEDENCES]
@@ -55,7 +69,7 @@ class PrecedenceDialog(ListDialog):
     def _item(self, one: Precedence) -> Item:
         app = self.station_app
         words = f"{one:<10} {_MEANINGS[one]}"
-        return Item(words, lambda: app.put_letter(replace(app.letter, precedence=one)))
+        return Item(words, lambda: app.writer.put(replace(app.writer.letter, precedence=one)))
 
 
 class LifetimeDialog(ListDialog):
@@ -70,14 +84,14 @@ class LifetimeDialog(ListDialog):
     def opened(self) -> None:
         """Begin at what is chosen."""
         known = [seconds for seconds, _ in LIFETIMES]
-        self.chosen = known.index(self.station_app.letter.lifetime_s)
+        self.chosen = known.index(self.station_app.writer.letter.lifetime_s)
 
     def items(self) -> list[Item]:
         return [self._item(seconds, words) for seconds, words in LIFETIMES]
 
     def _item(self, seconds: int | None, words: str) -> Item:
         app = self.station_app
-        return Item(words, lambda: app.put_letter(replace(app.letter, lifetime_s=seconds)))
+        return Item(words, lambda: app.writer.put(replace(app.writer.letter, lifetime_s=seconds)))
 
 
 class EmergencyDialog(ListDialog):
@@ -94,9 +108,9 @@ class EmergencyDialog(ListDialog):
 
     def items(self) -> list[Item]:
         app = self.station_app
-        routine: Letter = replace(app.letter, precedence="priority")
+        routine: Letter = replace(app.writer.letter, precedence="priority")
         return [
-            Item("Send it as EMERGENCY", app.send_now),
-            Item("Make it priority, do not send yet", lambda: app.put_letter(routine)),
+            Item("Send it as EMERGENCY", app.writer.send),
+            Item("Make it priority, do not send yet", lambda: app.writer.put(routine)),
             Item("Back to writing", lambda: None),
         ]

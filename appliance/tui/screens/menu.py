@@ -66,7 +66,7 @@ class MenuDialog(ListDialog):
             Item("Messages: older ones, who has them", app.open_reading),
             Item("Find a name, or words in messages", app.open_find, "F6"),
             Item("Network: who is there, and how", app.open_network, "F4"),
-            Item("This message: urgency, expiry", app.open_letter, "F7"),
+            Item("Add a file or your voice; urgency, expiry", app.writer.open, "F7"),
             Item("Help", app.open_help, "F1"),
         ]
 

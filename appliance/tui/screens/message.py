@@ -9,12 +9,14 @@ from appliance.tui.dialogs import PageDialog, paragraphs
 from appliance.tui.keybar import Hint
 from appliance.tui.look import BAD, BOLD, FRAME, GOOD, PLAIN
 from appliance.tui.pane import Row
-from appliance.tui.text import one_line, pad, plain, plain_name
-from appliance.tui.wording import delivery
+from appliance.tui.screens.attachment import AttachmentDialog
+from appliance.tui.text import fit, one_line, pad, plain, plain_name
+from appliance.tui.wording import attachment_state, attachment_title, delivery
 
 _AHEAD = 20
 """Rows below those in sight; where there are fewer, more recipients are asked for."""
 
+_DIGITS = frozenset("123456789")
 _MAX_RECIPIENTS = 5_000
 _NAME_COLUMNS = 26
 _WORDS = {
@@ -46,7 +48,20 @@ class MessagePage(PageDialog):
             self._ask()
 
     def hints(self) -> list[Hint]:
-        return [Hint("Up/Down", "more"), Hint("PgUp/PgDn", "page"), Hint("Esc", "back")]
+        hints = [Hint("Up/Down", "more"), Hint("PgUp/PgDn", "page"), Hint("Esc", "back")]
+        count = len(self._message.attachments)
+        if count:
+            hints.insert(0, Hint("Enter", "open it" if count == 1 else "open the first"))
+        return hints if count < 2 else [Hint(f"1-{min(count, 9)}", "open"), *hints]
+
+    def on_key_pressed(self, key: str, character: str | None) -> None:
+        found = self._message.attachments
+        place = 0 if key == "enter" else int(character) - 1 if character in _DIGITS else -1
+        if 0 <= place < len(found):
+            dialog = AttachmentDialog(self._message, found[place].index)
+            self.station_app.main.open_dialog(dialog)
+        else:
+            super().on_key_pressed(key, character)
 
     def scroll_key(self, key: str) -> None:
         super().scroll_key(key)
@@ -99,6 +114,9 @@ class MessagePage(PageDialog):
             rows += _labelled("State    ", words + why, width)
         rows.append([])
         rows += paragraphs(plain(message.text)[:2_000], width)
+        for one in message.attachments:
+            words = f"{one.index + 1}  {attachment_title(one)}  {attachment_state(one)}"
+            rows.append([(fit(words, width), BOLD)])
         if message.outgoing:
             rows += self._how_far(message, width)
         self._shown_rows = len(rows)
