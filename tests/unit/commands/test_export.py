@@ -16,6 +16,7 @@ import pytest
 from fencewire_program import Fencewire
 from memory_backend import AWAY, CLINIC, NOW, PUMP, US, MemoryBackend
 
+from appliance.api.attachments import Attachment
 from appliance.api.client import Client
 from appliance.api.jsonable import to_json
 from appliance.api.requests import MAX_PAGE
@@ -181,20 +182,21 @@ def test_the_log_as_csv(backend: MemoryBackend) -> None:
     assert log[0] == "\ufeff"
     rows = list(csv.reader(io.StringIO(log[1:], newline="")))
     assert rows[0] == ["Communications Log (ICS 309)"]
-    assert rows[2] == ["Operational period", "2023-11-14 22:13 to  (UTC+00:00)"]
-    assert rows[4] == ["Operator", "'=cmd()"]
-    assert rows[7] == ["Time", "From", "To", "Subject/Message"]
-    assert len(rows) == 8 + len(HOSTILE) + 1 + 1
-    assert rows[8] == [
+    assert rows[2] == ["2. Operational period", "2023-11-14 22:13 to  (UTC+00:00)"]
+    assert rows[4] == ["4. Operator", "'=cmd()"]
+    assert rows[8] == ["Time", "From", "To", "Msg", "Subject/Message"]
+    assert len(rows) == 9 + len(HOSTILE) + 1 + 1
+    assert rows[9] == [
         "2023-11-14 22:13",
         "'=cli,nic",
         "amber-otter ·0000",
+        backend.kept[0].id[:8],
         "[routine, received] =1+1",
     ]
-    assert rows[9][3] == "[routine, received] a / =cmd|' /C calc'!A0"
-    assert rows[10][3] == '[routine, received] x;\'=HYPERLINK("http://evil","a")'
+    assert rows[10][4] == "[routine, received] a / =cmd|' /C calc'!A0"
+    assert rows[11][4] == '[routine, received] x;\'=HYPERLINK("http://evil","a")'
     assert rows[-2][:1] == ["~2023-11-14 22:13"]
-    assert rows[-2][2:] == ["everyone", "[emergency, delivered: 1] Fire"]
+    assert [rows[-2][2], rows[-2][4]] == ["everyone", "[emergency, delivered: 1] Fire"]
     assert rows[-1] == ["End of log: 8 messages."]
     # A spreadsheet set to semicolons parts the rows elsewhere: no formula there either.
     for row in csv.reader(io.StringIO(log), delimiter=";"):
@@ -245,8 +247,28 @@ def test_the_log_as_a_page(backend: MemoryBackend) -> None:
     assert "<b>Flood" in seen.text
     assert "clinic? ·k7qd" in seen.text
     assert not {"\u202e", "\x1b", "\x00", "\u2028"} & set(page)
-    assert page.count("<tr><td>") == len(HOSTILE)
-    assert "a<br>=cmd" in page
+    assert page.count("<tr><td class=time>2023-11-14<br>22:13</td>") == len(HOSTILE)
+    assert "<div dir=auto>a</div><div dir=auto>=cmd" in page
+
+
+def test_what_a_page_makes_of_long_texts_groups_and_files(backend: MemoryBackend) -> None:
+    group = f"g{'7' * 56}"
+    for text in ("x" * 601, "a\n\n \n\n\nb", "\u0645\u0631\u062d\u0628\u0627", "joined"):
+        backend.store(CLINIC, text, author=CLINIC)
+    file = Attachment(0, "</td>.png", 1234, "image/png", "", 0, "here", 1234, None)
+    backend.kept[0] = replace(backend.kept[0], attachments=(file,), conversation=group)
+    backend.kept[3] = replace(backend.kept[3], conversation=group, notice=True)
+    page = _log(HtmlLog, backend)
+    assert page.count("<tr class=long>") == 1
+    assert "<div dir=auto>a</div><div dir=auto><br></div><div dir=auto>b</div>" in page
+    assert "<div dir=auto>\u0645\u0631\u062d\u0628\u0627</div>" in page
+    assert "[file: &lt;/td&gt;.png, 1,234 bytes]" in page
+    assert page.count("group ·7777") == 2
+    assert "[notice]" in page
+    rows = list(csv.reader(io.StringIO(_log(CsvLog, backend))))
+    assert rows[9][4].endswith(" / [file: </td>.png, 1,234 bytes]")
+    names = Names(backend.status(), (), {group: "Shelter ·7777"})
+    assert names.recipient(backend.kept[3]) == "Shelter ·7777"
 
 
 @pytest.mark.parametrize(
