@@ -4,79 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
-import sqlite3
 import sys
 import time
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1]))  # for cargo
+
 from _reconciliation import Figures
 from _reconciliation import measure as compare
 from _stations import clients, cpu_s, others, pids, village, wait_event
+from cargo import carried, load, records
 from harness import Report, arguments
 
-from appliance.adapters.store import Store
 from appliance.daemon.main import STORE_NAME
-from appliance.model.cargo import Load, Tier
-from appliance.model.identity import Address, StationId, StationKey
-from appliance.model.record import Certainty, Record, RecordKind, Stamp, make_record
-from appliance.node.carry import LIFETIME_S
-from appliance.node.ports.carrying import Ship
 from appliance.village.village import Village
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 DIFFERENCES = (0, 10, 1_000)
 MISSING = 10_000
-AUTHORS = 100
-SEALED_BYTES = 330
-"""Of a short text."""
-
 RUNS = 3
 PER_DIFFERENCE = 80
 """Bytes for each difference and each doubling of the set."""
 
 DEADLINE_S = 120.0
-
-
-def records(seed: int) -> list[Record]:
-    """Messages of many to somebody who is away."""
-    rng = random.Random(seed)
-    keys = [StationKey.from_bytes(rng.randbytes(32)) for _ in range(AUTHORS)]
-    away = Address(StationKey.from_bytes(rng.randbytes(32)).id)
-    stamp = Stamp(1, bytes(8), 0, 0, Certainty.UNSET)
-    return [
-        make_record(
-            keys[number % AUTHORS],
-            RecordKind.MESSAGE,
-            rng.randbytes(SEALED_BYTES),
-            stamp=stamp,
-            to=(away,),
-            prekey=bytes(8),
-        )
-        for number in range(MISSING)
-    ]
-
-
-async def load(path: Path, cargo: list[Record]) -> None:
-    """Put records into the store of a station that does not run, as if others had brought them."""
-    store = Store.open(path)
-    try:
-        for start in range(0, len(cargo), 500):
-            parts = cargo[start : start + 500]
-            await asyncio.gather(*(store.perform(Ship(_load(record))) for record in parts))
-    finally:
-        await store.close()
-
-
-def _load(record: Record) -> Load:
-    carrier = StationId(bytes([record.id[0]]) * 32)
-    return Load(record, record.to[0].station, (), carrier, Tier.KNOWN, 0.0, LIFETIME_S, 0.0)
-
-
-def carried(path: Path) -> int:
-    """How many records a station carries on its disk."""
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
-        return int(db.execute("SELECT count(*) FROM carried").fetchone()[0])
 
 
 def received_bytes(up: Village, name: str) -> int:
@@ -87,7 +37,7 @@ def received_bytes(up: Village, name: str) -> int:
 
 async def merge(seed: int) -> tuple[float, float, float]:
     """Seconds, processor seconds and bytes until one station has all of the other's."""
-    cargo = records(seed)
+    cargo = records(MISSING, seed=seed)
     async with village("pair") as up:
         paths = {name: up.station(name).state / STORE_NAME for name in "ab"}
         async with clients(up, "a", "b") as (a, b):
