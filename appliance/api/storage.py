@@ -12,6 +12,8 @@ MAX_RECIPIENTS = 200
 MAX_SEARCH_CHARS = 200
 MIN_STORE_BYTES = 64_000_000
 MIN_MESSAGES = 1_000
+MIN_ATTACHMENT_BYTES = 64_000
+MIN_ATTACHMENTS_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class StorageClass:
 
     name: str
     """``messages``; ``carried``: for others; ``carried-new``: of that, for those of whom nothing is
-    known; ``ids``: what only stays known."""
+    known; ``ids``: what only stays known; ``attachments``: files, also those carried for others."""
 
     records: int
     """How many there are."""
@@ -114,6 +116,9 @@ class Storage:
     removed_records: int
     """Of all conversations together."""
 
+    max_attachment_bytes: int = 0
+    """What one attachment may have; larger ones are neither sent nor fetched."""
+
 
 @dataclass(frozen=True)
 class SetStorage:
@@ -127,3 +132,9 @@ class SetStorage:
 
     max_carried_bytes: int | None = None
     """Of what is carried for others; 0 to 64 MB."""
+
+    max_attachment_bytes: int | None = None
+    """Of one attachment; 64 kB to 1 GB."""
+
+    max_attachments_bytes: int | None = None
+    """Of all attachments; at least 1 MB.  None goes for it: what is above comes no more."""

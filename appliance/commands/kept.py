@@ -19,6 +19,7 @@ _NAMES: Final = {
     "carried": "carried for others",
     "carried-new": "  of these by strangers",
     "ids": "ids only",
+    "attachments": "attachments",
 }
 
 
@@ -75,17 +76,25 @@ async def storage(client: Client, out: Output, args: argparse.Namespace) -> int:
     """Show how much is kept, and what had to make room; or choose how much may be kept."""
     bounds = SetStorage(
         max_messages=args.messages,
-        max_bytes=args.mb * _MB if args.mb is not None else None,
-        max_carried_bytes=args.carried_mb * _MB if args.carried_mb is not None else None,
+        max_bytes=_bytes(args.mb),
+        max_carried_bytes=_bytes(args.carried_mb),
+        max_attachment_bytes=_bytes(args.attachment_mb),
+        max_attachments_bytes=_bytes(args.attachments_mb),
     )
     kept = await (client.storage() if bounds == SetStorage() else client.set_storage(bounds))
     out.json(kept)
     for row in aligned([("", "records", "size"), *(_class(one) for one in kept.classes)]):
         out.line(row)
     out.line(f"The file has {kept.file_bytes / _MB:,.0f} MB; {_free(kept)} are free on its disk.")
+    if kept.max_attachment_bytes:
+        out.line(f"One attachment may have {kept.max_attachment_bytes / _MB:,.0f} MB.")
     for one in kept.removed:
         out.line(_removed(one))
     return exits.OK
+
+
+def _bytes(megabytes: int | None) -> int | None:
+    return megabytes * _MB if megabytes is not None else None
 
 
 def _class(one: StorageClass) -> tuple[str, str, str]:

@@ -52,6 +52,7 @@ def build(*, with_village: bool = False) -> argparse.ArgumentParser:
     commands = Commands(parser.add_subparsers(metavar="COMMAND", title="commands"))
     _looking(commands)
     _writing(commands)
+    _reading(commands)
     parser_kept.add(commands)
     _talking(commands)
     _setting(commands)
@@ -142,13 +143,21 @@ def _writing(commands: Commands) -> None:
         "write:send",
         "Write to a station, or to everyone.",
         '  fencewire send clinic "How many blankets?"\n'
+        "  fencewire send clinic This is the bridge --attach bridge.jpg\n"
         "  fencewire send everyone --precedence emergency Fire at the mill\n"
         '  fencewire send school --precedence priority --expires 12h "Bus at 18:00"\n'
         "  date | fencewire send 482-0193 - --wait --timeout 10",
     )
     send.add_argument("to", metavar="TO", help="a station, or everyone")
     send.add_argument(
-        "text", metavar="TEXT", nargs="+", help="what to write; - reads it from input"
+        "text", metavar="TEXT", nargs="*", help="what to write; - reads it from input"
+    )
+    send.add_argument(
+        "--attach",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="send this file too; may be repeated",
     )
     send.add_argument(
         "--wait", action="store_true", help="until it is delivered; exit code 5 if it is not"
@@ -173,6 +182,9 @@ def _writing(commands: Commands) -> None:
         help="give up when it has not arrived by then: 45m, 12h, 7d; at most 30d, as without",
     )
     send.add_argument("--line", default="console", help="line at that station (%(default)s)")
+
+
+def _reading(commands: Commands) -> None:
     inbox = commands.add(
         "inbox",
         "write:inbox",

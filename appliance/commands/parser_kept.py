@@ -25,6 +25,23 @@ def _looking(commands: Commands) -> None:
         "  fencewire message 3fa0... --json",
     )
     message.add_argument("id", metavar="ID", nargs="?", help="as in inbox --json")
+    save = commands.add(
+        "save",
+        "attachments:save",
+        "Save the files that came with a message; nothing is ever overwritten.",
+        "  fencewire save 3fa0...                 all of them, here\n"
+        "  fencewire save 3fa0... 2 /media/stick  the second one\n"
+        "  fencewire save 3fa0... --wait 600      ask for it and wait",
+    )
+    save.add_argument("id", metavar="MESSAGE", help="its id, as in inbox --json")
+    save.add_argument("rest", metavar="N DIR", nargs="*", help="number of a file, and where to")
+    save.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        type=numbers.seconds,
+        default=0.0,
+        help="for what is not here yet, at most this long",
+    )
     storage = commands.add(
         "storage",
         "kept:storage",
@@ -42,6 +59,12 @@ def _looking(commands: Commands) -> None:
         metavar="N",
         type=numbers.whole,
         help="of what is carried for others, 0 to 64",
+    )
+    storage.add_argument(
+        "--attachment-mb", metavar="N", type=numbers.whole, help="of one attachment, 1 to 1000"
+    )
+    storage.add_argument(
+        "--attachments-mb", metavar="N", type=numbers.whole, help="of all attachments"
     )
 
 

@@ -15,6 +15,7 @@ from appliance.api.errors import NotRunning
 from appliance.api.requests import MAX_PAGE, MAX_TEXT_CHARS
 from appliance.api.schema import EVERYONE, Event, Message
 from appliance.commands import exits
+from appliance.commands.attachments import in_lines, uploaded
 from appliance.commands.output import Failure, Output, clock, label, paragraphs, visible
 from appliance.commands.session import changes, command
 
@@ -32,6 +33,10 @@ _MAX_STDIN_CHARS: Final = 1_000_000
 async def send(client: Client, out: Output, args: argparse.Namespace) -> int:
     """Write to a station or to everyone."""
     text = _from_stdin() if args.text == ["-"] else " ".join(args.text)
+    if not args.text and not args.attach:
+        raise Failure(
+            "There is nothing to send.", "Write something, or attach a file.", code=exits.USAGE
+        )
     if len(text) > MAX_TEXT_CHARS:
         raise Failure(
             f"This text has {len(text):,} characters; a message has at most {MAX_TEXT_CHARS:,}.",
@@ -40,13 +45,15 @@ async def send(client: Client, out: Output, args: argparse.Namespace) -> int:
     async with aclosing(changes(client, Message)) as stream:
         if args.wait:
             await anext(stream)
-        message = await client.send(
-            args.to,
-            text,
-            line=args.line,
-            precedence=args.precedence,
-            lifetime_s=args.expires,
-        )
+        async with uploaded(client, args.attach) as attachments:
+            message = await client.send(
+                args.to,
+                text,
+                line=args.line,
+                precedence=args.precedence,
+                lifetime_s=args.expires,
+                attachments=attachments,
+            )
         if args.wait:
             message = await _settled(client, stream, message, timeout_s=args.timeout)
     out.json(message)
@@ -150,7 +157,7 @@ class _Reader:
         urgent = "" if message.precedence == "routine" else f" {message.precedence.upper()}"
         mark = "*" if message.unread else " "
         state = f"\n    {_state(message)}" if message.outgoing else ""
-        body = paragraphs(message.text, indent="    ")
+        body = paragraphs(message.text, indent="    ") + in_lines(message, indent="    ")
         return f"{mark} {clock(message.written_at)} {author}{urgent}: {body}{state}"
 
 

@@ -123,12 +123,20 @@ class Attachments:
         """How large one file may be, and all together."""
         return self.blobs.limits
 
-    async def set_limits(self, limits: BlobLimits) -> None:
-        """Allow so much from now on; what is here stays.  Raises StoreError."""
+    def keep_limits(self, limits: BlobLimits) -> Operation[None]:
+        """Return the operation that lets limits count after a restart too."""
         value = json.dumps({"each": limits.each, "total": limits.total}).encode()
-        await self._runtime.store.perform(SetValue(LIMITS_VALUE, value))
+        return SetValue(LIMITS_VALUE, value)
+
+    def limit(self, limits: BlobLimits) -> None:
+        """Allow so much from now on; what is here stays."""
         self._limit(limits)
         self.look_again()
+
+    @property
+    def count(self) -> int:
+        """How many there are, whole or in part."""
+        return len(self.blobs.roots())
 
     async def _load_limits(self) -> None:
         try:

@@ -8,11 +8,14 @@ import logging
 from dataclasses import replace
 from typing import Final
 
+from appliance.adapters.blobs import MAX_BLOBS, BlobLimits
 from appliance.adapters.store.ballast import Ballast
 from appliance.adapters.store.carried import MAX_BYTES, STRANGERS_SHARE
 from appliance.api.backend import ApiError
 from appliance.api.schema import EVERYONE, Message, MessagePage, WallTime
 from appliance.api.storage import (
+    MIN_ATTACHMENT_BYTES,
+    MIN_ATTACHMENTS_BYTES,
     MIN_MESSAGES,
     MIN_STORE_BYTES,
     FoundMessages,
@@ -48,6 +51,9 @@ from appliance.node.retention import LOOK_EVERY_S, Bounds, Retention
 log = logging.getLogger(__name__)
 
 BOUNDS_VALUE: Final = "bounds"
+MAX_FILE: Final = 10**9
+"""Bytes of a file: sealed and filled up it still fits into the largest blob."""
+
 SEARCH_S: Final = 1.0
 """After which a search answers with what it has found by then."""
 
@@ -181,12 +187,18 @@ class Keeping:
                 )
             by_conversation[one.conversation] = removed
         return Storage(
-            classes=_classes(usage, self._retention.bounds),
+            classes=(*_classes(usage, self._retention.bounds), self._files()),
             file_bytes=usage.file_bytes + usage.spare_bytes,
             disk_free_bytes=usage.disk_free_bytes,
             removed=tuple(by_conversation.values()),
             removed_records=sum(one.records for one in by_conversation.values()),
+            max_attachment_bytes=self._runtime.attachments.limits.each,
         )
+
+    def _files(self) -> StorageClass:
+        files = self._runtime.attachments
+        total = files.blobs.total
+        return StorageClass("attachments", files.count, total, MAX_BLOBS, files.limits.total)
 
     def _removed(self, one: Eviction, conversation: str) -> Removed:
         station = one.conversation if isinstance(one.conversation, StationId) else None
@@ -206,6 +218,16 @@ class Keeping:
             bytes=_chosen(bounds.max_bytes, old.bytes, MIN_STORE_BYTES, 10**12),
             carried_bytes=_chosen(bounds.max_carried_bytes, old.carried_bytes, 0, MAX_BYTES),
         )
+        limits = self._runtime.attachments.limits
+        files = BlobLimits(
+            each=_chosen(bounds.max_attachment_bytes, limits.each, MIN_ATTACHMENT_BYTES, MAX_FILE),
+            total=_chosen(
+                bounds.max_attachments_bytes, limits.total, MIN_ATTACHMENTS_BYTES, 10**13
+            ),
+        )
+        if files != limits:
+            await self._lookup.perform(self._runtime.attachments.keep_limits(files))
+            self._runtime.attachments.limit(files)
         value = {"messages": new.messages, "bytes": new.bytes, "carried": new.carried_bytes}
         await self._lookup.perform(SetValue(BOUNDS_VALUE, json.dumps(value).encode()))
         self._retention.bounds = new

@@ -89,9 +89,11 @@ class Transfers:
         return set(self._all)
 
     def fetching(self, root: bytes) -> bool:
-        """Tell whether somebody is sending a blob now."""
+        """Tell whether a blob is being sent, or worked on here."""
         transfer = self._all.get(root)
-        return transfer is not None and bool(transfer.runs)
+        return transfer is not None and (
+            bool(transfer.runs) or transfer.state in {"looking", "finishing"}
+        )
 
     def progress(self, root: bytes) -> tuple[int, int] | None:
         """Return how many bytes of how many are here of a blob that is wanted."""
