@@ -7,8 +7,15 @@ from dataclasses import replace
 
 from api_samples import CALL, OUR_NODE, STORAGE
 from memory_attachments import WithAttachments
+from memory_groups import WithGroups
 from memory_recordings import WithRecordings
 from memory_records import WithRecords
+from memory_stations import AWAY as AWAY
+from memory_stations import CLINIC as CLINIC
+from memory_stations import NOW as NOW
+from memory_stations import PUMP as PUMP
+from memory_stations import US as US
+from memory_stations import station
 
 from appliance.api.backend import ApiError, Backend
 from appliance.api.event_log import EventLog
@@ -33,42 +40,12 @@ from appliance.api.schema import (
     Station,
     Status,
     Verification,
-    WallTime,
 )
 from appliance.api.storage import FoundMessages, Recipients, SetStorage, Storage
 from appliance.model.search import fold, words_of
 
-NOW = WallTime(1_700_000_000_000, sure=True)
-US = "0" * 56
-CLINIC = "k7qd" + "a" * 52
-PUMP = "k7qd" + "b" * 52
-"""Begins as the clinic does."""
 
-AWAY = "zzzz" + "c" * 52
-
-
-def station(id_: str, name: str, **changes: object) -> Station:
-    known = Station(
-        id=id_,
-        tag=id_[:4],
-        name=name,
-        number="4820193",
-        trust="known",
-        reach="here",
-        since_s=3.0,
-        last_seen=NOW,
-        rtt_ms=0.4,
-        host="fe80::1",
-        link="eth0",
-        unread=0,
-        alarm=None,
-        has_card=True,
-        clock_off_s=0.0,
-    )
-    return replace(known, **changes)  # type: ignore[arg-type]  # names of fields, by the tests
-
-
-class MemoryBackend(WithAttachments, WithRecords, WithRecordings, Backend):
+class MemoryBackend(WithAttachments, WithGroups, WithRecords, WithRecordings, Backend):
     """Whatever is sent arrives, unless the station is away; calls go where the tests push them."""
 
     def __init__(self) -> None:
@@ -150,7 +127,7 @@ class MemoryBackend(WithAttachments, WithRecords, WithRecordings, Backend):
         if len(text) > 16_000:
             raise ApiError(413, "text-too-long", "The text is too long.", "Shorten it.")
         self.asked.append(("send", to, text, line, precedence, lifetime_s))
-        conversation = EVERYONE if to == EVERYONE else self.station(to).id
+        conversation = EVERYONE if to == EVERYONE else self.named(to)
         message = self.store(conversation, text, author=US, precedence=precedence)
         if not attachments:
             return message

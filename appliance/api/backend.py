@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from appliance.api.attachments import AttachmentBackend
+from appliance.api.groups import GroupBackend
 from appliance.api.recordings import RecordingBackend
 from appliance.api.records import RecordBackend
 from appliance.api.schema import (
@@ -169,6 +170,10 @@ class Backend(Protocol):
     @property
     def attachments(self) -> AttachmentBackend:
         """What takes and gives the files that come with messages."""
+
+    @property
+    def groups(self) -> GroupBackend:
+        """What does groups."""
 
     @property
     def recordings(self) -> RecordingBackend:

@@ -24,6 +24,7 @@ from appliance.api import unix_http
 from appliance.api.attachment_calls import AttachmentCalls
 from appliance.api.calling import listed, parsed, quoted, refusal, shaped
 from appliance.api.errors import ClientError, ConnectionLost, NotRunning, RequestError
+from appliance.api.group_calls import GroupCalls
 from appliance.api.record_calls import RecordCalls
 from appliance.api.recording_calls import RecordingCalls
 from appliance.api.schema import (
@@ -31,6 +32,7 @@ from appliance.api.schema import (
     Check,
     Event,
     EventType,
+    Group,
     Link,
     Mesh,
     MeshPath,
@@ -60,7 +62,16 @@ __all__ = [
 ]
 
 EventData: TypeAlias = (
-    Status | Station | Message | CallInfo | Verification | Recording | Playback | Problem | None
+    Status
+    | Station
+    | Message
+    | Group
+    | CallInfo
+    | Verification
+    | Recording
+    | Playback
+    | Problem
+    | None
 )
 
 _EVENT_TYPES: Final = frozenset(get_args(EventType))
@@ -68,6 +79,7 @@ _EVENT_CLASSES: Final[dict[str, type[EventData]]] = {
     "status": Status,
     "station": Station,
     "message": Message,
+    "group": Group,
     "call": CallInfo,
     "verification": Verification,
     "recording": Recording,
@@ -104,7 +116,7 @@ def event_data(event: Event) -> EventData:
     return shaped(cls, event.data) if cls is not None else None
 
 
-class Client(AttachmentCalls, RecordCalls, RecordingCalls, StorageCalls):
+class Client(AttachmentCalls, GroupCalls, RecordCalls, RecordingCalls, StorageCalls):
     """The daemon behind one socket.  It keeps no connection, so it may be used from many tasks."""
 
     async def __aenter__(self) -> Self:

@@ -13,6 +13,7 @@ from appliance.api import requests as ask
 from appliance.api.attachment_routes import ATTACHMENT_ROUTES
 from appliance.api.attachments import MAX_ATTACHMENTS
 from appliance.api.backend import Backend
+from appliance.api.group_routes import GROUP_ROUTES
 from appliance.api.record_routes import RECORD_ROUTES
 from appliance.api.recording_routes import RECORDING_ROUTES
 from appliance.api.routing import Route, bad_request, body, check_sound_files
@@ -241,6 +242,7 @@ ROUTES: Final = (
     Route("GET", "/v1/sound", "List sound devices: SoundSettings.", _sound),
     Route("PUT", "/v1/sound", "Choose both sound devices: SetSound → SoundSettings.", _set_sound),
     Route("POST", "/v1/sound/test", "Listen and play a tone for 2 s: SoundTest.", _test_sound),
+    *GROUP_ROUTES,
     *RECORDING_ROUTES,
     *ATTACHMENT_ROUTES,
     *RECORD_ROUTES,

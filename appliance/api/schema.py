@@ -14,6 +14,8 @@ from typing import Literal, TypeAlias
 from appliance.api.attachments import Attachment as Attachment
 from appliance.api.comparing import Verification as Verification
 from appliance.api.comparing import VerificationState as VerificationState
+from appliance.api.groups import Group as Group
+from appliance.api.groups import GroupMember as GroupMember
 from appliance.api.machine import Check as Check
 from appliance.api.machine import CheckResult as CheckResult
 from appliance.api.machine import MediaStatus as MediaStatus
@@ -33,7 +35,8 @@ from appliance.api.recordings import Recording as Recording
 
 API_VERSION = 1
 EVERYONE = "everyone"
-"""The conversation of what is written to all; every other conversation is a station id's text."""
+"""The conversation of what is written to all; every other is the text of a station's or group's
+id."""
 
 Trust: TypeAlias = Literal["new", "known", "verified"]
 Reach: TypeAlias = Literal["here", "reachable", "connecting", "away"]
@@ -203,7 +206,7 @@ class Message:
     """Hash of the record, hex."""
 
     conversation: str
-    """Station id of the other side, or ``everyone``."""
+    """Station id of the other side, id of a group, or ``everyone``."""
 
     author: str
     """Station id."""
@@ -224,7 +227,8 @@ class Message:
     """How urgent its author said it is."""
 
     state: MessageState
-    """To everyone: the furthest that any recipient came; else the recipient's."""
+    """To everyone: the furthest that any recipient came; to a group: how far it came with all of
+    its members; else the recipient's."""
 
     recipients: tuple[Recipient, ...]
     """For our own messages, at most 64, furthest first."""
@@ -246,6 +250,9 @@ class Message:
 
     problem: str | None
     """Why it is still waiting, where that is known."""
+
+    notice: bool = False
+    """Nobody wrote it: `text` says what happened in the group; `author` did it."""
 
     carried_by: int = 0
     """How many of our neighbours pass it on, or did."""
@@ -346,6 +353,7 @@ EventType: TypeAlias = Literal[
     "status",
     "station",
     "message",
+    "group",
     "call",
     "verification",
     "recording",
@@ -355,10 +363,10 @@ EventType: TypeAlias = Literal[
     "alarm",
 ]
 """What the `data` of an event is: ``status``: Status; ``station``: Station; ``message``: Message
-(new, or in a new state); ``call``: CallInfo; ``verification``: Verification; ``recording``:
-Recording; ``playback``: Playback; ``links``: empty, ask
-again; ``storage``: empty, messages had to make room, ask again; ``alarm``: Problem; ``reset``:
-empty: load everything anew, since events were missed or a client has just begun to follow."""
+(new, or in a new state); ``group``: Group; ``call``: CallInfo; ``verification``: Verification;
+``recording``: Recording; ``playback``: Playback; ``links``: empty, ask again; ``storage``: empty,
+messages had to make room, ask again; ``alarm``: Problem; ``reset``: empty: load everything anew,
+since events were missed or a client has just begun to follow."""
 
 
 @dataclass(frozen=True)

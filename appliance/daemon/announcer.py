@@ -11,10 +11,11 @@ from typing import Final
 
 from appliance.api.event_log import EventLog
 from appliance.api.schema import Problem, Station
+from appliance.daemon.group_backend import DaemonGroups
 from appliance.daemon.runtime import Runtime
 from appliance.daemon.views import Views
 from appliance.model.call import Call, CallState
-from appliance.model.group import Conversation
+from appliance.model.group import Conversation, GroupId
 from appliance.model.identity import StationId
 from appliance.model.media import StreamStats
 from appliance.node.directory import Trust
@@ -22,6 +23,7 @@ from appliance.node.effects import (
     AlarmOver,
     AlarmRaised,
     Change,
+    GroupChanged,
     MessageChanged,
     StationChanged,
     VerificationChanged,
@@ -60,6 +62,9 @@ class Announcer:
         self.volumes: dict[str, int] = {}
         """Loudness by call, where it was changed."""
 
+        self.groups: DaemonGroups | None = None
+        """Describes groups."""
+
         self.problems: dict[str, Problem] = {}
         """What is wrong now, by code."""
 
@@ -94,6 +99,8 @@ class Announcer:
             self._messages.add(change.message)
             if self._publishing is None:
                 self._publishing = self._runtime.spawn(self._publish_messages())
+        elif isinstance(change, GroupChanged):
+            self._group_changed(change.group)
         elif isinstance(change, VerificationChanged):
             comparison = self._runtime.station.verifier.get(change.verification)
             if comparison is not None:
@@ -274,6 +281,13 @@ class Announcer:
                 self.station_changed(conversation)
             else:
                 self.log.publish("status")
+            if isinstance(conversation, GroupId):
+                self._group_changed(conversation)
+
+    def _group_changed(self, group: GroupId) -> None:
+        view = self.groups.changed(group) if self.groups is not None else None
+        if view is not None:
+            self.log.publish("group", view)
 
     def _compare_in_call(self, call: Call) -> None:
         """In a call with somebody who is not verified the digits are shown by themselves."""

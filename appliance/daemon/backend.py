@@ -31,6 +31,7 @@ from appliance.daemon.announcer import Announcer
 from appliance.daemon.attachment_desk import AttachmentDesk
 from appliance.daemon.comparing import Comparing
 from appliance.daemon.doctor import examine
+from appliance.daemon.group_backend import DaemonGroups
 from appliance.daemon.hops import Hops
 from appliance.daemon.importing import Importing
 from appliance.daemon.joining import add_peer
@@ -79,6 +80,9 @@ class DaemonBackend(Comparing, Keeping):
         ballast = Ballast(settings.directory)
         super().__init__(runtime, announcer, Lookup(runtime), self.views, ballast)
         announcer.attach(runtime, self.views)
+        self.groups = announcer.groups = DaemonGroups(
+            runtime, self._lookup, unread=announcer.unread, name_of=self.views.name_of
+        )
         self.recordings = Recordings(
             settings.directory / "recordings",
             runtime.sound,
@@ -193,7 +197,7 @@ class DaemonBackend(Comparing, Keeping):
         attachments: tuple[str, ...] = (),
     ) -> Message:
         """See `Backend`."""
-        address = None if to == EVERYONE else self._lookup.address(to, line)
+        address = self._lookup.destination(to, line)
         async with self.attachments.with_message(text, attachments) as attached:
             draft = Draft(
                 to=address,

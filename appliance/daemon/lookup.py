@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from appliance.api.backend import ApiError
 from appliance.api.schema import EVERYONE
 from appliance.daemon.runtime import Runtime
-from appliance.model.identity import Address, StationId, is_line_name
+from appliance.model.group import Conversation, GroupId
+from appliance.model.identity import Address, IdentityError, StationId, is_line_name
 from appliance.node.calls import CallError
 from appliance.node.directory import UnknownStationError
+from appliance.node.group_state import Standing
 from appliance.node.ports import Operation, StoreError
 
 R = TypeVar("R")
+
+MIN_GROUP_CHARS: Final = 5
+"""Of a group's id, with the first one that all have."""
 
 
 class Lookup:
@@ -43,9 +48,71 @@ class Lookup:
             raise ApiError(422, "bad-line", f"No line can be named {line!r}.")
         return Address(self.find(to), line)
 
-    def conversation(self, conversation: str) -> StationId | None:
+    def conversation(self, conversation: str) -> Conversation:
         """Find the other side of a conversation; None: everyone."""
-        return None if conversation == EVERYONE else self.find(conversation)
+        if conversation == EVERYONE:
+            return None
+        groups = self._groups(conversation)
+        try:
+            station = self.find(conversation)
+        except ApiError as error:
+            if error.code == "ambiguous-station" or not groups:
+                raise
+            return self._only(conversation, groups)
+        if groups:
+            raise ApiError(
+                409,
+                "ambiguous-name",
+                f"Both a station and a group are named {conversation}.",
+                f"Give the start of an id: {station.tag} or {groups[0].text[:5]}.",
+            )
+        return station
+
+    def destination(self, to: str, line: str) -> Address | GroupId | None:
+        """Find whom a message is for; None: everyone."""
+        found = self.conversation(to)
+        if not isinstance(found, StationId):
+            return found
+        return self.address(found.text, line)
+
+    def group(self, text: str) -> GroupId:
+        """Find a group by id, start of an id or name."""
+        return self._only(text, self._groups(text))
+
+    def _groups(self, text: str) -> list[GroupId]:
+        """Return the groups that answer to a text: those that we are in before others."""
+        book = self._runtime.station.post.groups.groups.book
+        plain = text.strip()
+        try:
+            whole = GroupId.parse(plain)
+        except IdentityError:
+            start = "".join(plain.lower().split()).replace("-", "")
+            found = [
+                group
+                for group in book
+                if group.name.casefold() == plain.casefold()
+                or (len(start) >= MIN_GROUP_CHARS and group.id.text.startswith(start))
+            ]
+        else:
+            found = [group for group in book if group.id == whole]
+        now = [group.id for group in found if group.standing is not Standing.OUT]
+        return now or [group.id for group in found]
+
+    @staticmethod
+    def _only(text: str, groups: list[GroupId]) -> GroupId:
+        if not groups:
+            raise ApiError(
+                404, "unknown-group", f"There is no group {text!r}.", "Run: fencewire group list"
+            )
+        if len(groups) > 1:
+            ids = ", ".join(group.text[:8] for group in groups[:4])
+            raise ApiError(
+                409,
+                "ambiguous-group",
+                f"{len(groups)} groups are named {text}: {ids}.",
+                "Give the start of an id.",
+            )
+        return groups[0]
 
     async def perform(self, operation: Operation[R]) -> R:
         """Carry out an operation on the store."""

@@ -23,7 +23,7 @@ from appliance.daemon.attachment_views import shown
 from appliance.daemon.mesh_views import MeshViews
 from appliance.daemon.runtime import Runtime
 from appliance.model.call import Call, CallState
-from appliance.model.group import Conversation
+from appliance.model.group import Conversation, GroupId
 from appliance.model.identity import StationId
 from appliance.model.media import SoundProblem, StreamStats
 from appliance.model.message import DeliveryState
@@ -154,7 +154,9 @@ class Views:
     def message(self, stored: StoredMessage) -> Message:
         """Describe a message."""
         recipients = tuple(self.recipient(one) for one in stored.recipients)
-        furthest = max((one.state for one in stored.recipients), default=DeliveryState.QUEUED)
+        # It has come to a group when it has come to all of it; who they are is known.
+        least = min if isinstance(stored.conversation, GroupId) else max
+        furthest = least((one.state for one in stored.recipients), default=DeliveryState.QUEUED)
         if stored.held_by:
             furthest = max(furthest, DeliveryState.RELAYED)
         state = _STATES[furthest] if stored.outgoing else "delivered"
@@ -184,6 +186,7 @@ class Views:
             order=stored.order,
             unread=stored.unread,
             problem=stored.problem,
+            notice=stored.notice,
             attachments=self._attachments(stored),
         )
 
