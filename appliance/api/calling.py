@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import quote
@@ -30,7 +31,7 @@ class Caller:
     ) -> object:
         content = None
         if body is not None:
-            text = json.dumps(to_json(body), ensure_ascii=False)
+            text = json.dumps(_asked(body), ensure_ascii=False)
             try:
                 content = text.encode()
             except UnicodeEncodeError:
@@ -54,6 +55,15 @@ class Caller:
         if status != 200:
             raise refusal(status, answer)
         return answer
+
+
+def _asked(body: object) -> object:
+    """What is to be said of a request: what has its usual value is left out, so that a daemon of an
+    earlier version understands it unless it is asked for something new."""
+    if not is_dataclass(body) or isinstance(body, type):
+        return to_json(body)
+    unusual = (f for f in fields(body) if getattr(body, f.name) != f.default)
+    return {field.name: to_json(getattr(body, field.name)) for field in unusual}
 
 
 def quoted(part: str) -> str:
