@@ -22,7 +22,7 @@ exit codes:
   1    failed; the message says why
   2    wrong usage
   3    no daemon is running, or it went away
-  4    no such station, or several answer to that name
+  4    no such station or group, or several answer to that name
   5    not delivered, or did not happen, in the time given
   6    the call was not answered
   7    the call was declined, or the line was busy

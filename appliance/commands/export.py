@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from appliance.api.client import Client
-from appliance.api.schema import EVERYONE, Status, WallTime
+from appliance.api.schema import Status, WallTime
 from appliance.commands import exits
 from appliance.commands.export_file import refuse_existing, whole_file
 from appliance.commands.export_pages import Survey, each, survey
@@ -18,6 +18,7 @@ from appliance.commands.export_records import line, signed, write_carried
 from appliance.commands.ics309 import CsvLog, HtmlLog, Names, Writer, heading
 from appliance.commands.output import Failure, Output
 from appliance.commands.session import command
+from appliance.commands.whom import conversation_of
 
 
 @command
@@ -30,7 +31,7 @@ async def export(client: Client, out: Output, args: argparse.Namespace) -> int:
         return await _carried(client, out, args, file)
     status = await client.status()
     chosen = Chosen(
-        await _conversation(client, args.conversation),
+        await conversation_of(client, args.conversation),
         parse_time(args.since, status.clock) if args.since else None,
         parse_time(args.until, status.clock) if args.until else None,
     )
@@ -75,12 +76,6 @@ async def _carried(client: Client, out: Output, args: argparse.Namespace, file: 
     )
     out.line("Take it to another station, and run there: fencewire import FILE")
     return exits.OK
-
-
-async def _conversation(client: Client, name: str | None) -> str | None:
-    if name is None or name == EVERYONE:
-        return name
-    return (await client.station(name)).id
 
 
 async def _writer(

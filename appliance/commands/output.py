@@ -24,7 +24,15 @@ _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _JOINERS: Final = frozenset("\u200c\u200d")
 """Invisible, but writing in Persian, Hindi or emoji needs them; they only bind two neighbours."""
 
-_STATION_CODES: Final = frozenset({"unknown-station", "ambiguous-station"})
+_STATION_CODES: Final = frozenset(
+    {
+        "unknown-station",
+        "ambiguous-station",
+        "unknown-group",
+        "ambiguous-group",
+        "ambiguous-name",
+    }
+)
 
 
 class Failure(Exception):  # noqa: N818 - it is how a command ends, with words and an exit code

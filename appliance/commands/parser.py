@@ -9,7 +9,7 @@ import argparse
 from typing import Final
 
 from appliance import __version__
-from appliance.commands import exits, numbers, parser_kept
+from appliance.commands import exits, numbers, parser_groups, parser_kept
 
 DEFAULT_PORT: Final = 18950
 """`adapters.sessions.DEFAULT_PORT`, which would bring aiohttp along."""
@@ -53,6 +53,7 @@ def build(*, with_village: bool = False) -> argparse.ArgumentParser:
     _looking(commands)
     _writing(commands)
     _reading(commands)
+    parser_groups.add(commands)
     parser_kept.add(commands)
     _talking(commands)
     _setting(commands)
@@ -84,6 +85,11 @@ class Commands:
                 "--json", action="store_true", default=hidden, help="print JSON for programs"
             )
         return parser
+
+    @staticmethod
+    def within(parser: argparse.ArgumentParser) -> Commands:
+        """Return what adds commands below a command."""
+        return Commands(parser.add_subparsers(metavar="WHAT", title="what to do"))
 
 
 def _looking(commands: Commands) -> None:
@@ -141,14 +147,14 @@ def _writing(commands: Commands) -> None:
     send = commands.add(
         "send",
         "write:send",
-        "Write to a station, or to everyone.",
+        "Write to a station, to a group or to everyone.",
         '  fencewire send clinic "How many blankets?"\n'
         "  fencewire send clinic This is the bridge --attach bridge.jpg\n"
         "  fencewire send everyone --precedence emergency Fire at the mill\n"
         '  fencewire send school --precedence priority --expires 12h "Bus at 18:00"\n'
         "  date | fencewire send 482-0193 - --wait --timeout 10",
     )
-    send.add_argument("to", metavar="TO", help="a station, or everyone")
+    send.add_argument("to", metavar="TO", help="a station, a group, or everyone")
     send.add_argument(
         "text", metavar="TEXT", nargs="*", help="what to write; - reads it from input"
     )
@@ -193,7 +199,9 @@ def _reading(commands: Commands) -> None:
         "  fencewire inbox --follow --json\n"
         '  fencewire inbox --search "truck 14:30"',
     )
-    inbox.add_argument("--with", dest="with_", metavar="X", help="only with a station, or everyone")
+    inbox.add_argument(
+        "--with", dest="with_", metavar="X", help="only with a station, a group, or everyone"
+    )
     what = inbox.add_mutually_exclusive_group()
     what.add_argument("--follow", action="store_true", help="and then what comes")
     what.add_argument(

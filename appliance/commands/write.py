@@ -18,6 +18,7 @@ from appliance.commands import exits
 from appliance.commands.attachments import in_lines, uploaded
 from appliance.commands.output import Failure, Output, clock, label, paragraphs, visible
 from appliance.commands.session import changes, command
+from appliance.commands.whom import conversation_of, group_label, is_group
 
 _ARRIVED: Final = frozenset({"delivered", "read"})
 _BY: Final = {"delivered": "to", "read": "by"}
@@ -107,7 +108,18 @@ def _state(message: Message) -> str:
     if message.conversation == EVERYONE and message.state in _ARRIVED:
         count = message.delivered_to
         state += f" {_BY[message.state]} {count} station{'' if count == 1 else 's'}"
+    if is_group(message.conversation) and message.recipients:
+        state += _of_members(message)
     return f"{state}: {visible(message.problem)}" if message.problem else f"{state}."
+
+
+def _of_members(message: Message) -> str:
+    """Return how far a message has come in a group."""
+    count = len(message.recipients)
+    members = f"{count} member{'' if count == 1 else 's'}"
+    if message.state in _ARRIVED:
+        return f" {_BY[message.state]} all {members}"
+    return f", delivered to {message.delivered_to} of {members}"
 
 
 class _Reader:
@@ -127,6 +139,9 @@ class _Reader:
             not one.outgoing and one.author not in self._labels for one in fresh
         ):
             self._labels = {one.id: label(one) for one in await self._client.stations()}
+            if any(is_group(one.conversation) for one in fresh):
+                groups = await self._client.groups()
+                self._labels |= {one.id: group_label(one) for one in groups}
         for message in fresh:
             self._out.json(message)
             self._out.line(self._text(message))
@@ -154,10 +169,15 @@ class _Reader:
             author = f"you to {self._labels.get(message.conversation, to)}"
         elif message.conversation == EVERYONE:
             author += " to everyone"
+        elif is_group(message.conversation):
+            group = self._labels.get(message.conversation, f"·{message.conversation[1:5]}")
+            author = group if message.notice else f"{author} to {group}"
         urgent = "" if message.precedence == "routine" else f" {message.precedence.upper()}"
         mark = "*" if message.unread else " "
         state = f"\n    {_state(message)}" if message.outgoing else ""
         body = paragraphs(message.text, indent="    ") + in_lines(message, indent="    ")
+        if message.notice:
+            return f"{mark} {clock(message.written_at)} {author}: ({body})"
         return f"{mark} {clock(message.written_at)} {author}{urgent}: {body}{state}"
 
 
@@ -178,7 +198,7 @@ async def _pages(client: Client, conversation: str | None, least: int) -> tuple[
         if len(found) >= _MAX_SHOWN:
             raise Failure(
                 f"Unread messages are more than {_MAX_SHOWN:,} back, too many to show at once.",
-                "Look at one conversation at a time: fencewire inbox --with STATION",
+                "Look at one conversation at a time: fencewire inbox --with X",
             )
         before, before_id = page.messages[0].order, page.messages[0].id
     recent = max(0, len(found) - least)
@@ -186,25 +206,22 @@ async def _pages(client: Client, conversation: str | None, least: int) -> tuple[
 
 
 async def _unread(client: Client, conversation: str | None) -> int:
+    if conversation is not None and is_group(conversation):
+        return (await client.group(conversation)).unread
     if conversation is not None and conversation != EVERYONE:
         return (await client.station(conversation)).unread
     total = (await client.status()).unread
     if conversation is None:
         return total
-    return total - sum(station.unread for station in await client.stations())
-
-
-async def _conversation(client: Client, name: str | None) -> str | None:
-    if name is None or name == EVERYONE:
-        return name
-    return (await client.station(name)).id
+    total -= sum(station.unread for station in await client.stations())
+    return total - sum(group.unread for group in await client.groups())
 
 
 @command
 async def inbox(client: Client, out: Output, args: argparse.Namespace) -> int:
     """Show what is unread and what came last; note it as read."""
     reader = _Reader(client, out, peek=args.peek)
-    conversation = await _conversation(client, args.with_)
+    conversation = await conversation_of(client, args.with_)
     if args.search is not None:
         return await _search(client, out, args.search, conversation, args.limit)
     if not args.follow:
