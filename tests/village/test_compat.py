@@ -46,7 +46,8 @@ def previous(tmp_path: Path) -> Path:
 def command(previous: Path, names: str) -> list[str]:
     """Starts our daemon, and at some of the stations the previous release's."""
     script = (
-        f'case "$0" in [{names}]) export PYTHONPATH={previous};; esac; '
+        # Its voice process is looked for where it was started, too.
+        f'case "$0" in [{names}]) export PYTHONPATH={previous}; cd {previous};; esac; '
         'exec "$3" -P -m appliance run --state "$1" --api "$2"'
     )
     return ["sh", "-c", script, "{name}", "{state}", "{api}", sys.executable]
