@@ -1,32 +1,36 @@
 """A station in one file, and a station from such a file.
 
 The copy is made by this command and not by the daemon, which goes on meanwhile: SQLite lets others
-read a moment of the database, and nobody but the station's own user can.  Bulk data is left out:
-it is found by its hash at whoever else has it.
+read a moment of the database, and nobody but the station's own user can.  Files that belong to
+messages may be large, and are found at whoever else has them: they are left out unless wanted.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from appliance.adapters.prekey_files import is_prekey_file
 from appliance.adapters.store.backup import copy_database, nobody_uses, note_value, owners
 from appliance.api.paths import default_state_dir
 from appliance.commands import exits
 from appliance.commands.backup_file import (
+    BLOBS,
     DATABASE,
     KEY,
     PREKEYS,
+    RECORDINGS,
     BackupError,
+    is_kept_file,
     read_backup,
     write_backup,
 )
@@ -39,6 +43,9 @@ from appliance.node.ports import StoreError
 
 _STAGING: Final = "restoring"
 """Where a backup is unpacked and checked, inside of the state directory."""
+
+_MAKING: Final = ".fencewire-"
+"""How the folder begins in which a backup is made, beside its file."""
 
 _ASIDE: Final = "replaced"
 """Where the former station is kept, with a number after it."""
@@ -57,7 +64,7 @@ def backup(args: argparse.Namespace) -> int:
         return (
             _restore(out, state, file, replace=args.replace)
             if args.restore
-            else _make(out, state, file, force=args.force)
+            else _make(out, state, file, force=args.force, files=args.attachments)
         )
     except Failure as error:
         return out.failed(error)
@@ -65,41 +72,82 @@ def backup(args: argparse.Namespace) -> int:
         return out.failed(Failure(str(error)))
 
 
-def _make(out: Output, state: Path, file: Path, *, force: bool) -> int:
+def _make(out: Output, state: Path, file: Path, *, force: bool, files: bool) -> int:
     key = _key_of(state)
     if not force:
         refuse_existing(file)
     try:
         # Beside the file: it takes as much room again, and no other disk may have the secret key.
-        with tempfile.TemporaryDirectory(prefix=".fencewire-", dir=file.parent) as name:
-            staging = Path(name)
+        with _staging(file.parent) as staging:
             copy_database(state / DATABASE, staging / DATABASE)
             _same_station(key, staging / DATABASE)
             (staging / KEY).write_bytes((state / KEY).read_bytes())
-            _copy_prekeys(state / PREKEYS, staging / PREKEYS)
+            _copy(state, staging, PREKEYS, lambda path: is_prekey_file(path.name))
+            _copy(
+                state, staging, RECORDINGS, lambda path: is_kept_file(f"{RECORDINGS}/{path.name}")
+            )
+            blobs = state / BLOBS if files else None
             with whole_file(file, force=force) as target:
-                write_backup(target, staging, station=key.id.text)
+                _write(target, staging, key, blobs)
     except OSError as error:
         raise cannot_write(file, error) from None
     size = file.stat().st_size
     out.json({"file": str(file), "station": key.id.text, "bytes": size})
     out.line(
         f"{file} ({size / 1e6:,.1f} MB) is station ·{key.id.tag}: its SECRET KEY, its messages in\n"
-        "the clear, whom it has verified, and its settings; no attachments. Whoever has this file\n"
-        "can be this station, and open what is sealed to it today, as long as the file exists:\n"
-        "keep it where nobody else comes, and destroy it when there is a newer one.\n"
+        "the clear, groups and their keys, whom it has verified, voice messages not yet sent,\n"
+        f"its settings, and {_FILES[files]}\n"
+        "Whoever has it can be this station, and open what is sealed to it today, as long as the\n"
+        "file exists: keep it where nobody else comes, and destroy it when there is a newer one.\n"
         f"To make a station of it, where none is yet: fencewire backup --restore {file}"
     )
     return exits.OK
 
 
-def _copy_prekeys(source: Path, to: Path) -> None:
+_FILES: Final = {
+    True: "the files that came with messages.",
+    False: "NOT the files of messages (--attachments): they come from whoever has them.",
+}
+
+
+@contextlib.contextmanager
+def _staging(beside: Path) -> Iterator[Path]:
+    """Yield a folder for what is copied; what a cut left of earlier ones is removed.
+
+    There are keys in it.  Whoever still uses one has it locked.
+    """
+    for path in beside.glob(f"{_MAKING}*"):
+        with contextlib.suppress(OSError), _locked(path):
+            shutil.rmtree(path)
+    with tempfile.TemporaryDirectory(prefix=_MAKING, dir=beside) as name, _locked(Path(name)):
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder; raises OSError where somebody else has it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write(target: IO[bytes], staging: Path, key: StationKey, blobs: Path | None) -> None:
+    try:
+        write_backup(target, staging, station=key.id.text, blobs=blobs)
+    except FileNotFoundError:
+        raise Failure("A file of a message was removed meanwhile.", "Try again.") from None
+
+
+def _copy(state: Path, to: Path, folder: str, wanted: Callable[[Path], bool]) -> None:
     """Copy what is whole.  The daemon goes on meanwhile: what it destroys is not to be had."""
-    to.mkdir(mode=0o700)
-    names = [path.name for path in source.iterdir()] if source.exists() else []
-    for name in filter(is_prekey_file, names):
+    (to / folder).mkdir(mode=0o700)
+    source = state / folder
+    for path in filter(wanted, list(source.iterdir()) if source.exists() else []):
         with contextlib.suppress(FileNotFoundError):
-            (to / name).write_bytes((source / name).read_bytes())
+            (to / folder / path.name).write_bytes(path.read_bytes())
 
 
 def _key_of(state: Path) -> StationKey:
@@ -132,7 +180,7 @@ def _restore(out: Output, state: Path, file: Path, *, replace: bool) -> int:
             staging.mkdir(mode=0o700)
             try:
                 key, made_ms = _unpack(file, staging)
-                for path in (staging / KEY, staging / DATABASE, *_tree(staging / PREKEYS)):
+                for path in _tree(staging):
                     owner(path)
                 aside = _put_in_place(state, staging, owner) if replace else None
                 if aside is None:
@@ -221,12 +269,14 @@ def _unpack(file: Path, staging: Path) -> tuple[StationKey, int]:
     for name, _ in manifest.parts():
         with (staging / name).open("rb") as unpacked:
             os.fsync(unpacked.fileno())
-    sync_directory(staging / PREKEYS)
+    for name in (PREKEYS, RECORDINGS, BLOBS):
+        if (staging / name).exists():
+            sync_directory(staging / name)
     return key, manifest.made_ms
 
 
 def _tree(folder: Path) -> list[Path]:
-    return [folder, *folder.iterdir()]
+    return [folder, *folder.rglob("*")]
 
 
 def _install(state: Path, staging: Path) -> None:
@@ -239,8 +289,23 @@ def _install(state: Path, staging: Path) -> None:
     sync_directory(state)
     (staging / PREKEYS).replace(state / PREKEYS)
     sync_directory(state)
+    for folder in (RECORDINGS, BLOBS):
+        _move_files(staging / folder, state / folder)
     (staging / DATABASE).replace(state / DATABASE)
     sync_directory(state)
+
+
+def _move_files(source: Path, to: Path) -> None:
+    """Move files; a folder may be there from a start without a station."""
+    if not source.exists():
+        return
+    to.mkdir(mode=0o700, exist_ok=True)
+    status = source.stat()
+    if os.geteuid() == 0:
+        os.chown(to, status.st_uid, status.st_gid)
+    for path in source.iterdir():
+        path.replace(to / path.name)
+    sync_directory(to)
 
 
 def _put_in_place(state: Path, staging: Path, owner: Callable[[Path], None]) -> Path:
@@ -257,7 +322,7 @@ def _put_in_place(state: Path, staging: Path, owner: Callable[[Path], None]) -> 
     owner(aside)
     if (state / KEY).exists():
         os.link(state / KEY, aside / KEY)
-    for name in (*_database_files(state), PREKEYS):
+    for name in (*_database_files(state), PREKEYS, RECORDINGS, BLOBS):
         with contextlib.suppress(FileNotFoundError):
             (state / name).rename(aside / name)
     sync_directory(aside)

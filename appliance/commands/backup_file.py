@@ -1,4 +1,4 @@
-"""A backup's own format: a tar with a list of what it holds, a station's keys and its database.
+"""A backup's own format: a tar with a list of what it holds: a station's keys, its database, files.
 
 Nothing is unpacked but these, each once and of the size and hash that the list says.
 """
@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import tarfile
 import time
 from dataclasses import dataclass
@@ -30,10 +31,24 @@ PREKEYS: Final = FOLDER
 MAX_PARTS: Final = 64
 """Files of prekeys in a backup: one for each, and its mark."""
 
+RECORDINGS: Final = "recordings"
+"""The folder of voice messages that are not sent yet."""
+
+BLOBS: Final = "blobs"
+"""The folder of files that belong to messages."""
+
+MAX_FILES: Final = 17 * 1024
+"""In these two: more than the daemon keeps."""
+
+_FILE: Final = re.compile(
+    rf"{RECORDINGS}/[0-9a-f]{{16}}-[0-9]{{1,12}}\.opus|{BLOBS}/[0-9a-f]{{64}}\.blob"
+)
+"""What is whole there."""
+
 _MANIFEST: Final = "manifest.json"
 _FOLDER: Final = "fencewire-backup"
 _README: Final = "README.txt"
-_MAX_MANIFEST: Final = 64 * 1024
+_MAX_MANIFEST: Final = 8 * 1024 * 1024
 _FORMAT: Final = 1
 _PIECE: Final = 1024 * 1024
 _NO_BACKUP: Final = (
@@ -50,7 +65,8 @@ _WORDS: Final = """\
 This is a backup of a Fencewire station. It holds its SECRET KEY: whoever has it can be this
 station and read what is written to it. The messages in it are in the clear. It also holds the
 PREKEYS of its day: as long as this file exists, what was sealed to them can be opened, also after
-the station itself has destroyed them. Destroy the file when it is of no more use.
+the station itself has destroyed them, and so can the files of messages, whose keys are in the
+messages. Destroy the file when it is of no more use.
 
 Where no station is yet:      fencewire backup --restore FILE
 In the place of another one:  fencewire backup --restore FILE --replace
@@ -110,15 +126,27 @@ class Manifest:
     prekeys: tuple[NamedPart, ...]
     """The files in ``prekeys``."""
 
+    files: tuple[NamedPart, ...] = ()
+    """Recordings and blobs, with their folders."""
+
     def parts(self) -> tuple[tuple[str, Part], ...]:
         """Return everything that is to be unpacked, by where it goes."""
         others = ((f"{PREKEYS}/{one.name}", one.part) for one in self.prekeys)
-        return ((KEY, self.key), (DATABASE, self.database), *others)
+        files = ((one.name, one.part) for one in self.files)
+        return ((KEY, self.key), (DATABASE, self.database), *others, *files)
 
 
-def write_backup(target: IO[bytes], folder: Path, *, station: str) -> None:
-    """Write a backup of the keys and the database that lie in `folder`."""
-    prekeys = sorted((folder / PREKEYS).iterdir()) if (folder / PREKEYS).exists() else []
+def write_backup(
+    target: IO[bytes], folder: Path, *, station: str, blobs: Path | None = None
+) -> None:
+    """Write a backup of the keys, the database and the recordings that lie in `folder`.
+
+    `blobs` is the folder of those that are to be in it.  They never change, so they are read where
+    they are; raises FileNotFoundError if one of them is deleted meanwhile.
+    """
+    prekeys = _listing(folder / PREKEYS)
+    files = [*_listing(folder / RECORDINGS), *(_listing(blobs) if blobs is not None else ())]
+    where = {f"{path.parent.name}/{path.name}": path for path in files}
     manifest = Manifest(
         format=_FORMAT,
         station=station,
@@ -127,13 +155,16 @@ def write_backup(target: IO[bytes], folder: Path, *, station: str) -> None:
         key=_part(folder / KEY),
         database=_part(folder / DATABASE),
         prekeys=tuple(NamedPart(path.name, _part(path)) for path in prekeys),
+        files=tuple(
+            NamedPart(name, _part(path)) for name, path in where.items() if is_kept_file(name)
+        ),
     )
     listed = json.dumps(to_json(manifest), indent=1).encode() + b"\n"
     with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, data in ((_README, _WORDS.encode()), (_MANIFEST, listed)):
             tar.addfile(_entry(name, len(data), manifest.made_ms), io.BytesIO(data))
         for name, part in manifest.parts():
-            with (folder / name).open("rb") as source:
+            with where.get(name, folder / name).open("rb") as source:
                 tar.addfile(_entry(name, part.bytes, manifest.made_ms), source)
 
 
@@ -150,12 +181,22 @@ def read_backup(file: Path, folder: Path) -> Manifest:
         with source, tarfile.open(fileobj=source, mode="r:") as tar:
             members = {member.name.removeprefix(f"{_FOLDER}/"): member for member in tar}
             manifest = _manifest(_content(tar, members, _MANIFEST).read(_MAX_MANIFEST), file)
-            (folder / PREKEYS).mkdir(mode=0o700)
+            for name in {PREKEYS, *(one.name.split("/")[0] for one in manifest.files)}:
+                (folder / name).mkdir(mode=0o700)
             for name, part in manifest.parts():
                 _unpack(_content(tar, members, name), part, folder / name)
     except _NO_BACKUP:
         raise BackupError(f"{file} is no backup of a station, or it is damaged.") from None
     return manifest
+
+
+def is_kept_file(name: str) -> bool:
+    """Tell whether a file, named with its folder, is a recording or a blob that is whole."""
+    return _FILE.fullmatch(name) is not None
+
+
+def _listing(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.exists() else []
 
 
 def _entry(name: str, size: int, made_ms: int) -> tarfile.TarInfo:
@@ -181,6 +222,9 @@ def _manifest(data: bytes, file: Path) -> Manifest:
     names = {one.name for one in manifest.prekeys}
     if not len(manifest.prekeys) == len(names) <= MAX_PARTS or not all(map(is_prekey_file, names)):
         raise ValueError("these are no prekeys")
+    files = {one.name for one in manifest.files}
+    if not len(manifest.files) == len(files) <= MAX_FILES or not all(map(is_kept_file, files)):
+        raise ValueError("these are no files of messages")
     return manifest
 
 

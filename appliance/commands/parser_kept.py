@@ -121,6 +121,9 @@ def _files(commands: Commands) -> None:
     backup.add_argument(
         "--replace", action="store_true", help="with --restore: keep a station that is here aside"
     )
+    backup.add_argument(
+        "--attachments", action="store_true", help="with the files of messages, if there is room"
+    )
     backup.add_argument("--state", metavar="DIR", help="where keys and messages are kept")
     for parser in (export, backup):
         parser.add_argument("--force", action="store_true", help="overwrite a file")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import io
 import json
 import sqlite3
 import stat
+import sys
 import tarfile
 from collections.abc import AsyncGenerator, Callable
 from contextlib import closing
@@ -21,7 +24,14 @@ from appliance.adapters.prekey_files import PrekeyFiles
 from appliance.adapters.store import Store
 from appliance.adapters.store.backup import owners
 from appliance.commands import exits
-from appliance.commands.backup_file import DATABASE, KEY, PREKEYS, write_backup
+from appliance.commands.backup_file import (
+    BLOBS,
+    DATABASE,
+    KEY,
+    PREKEYS,
+    RECORDINGS,
+    write_backup,
+)
 from appliance.daemon.keyfile import load_or_make, sync_directory
 from appliance.daemon.main import STORE_NAME
 from appliance.model.card import Card, Line, Prekey
@@ -289,3 +299,88 @@ async def test_a_cut_in_the_middle_leaves_no_key_with_another_station_s_messages
 
 def test_words_that_are_said_twice_agree() -> None:
     assert DATABASE == STORE_NAME
+
+
+async def test_recordings_are_in_it_and_the_files_of_messages_if_wanted(
+    station: tuple[Path, StationKey, Store], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state, *_ = station
+    recording, blob = f"{RECORDINGS}/{'0' * 16}-12.opus", f"{BLOBS}/{'ab' * 32}.blob"
+    left_out = (f"{RECORDINGS}/x.tmp", f"{BLOBS}/{'cd' * 32}.part", f"{BLOBS}/x.new")
+    _fill_folders(
+        state, {recording: b"voice", blob: b"sealed" * 50_000} | dict.fromkeys(left_out, b"")
+    )
+    file = tmp_path / "f"
+    for number, (option, expected) in enumerate(
+        (((), {recording}), (("--attachments",), {recording, blob}))
+    ):
+        there = tmp_path / f"restored-{number}"
+        assert _run(file, "--state", state, "--force", *option) == exits.OK
+        assert ("NOT the files" in capsys.readouterr().out) == (not option)
+        assert _run("--restore", file, "--state", there) == exits.OK
+        found = {f"{path.parent.name}/{path.name}" for path in there.glob("[rb]*/*")}
+        assert found == expected
+        assert all((there / name).read_bytes() == (state / name).read_bytes() for name in found)
+        assert all(stat.S_IMODE((there / name).stat().st_mode) == 0o600 for name in found)
+    # Those of a former station go aside with it.
+    assert _run("--restore", "--replace", file, "--state", there) == exits.OK
+    assert (there / "replaced-1" / blob).exists()
+    assert (there / blob).exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x.blob", "blobs/../../x.blob", "blobs/x.blob", f"x/{'ab' * 32}.blob", "station.key"],
+)
+async def test_no_other_files_are_unpacked(
+    name: str,
+    station: tuple[Path, StationKey, Store],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file, changed = tmp_path / "f", tmp_path / "g"
+    assert _run(file, "--state", station[0]) == exits.OK
+    part = {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
+    with tarfile.open(file) as source, tarfile.open(changed, "w") as target:
+        for member in source:
+            content = source.extractfile(member)
+            assert content is not None
+            data = content.read()
+            if member.name.endswith("manifest.json"):
+                listed = json.loads(data) | {"files": [{"name": name, "part": part}]}
+                data = json.dumps(listed).encode()
+                member.size = len(data)
+            target.addfile(member, io.BytesIO(data))
+        target.addfile(tarfile.TarInfo(f"fencewire-backup/{name}"))
+    capsys.readouterr()
+    assert _run("--restore", changed, "--state", tmp_path / "b") == exits.FAILED
+    assert "no backup of a station" in capsys.readouterr().err
+    assert _contents(tmp_path / "b") == set()
+
+
+async def test_what_a_full_disk_or_a_cut_leaves_is_no_backup_and_no_key(
+    station: tuple[Path, StationKey, Store], tmp_path: Path
+) -> None:
+    state, *_ = station
+    (tmp_path / "stick").mkdir()
+    program = (sys.executable, "-m", "appliance", "backup", "--state", str(state), "f")
+    # No file may be larger than some kilobytes: the system refuses the rest as a full disk does.
+    for kilobytes in (1, 40):
+        limited = await asyncio.create_subprocess_exec(
+            *("bash", "-c", f'ulimit -f {kilobytes}; exec "$@"', "bash", *program),
+            cwd=tmp_path / "stick",
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, said = await limited.communicate()
+        assert limited.returncode == exits.FAILED, said
+        assert b"Traceback" not in said
+        assert not list((tmp_path / "stick").iterdir())
+    _fill_folders(tmp_path / "stick", {".fencewire-cut/station.key": b"secret"})
+    assert _run(tmp_path / "stick" / "f", "--state", state) == exits.OK
+    assert _contents(tmp_path / "stick") == {"f"}
+
+
+def _fill_folders(folder: Path, files: dict[str, bytes]) -> None:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(mode=0o700, exist_ok=True)
+        (folder / name).write_bytes(data)
