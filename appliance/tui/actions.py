@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from appliance.api.groups import Group
 from appliance.api.schema import (
     CallInfo,
     Link,
@@ -31,6 +32,7 @@ class Loaded:
     verifications: tuple[Verification, ...]
     links: tuple[Link, ...]
     now_s: float
+    groups: tuple[Group, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,13 @@ class StationCame:
 
     station: Station
     now_s: float
+
+
+@dataclass(frozen=True)
+class GroupCame:
+    """One group, new or changed."""
+
+    group: Group
 
 
 @dataclass(frozen=True)
@@ -176,6 +185,7 @@ Action: TypeAlias = (
     | Lost
     | StatusCame
     | StationCame
+    | GroupCame
     | PageCame
     | NewerCame
     | WindowCame

@@ -25,11 +25,13 @@ from appliance.tui.canvas import CanvasUpdate
 from appliance.tui.client import StationClient
 from appliance.tui.drafts import Drafts
 from appliance.tui.editor import MAX_EDIT_CHARS
+from appliance.tui.groups import Groups
 from appliance.tui.main_screen import MainScreen
 from appliance.tui.notices import Notice
 from appliance.tui.operator import Operator
 from appliance.tui.reader import Reader
 from appliance.tui.screens.find import FindDialog
+from appliance.tui.screens.group import GroupDialog
 from appliance.tui.screens.help import HelpPage
 from appliance.tui.screens.leave import LeaveDialog
 from appliance.tui.screens.menu import MenuDialog
@@ -85,6 +87,7 @@ class FencewireApp(App[int], inherit_bindings=False):
         self._minute: str | None = None
         self._alerts = Alerts()
         self.writer = Writer(self)
+        self.groups = Groups(self)
         self.reader = Reader(self)
         self.follower = Follower(
             client, state=lambda: self.state, dispatch=self.dispatch, now_s=now_s
@@ -158,8 +161,11 @@ class FencewireApp(App[int], inherit_bindings=False):
         self.redraw()
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something beside the screen."""
-        self.run_worker(work)
+        """Do something beside the screen, while there is one."""
+        if self.is_running:
+            self.run_worker(work)
+        else:
+            work.close()
 
     # Drawing
 
@@ -263,9 +269,12 @@ class FencewireApp(App[int], inherit_bindings=False):
         self.choose(listed[max(min(at, len(listed) - 1), 0)])
 
     def call_chosen(self) -> None:
-        """Call whoever is chosen."""
+        """Call whoever is chosen; of a group, show who is in."""
         station = views.chosen(self.state)
-        if station is None:
+        group = views.chosen_group(self.state)
+        if group is not None:
+            self.main.open_dialog(GroupDialog(group.id))
+        elif station is None:
             self.say("Choose one station with Up and Down first: everyone can't be called.", False)
         else:
             self.operator.call(station)

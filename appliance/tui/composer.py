@@ -9,7 +9,7 @@ from appliance.tui.letters import Enclosure, Letter, lifetime_words
 from appliance.tui.look import BAD, BOLD, CARE, FRAME, INVERSE, LOUD, PLAIN
 from appliance.tui.pane import Pane, Row, boxed, edge, floor
 from appliance.tui.text import fit, plain_name
-from appliance.tui.wording import name, size, timer
+from appliance.tui.wording import size, timer
 
 MAX_MESSAGE_CHARS = 16_000
 """What the API takes."""
@@ -66,8 +66,7 @@ class ComposerPane(Pane):
 
     def _upper_edge(self, length: int, width: int) -> Row:
         state = self.station_app.state
-        station = views.chosen(state)
-        to = "everyone" if state.selected == EVERYONE or not station else name(station)
+        to = "everyone" if state.selected == EVERYONE else views.title_of(state, state.selected)
         pane = self.station_app.main.conversation
         right = "more below: PgDn" if pane.sight.below else ""
         style = FRAME

@@ -14,6 +14,13 @@ from appliance.tui.store import TuiState
 from appliance.tui.text import wrap
 from appliance.tui.wording import name, presence
 
+_GROUP_WORDS = {
+    "member": "Nothing was said yet. What you write here goes to all members. F2 shows who.",
+    "invited": "You are invited to this group. F2: say yes or no.",
+    "left": "You have left this group.",
+    "removed": "You were taken out of this group.",
+}
+
 _AHEAD = 60
 """Entries out of sight at either end; where there are fewer, more are fetched."""
 
@@ -29,11 +36,17 @@ def empty_words(state: TuiState) -> str:
             "What you write here goes to every station that can be reached, now or later. "
             "Up and Down choose one station. To write, just type."
         )
+    group = views.chosen_group(state)
+    if group is not None:
+        return _GROUP_WORDS[group.state]
     return "Nothing was said yet. To write, just type, then press Enter. F2 calls."
 
 
 def title(state: TuiState, now_s: float, width: int) -> tuple[str, str]:
     """Return who the conversation is with, and how they can be reached."""
+    group = views.chosen_group(state)
+    if group is not None:
+        return views.group_name(state, group, width - 20), views.group_words(group)
     station = views.chosen(state)
     if station is None:
         return "Everyone", ""

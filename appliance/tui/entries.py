@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from appliance.api.schema import EVERYONE, CallInfo, Message
+from appliance.api.schema import CallInfo, Message
 from appliance.api.storage import Removed
 from appliance.tui import views
 from appliance.tui.look import BAD, BOLD, CARE, FRAME, GOOD, INVERSE, LOUD, PLAIN
@@ -94,7 +94,7 @@ def author(state: TuiState, message: Message) -> str:
     """Return who wrote a message; beside a title that names them, the tag is left out."""
     if message.outgoing:
         return "you"
-    if message.conversation != EVERYONE:
+    if message.conversation in state.stations:
         station = state.stations.get(message.author)
         if station is not None:
             mark = "" if station.trust == "verified" else "?"
@@ -142,10 +142,20 @@ def _message_lines(
     return [*lines, spread([], end, width)]
 
 
+def _notice_lines(message: Message, times: Times, width: int, *, chosen: bool) -> list[Row]:
+    """Lay out what happened in a group: nobody's words."""
+    when = times.clock(message.received_at)
+    lead = (f">{when:>6} ", INVERSE) if chosen else (f"{when:>7} ", FRAME)
+    first, *rest = wrap(f"-- {plain(message.text)} --", width - _INDENT)
+    return [[lead, (first, FRAME)], *([(" " * _INDENT + line, FRAME)] for line in rest)]
+
+
 def entry_lines(
     state: TuiState, entry: Entry, times: Times, width: int, *, chosen: bool = False
 ) -> list[Row]:
     """Lay one entry out."""
+    if isinstance(entry, Message) and entry.notice:
+        return _notice_lines(entry, times, width, chosen=chosen)
     if isinstance(entry, Message):
         return _message_lines(state, entry, times, width, chosen=chosen)
     if isinstance(entry, CallInfo):

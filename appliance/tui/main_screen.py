@@ -149,6 +149,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
         ]
         if views.chosen(state) is not None:
             hints.append(Hint("F2", "call"))
+        elif views.chosen_group(state) is not None:
+            hints.append(Hint("F2", "group"))
         hints += [Hint("F6", "find"), Hint("F7", "add"), Hint("F4", "network")]
         hints.append(Hint("F9", "verify") if views.chosen(state) else Hint("F8", "sound"))
         return [*hints, menu]

@@ -15,6 +15,7 @@ from appliance.tui import views
 from appliance.tui.actions import (
     Action,
     CallCame,
+    GroupCame,
     MarkedRead,
     MessageCame,
     StationCame,
@@ -130,6 +131,8 @@ class Operator:
             if conversation in self.state().stations:
                 station = await self.client.station(conversation)
                 self.dispatch(StationCame(station, self.now_s()))
+            if conversation in self.state().groups:
+                self.dispatch(GroupCame(await self.client.group(conversation)))
             self.dispatch(StatusCame(await self.client.status(), self.now_s()))
         except ClientError:
             self._marked = None  # tried again when the conversation is drawn next

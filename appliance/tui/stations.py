@@ -56,6 +56,13 @@ def station_row(state: TuiState, key: str, now_s: float, width: int) -> Row:
         left: Row = [(f"{mark}Everyone", INVERSE if chosen else BOLD)]
         last = _URGENT.get(urgency, (" ", PLAIN))
         return spread(left, [(waiting, CARE), last], width)
+    group = state.groups.get(key)
+    if group is not None:
+        colour = CARE if group.state == "invited" else PLAIN
+        last = _URGENT.get(urgency, (f" {views.group_words(group):<8}", colour))
+        style = INVERSE if chosen else (BOLD if group.state == "member" else PLAIN)
+        label = mark + views.group_name(state, group, width - len(waiting) - 10)
+        return spread([(label, style)], [(waiting, CARE), last], width)
     station = state.stations[key]
     where = presence(station, views.away_s(state, station, now_s))
     colour = GOOD if station.reach in IN_REACH else PLAIN

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, TypeVar
 
+from appliance.api.groups import Group
 from appliance.api.schema import (
     EVERYONE,
     CallInfo,
@@ -31,6 +32,7 @@ from appliance.tui.actions import (
     CallCame,
     Counted,
     EmergencyShown,
+    GroupCame,
     LinksCame,
     Loaded,
     Lost,
@@ -94,6 +96,9 @@ class TuiState:
     told_at_s: Mapping[str, float] = field(default_factory=dict)
     """When each station was told, so that its times can run on."""
 
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    """By id."""
+
     listed: tuple[str, ...] = (EVERYONE,)
     """Conversations as they stand in the list."""
 
@@ -148,6 +153,8 @@ def reduce(state: TuiState, action: Action) -> TuiState:
             return replace(state, status=action.status, status_at_s=action.now_s)
         case StationCame():
             return _station(state, action)
+        case GroupCame():
+            return _group(state, action.group)
         case PageCame() | NewerCame() | WindowCame():
             return _part(state, action)
         case Counted():
@@ -183,19 +190,25 @@ def _rank(station: Station) -> tuple[bool, str, str]:
     return station.reach == "away", plain_name(station.name).casefold(), station.id
 
 
-def _list(stations: Mapping[str, Station]) -> tuple[str, ...]:
-    return (EVERYONE, *(one.id for one in sorted(stations.values(), key=_rank)))
+def _list(stations: Mapping[str, Station], groups: Mapping[str, Group]) -> tuple[str, ...]:
+    ranked = sorted(groups.values(), key=lambda one: (plain_name(one.name).casefold(), one.id))
+    ours = (one.id for one in ranked if one.state in {"member", "invited"})
+    gone = (one.id for one in ranked if one.state not in {"member", "invited"})
+    return (EVERYONE, *ours, *(one.id for one in sorted(stations.values(), key=_rank)), *gone)
 
 
 def _moved(listed: tuple[str, ...], stations: Mapping[str, Station], new: str) -> tuple[str, ...]:
     others = [one for one in listed if one != new]  # they stand in their order already
-    insort(others, new, lo=1, key=lambda one: _rank(stations[one]))
+    places = [at for at, one in enumerate(others) if one in stations]
+    low, high = (places[0], places[-1] + 1) if places else (len(others), len(others))
+    insort(others, new, lo=low, hi=high, key=lambda one: _rank(stations[one]))
     return tuple(others)
 
 
 def _loaded(state: TuiState, action: Loaded) -> TuiState:
     stations = {one.id: one for one in action.stations}
-    selected = state.selected if state.selected in stations else EVERYONE
+    groups = {one.id: one for one in action.groups}
+    selected = state.selected if state.selected in {*stations, *groups} else EVERYONE
     fresh = replace(
         state,
         connection="up",
@@ -204,7 +217,8 @@ def _loaded(state: TuiState, action: Loaded) -> TuiState:
         status_at_s=action.now_s,
         stations=stations,
         told_at_s=dict.fromkeys(stations, action.now_s),
-        listed=_list(stations),
+        groups=groups,
+        listed=_list(stations, groups),
         selected=selected,
         # Stays in sight until its newest part has come.
         talks={key: talk for key, talk in state.talks.items() if key == selected},
@@ -234,6 +248,13 @@ def _station(state: TuiState, action: StationCame) -> TuiState:
         listed=state.listed if same_place else _moved(state.listed, stations, station.id),
     )
     return _alarm(state, station.alarm) if station.alarm else state
+
+
+def _group(state: TuiState, group: Group) -> TuiState:
+    groups = {**state.groups, group.id: group}
+    if not group.unread:
+        state = replace(state, tallies=tallies.seen(state.tallies, group.id))
+    return replace(state, groups=groups, listed=_list(state.stations, groups))
 
 
 def _alarm(state: TuiState, text: str) -> TuiState:
@@ -332,7 +353,7 @@ def _verification(state: TuiState, verification: Verification) -> TuiState:
 
 
 def _selected(state: TuiState, conversation: str) -> TuiState:
-    if conversation != EVERYONE and conversation not in state.stations:
+    if conversation not in {EVERYONE, *state.stations, *state.groups}:
         return state
     looked_at = {key for key, one in state.calls.items() if one.station == conversation}
     return replace(state, selected=conversation, missed_calls=state.missed_calls - looked_at)

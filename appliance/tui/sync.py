@@ -9,6 +9,7 @@ from typing import Final
 
 from appliance.api.client import event_data
 from appliance.api.errors import ClientError, NotYetRunning
+from appliance.api.groups import Group
 from appliance.api.schema import (
     CallInfo,
     Event,
@@ -26,6 +27,7 @@ from appliance.tui.actions import (
     AlarmCame,
     CallCame,
     Counted,
+    GroupCame,
     LinksCame,
     Loaded,
     Lost,
@@ -128,6 +130,8 @@ class Follower:
                 return StatusCame(status, now_s)
             case Station() as station:
                 return StationCame(station, now_s)
+            case Group() as group:
+                return GroupCame(group)
             case Message() as message:
                 if message.unread:
                     self.recount(message.conversation)
@@ -152,6 +156,7 @@ class Follower:
             calls=await client.calls(),
             verifications=await client.verifications(),
             links=await client.links(),
+            groups=await client.groups(),
             now_s=self._now_s(),
         )
         self._dispatch(loaded)
@@ -226,6 +231,8 @@ class Follower:
             wanted, self._recount = self._recount, set()
             # The stream of events says so when the daemon has gone; counts come anew after that.
             with suppress(ClientError):
+                for group in wanted & self._state().groups.keys():
+                    self._dispatch(GroupCame(await self._client.group(group)))
                 for conversation in wanted & self._state().stations.keys():
                     station = await self._client.station(conversation)
                     self._dispatch(StationCame(station, self._now_s()))

@@ -37,7 +37,7 @@ Tallies = Mapping[str, Tally]
 
 def is_waiting(message: Message) -> bool:
     """Tell whether a message of ours is still on its way."""
-    return message.outgoing and message.state in {"queued", "relayed"}
+    return message.outgoing and not message.notice and message.state in {"queued", "relayed"}
 
 
 def counted(tallies: Tallies, messages: Iterable[Message]) -> Tallies:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance.api.groups import Group
 from appliance.api.schema import (
     EVERYONE,
     CallInfo,
@@ -14,6 +15,7 @@ from appliance.api.schema import (
 from appliance.tui.store import TuiState
 from appliance.tui.talks import Talk
 from appliance.tui.tallies import most_urgent
+from appliance.tui.text import fit, plain_name
 from appliance.tui.wording import IN_REACH, name
 
 _RUNNING = ("talking", "connecting", "ringing-there", "dialling")
@@ -61,11 +63,13 @@ def talk(state: TuiState) -> Talk | None:
 def unread(state: TuiState, conversation: str) -> int:
     """Return how many messages of a conversation nobody has looked at."""
     if conversation != EVERYONE:
-        station = state.stations.get(conversation)
-        return station.unread if station else 0
+        found = state.stations.get(conversation) or state.groups.get(conversation)
+        return found.unread if found else 0
     if state.status is None:
         return 0
-    return max(state.status.unread - sum(one.unread for one in state.stations.values()), 0)
+    others = sum(one.unread for one in state.stations.values())
+    others += sum(one.unread for one in state.groups.values())
+    return max(state.status.unread - others, 0)
 
 
 def urgency(state: TuiState, conversation: str) -> Precedence:
@@ -101,10 +105,33 @@ def station_name(state: TuiState, station: str, fallback: str = "", width: int =
     return f"{fallback}?·{station[:4]}" if fallback else f"?·{station[:4]}"
 
 
+def chosen_group(state: TuiState) -> Group | None:
+    """Return the group whose conversation is shown."""
+    return state.groups.get(state.selected)
+
+
+def group_name(state: TuiState, group: Group, width: int = 40) -> str:
+    """Return a group's name, with its tag where another has the same name."""
+    plain = plain_name(group.name)
+    same = sum(plain_name(one.name).casefold() == plain.casefold() for one in state.groups.values())
+    tail = f"·{group.tag} (group)" if same > 1 else " (group)"
+    return fit(plain, max(width - len(tail), 1)) + tail
+
+
+def group_words(group: Group) -> str:
+    """Return what we are in a group, in at most eight columns."""
+    if group.state == "member":
+        return f"{len(group.members)} in"
+    return "INVITED" if group.state == "invited" else group.state
+
+
 def title_of(state: TuiState, conversation: str, width: int = 40) -> str:
     """Return what a conversation is called."""
     if conversation == EVERYONE:
         return "Everyone"
+    group = state.groups.get(conversation)
+    if group is not None:
+        return group_name(state, group, width)
     return station_name(state, conversation, width=width)
 
 

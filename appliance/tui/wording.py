@@ -102,7 +102,7 @@ def presence(station: Station, away_s: float | None) -> str:
 
 def delivery(message: Message, times: Times) -> str:
     """Return how far one of our messages came."""
-    if message.conversation == EVERYONE:
+    if message.conversation == EVERYONE or is_group(message.conversation):
         return _spread(message)
     at = message.recipients[0].at if message.recipients else None
     when = f" {times.clock(at)}" if at is not None else ""
@@ -123,8 +123,19 @@ def _spread(message: Message) -> str:
         if message.state == "expired":
             return "not delivered: it expired"
         return f"carried by {message.carried_by}" if message.carried_by else "waiting"
-    read = f", read by {readers}" if readers else ""
+    if is_group(message.conversation) and message.state in {"delivered", "read"}:
+        return "read by all" if message.state == "read" else f"delivered to all{_by(readers)}"
+    read = _by(readers)
     return f"delivered to {message.delivered_to}{read}"
+
+
+def _by(readers: int) -> str:
+    return f", read by {readers}" if readers else ""
+
+
+def is_group(conversation: str) -> bool:
+    """Tell a group's id from a station's and from everyone."""
+    return len(conversation) == 57 and conversation.startswith("g")
 
 
 _RANK = {"queued": 0, "relayed": 1, "expired": 2, "delivered": 3, "read": 4}

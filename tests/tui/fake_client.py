@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import cast
 
 from fake_files import FakeFiles
+from fake_groups import FakeGroups
 from shapes import ME, at, call, edge, message, node, station, status
 
 from appliance.api.errors import ConnectionLost, NotRunning, RequestError
@@ -37,11 +38,12 @@ from appliance.api.schema import (
 from appliance.api.storage import MAX_RECIPIENTS, FoundMessages, Recipients, Removed, Storage
 
 
-class FakeClient(FakeFiles):
+class FakeClient(FakeFiles, FakeGroups):
     """One station's daemon; the tests play the others."""
 
     def __init__(self, *stations: Station, **own: object) -> None:
-        super().__init__()
+        FakeFiles.__init__(self)
+        FakeGroups.__init__(self)
         self.own = status(reach=sum(one.reach == "here" for one in stations), **own)
         self.known = {one.id: one for one in stations}
         self.stored: list[Message] = []
@@ -122,6 +124,9 @@ class FakeClient(FakeFiles):
     def _count_unread(self) -> None:
         waiting = [one for one in self.stored if one.unread]
         self.own = replace(self.own, unread=len(waiting))
+        for group in self.all_groups.values():
+            count = sum(1 for item in waiting if item.conversation == group.id)
+            self.all_groups[group.id] = replace(group, unread=count)
         for key, one in self.known.items():
             count = sum(1 for item in waiting if item.conversation == key)
             self.known[key] = replace(one, unread=count)
@@ -185,6 +190,8 @@ class FakeClient(FakeFiles):
         other = self.known.get(to)
         order = max((one.order for one in self.stored), default=0) + 1
         new = message(other, text, order, outgoing=True, state="queued", received_at=at())
+        if to in self.all_groups:
+            new = replace(new, conversation=to)
         new = replace(new, precedence=precedence, attachments=self.attached(attachments))
         self.stored.append(new)
         self.tell("message", new)

@@ -178,7 +178,7 @@ SCENES = {
     "foreign": Scene(_foreign, "12", _keys("escape", "4"), foreign=True),
     "foreign_text": Scene(_foreign, "word", _keys("down", "down"), foreign=True),
     "menu": Scene(_five, "What do you want to do?", _keys("down", "escape")),
-    "more": Scene(_five, "Leave the screen", _keys("escape", "8")),
+    "more": Scene(_five, "Leave the screen", _keys("escape", "9")),
     "help": Scene(_five, "Did it arrive?", _keys("f1")),
     "network": Scene(_meshed, "metric 192", _keys(*["down"] * 4, "f4")),
     "network_many": Scene(_many, "[post-001?·0001]", _keys("f4", "pagedown")),

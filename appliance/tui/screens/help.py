@@ -11,7 +11,7 @@ _PARTS: list[tuple[str, list[tuple[str, str]]]] = [
     (
         "To write",
         [
-            ("Up Down", "choose who, in the list on the left"),
+            ("Up Down", "choose who, in the list on the left: all, a group, a station"),
             ("type", "whatever you type goes into the line at the bottom"),
             ("Enter", "sends it. Everyone is all who can be reached"),
             ("Tab", "how urgent: routine, welfare, priority, emergency"),

@@ -8,6 +8,7 @@ from appliance.tui.editor import filled
 from appliance.tui.keybar import Hint
 from appliance.tui.look import BAD, BOLD, PLAIN
 from appliance.tui.pane import Row
+from appliance.tui.screens.group import GroupsDialog
 from appliance.tui.screens.leave import LeaveDialog
 from appliance.tui.wording import name, number
 
@@ -54,12 +55,16 @@ class MenuDialog(ListDialog):
 
     def _with_station(self, who: str) -> list[Item]:
         app = self.station_app
+        group = views.chosen_group(app.state)
         call = Item(
             f"Call {who}" if who else "Call (choose a station first)", app.call_chosen, "F2"
         )
         verify = Item(
             f"Verify {who}" if who else "Verify (choose a station first)", app.open_verify, "F9"
         )
+        if group is not None:
+            title = views.title_of(app.state, group.id)
+            call = Item(f"{title}: who is in it", app.call_chosen, "F2")
         return [
             call,
             verify,
@@ -68,6 +73,7 @@ class MenuDialog(ListDialog):
             Item("Network: who is there, and how", app.open_network, "F4"),
             Item("Add a file or your voice; urgency, expiry", app.writer.open, "F7"),
             Item("Help", app.open_help, "F1"),
+            Item("Groups: make one, join, leave", lambda: app.main.open_dialog(GroupsDialog())),
         ]
 
     def _more(self) -> None:
