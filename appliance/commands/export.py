@@ -18,7 +18,7 @@ from appliance.commands.export_records import line, signed, write_carried
 from appliance.commands.ics309 import CsvLog, HtmlLog, Names, Writer, heading
 from appliance.commands.output import Failure, Output
 from appliance.commands.session import command
-from appliance.commands.whom import conversation_of
+from appliance.commands.whom import conversation_of, group_label
 
 
 @command
@@ -90,7 +90,8 @@ async def _writer(
         operator=args.operator,
         incident=args.incident,
     )
-    names = Names(status, await client.stations())
+    groups = {one.id: group_label(one) for one in await client.groups()}
+    names = Names(status, await client.stations(), groups)
     return CsvLog(above, names) if args.format == "ics309" else HtmlLog(above, names)
 
 
