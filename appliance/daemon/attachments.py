@@ -50,6 +50,9 @@ LIMITS_VALUE: Final = "attachments"
 LOOK_EVERY_S: Final = 600.0
 """How often all that is needed is compared with what is here."""
 
+TELL_AFTER_S: Final = 1.0
+"""After the end of a session, by when what was under way has come to its end."""
+
 AFTER_FAULT_S: Final = 5.0
 SCANNED: Final = 64
 """Blobs that are looked up at a time."""
@@ -79,6 +82,7 @@ class Attachments:
         self._messages: dict[bytes, tuple[bytes, ...]] = {}
         """Which messages wait for a blob."""
 
+        self._telling: asyncio.TimerHandle | None = None
         self._no_room: dict[bytes, None] = {}
         self._waiting: dict[bytes, None] = {}
         self._all = True
@@ -114,6 +118,8 @@ class Attachments:
 
     async def close(self) -> None:
         """Leave everything as it is; it goes on at the next start."""
+        if self._telling is not None:
+            self._telling.cancel()
         await self._transfers.close()
 
     # -- What the operator allows
@@ -186,6 +192,9 @@ class Attachments:
         if before is not None:
             del self._up[peer]
             self._transfers.do(partial(self.core.session_down, peer))
+            if self._messages and self._telling is None:
+                loop = asyncio.get_running_loop()
+                self._telling = loop.call_later(TELL_AFTER_S, self._tell_all)
         if now is not None:
             self._up[peer] = now
             self._sought.pop(peer, None)
@@ -251,6 +260,12 @@ class Attachments:
     def _tell(self, root: bytes) -> None:
         changes = [MessageChanged(message) for message in self._messages.get(root, ())]
         self._runtime.carry_out(changes)
+
+    def _tell_all(self) -> None:
+        """What is waited for may not be on its way any more."""
+        self._telling = None
+        for root in self._messages:
+            self._tell(root)
 
     def _seek(self, peer: StationId) -> None:
         peers = self._runtime.station.peers
