@@ -31,8 +31,8 @@ from appliance.node.group_records import news_of
 from appliance.node.group_state import Group, Standing
 from appliance.node.group_words import words
 from appliance.node.groups import Groups
-from appliance.node.ports import Moment, Operation, StoredMessage
-from appliance.node.ports.grouping import GetKept, SaveGroup, SaveGroupNews, WithNews
+from appliance.node.ports import Moment, Operation, OutboxDone, StoredMessage
+from appliance.node.ports.grouping import GetKept, GetNotes, SaveGroup, SaveGroupNews, WithNews
 from appliance.protocol.sealing import OpenError
 
 R = TypeVar("R")
@@ -176,6 +176,21 @@ class GroupMail:
         results = self.groups.learned(station, moment)
         told = [self._carry_out(result, moment, uptime_s) for result in results]
         return [effect for effects in told for effect in effects]
+
+    def unopened(
+        self, station: StationId, records: tuple[bytes, ...], moment: Moment, *, uptime_s: float
+    ) -> list[Effect]:
+        """A station can't open records of ours: what notes about groups said, it is told anew."""
+
+        def found(notes: tuple[bytes, ...]) -> Sequence[Effect]:
+            return tell(self.groups.tell_again(station, moment), notes) if notes else ()
+
+        def tell(rest: list[GroupResult], notes: tuple[bytes, ...]) -> list[Effect]:
+            if not rest:  # only now: what takes their place is on disk
+                return [Transact(OutboxDone(station, notes), lambda _: (), lazy=True)]
+            return self._carry_out(rest[0], moment, uptime_s, stored=lambda: tell(rest[1:], notes))
+
+        return [Transact(GetNotes(station, records), found)]
 
     # -- Stored, then sent
 

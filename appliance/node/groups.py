@@ -211,15 +211,26 @@ class Groups:
         for group in self.book:
             if station not in group.owed or not self.book.has_card(station):
                 continue
-            if station in group.members:
-                keys = [key for key in keys_of(group) if group.may_have(station, key)]
-                notes = notes_for(group, group.log.changes, keys)
-            else:
-                notes = answer(group, station, GroupNote(group.id))
             after = replace(group, owed=group.owed - {station})
-            to_it = self.book.sealable(station, notes)
-            results.append(self.book.set(group, after, moment, notes=to_it))
+            results.append(self.book.set(group, after, moment, notes=self._all_for(group, station)))
         return results
+
+    def tell_again(self, station: StationId, moment: Moment) -> list[GroupResult]:
+        """A station can't open notes of ours: it has to know all of this anew."""
+        return [
+            self.book.set(group, group, moment, notes=self._all_for(group, station))
+            for group in self.book
+            if group.log.brought(station)
+        ]
+
+    def _all_for(self, group: Group, station: StationId) -> list[tuple[StationId, bytes]]:
+        """Return notes with all that a station may know of a group."""
+        if station in group.members:
+            keys = [key for key in keys_of(group) if group.may_have(station, key)]
+            notes = notes_for(group, group.log.changes, keys)
+        else:
+            notes = answer(group, station, GroupNote(group.id))
+        return self.book.sealable(station, notes)
 
     # -- Time, in seconds of being awake
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from appliance.model.cargo import Load
 from appliance.model.codec import FormatError
 from appliance.model.identity import CONSOLE, StationId, StationKey
-from appliance.model.message import DeliveryState, Receipt, Text
+from appliance.model.message import DeliveryState, Receipt, Reseal, Text
 from appliance.model.record import Certainty, Record, RecordKind
 from appliance.node.clock import LamportClock, order_of
 from appliance.node.delivery import Delivery
@@ -248,9 +248,11 @@ class Inbox:
             return self._delivery.dispatch((station,), again, moment)
 
         def done() -> Sequence[Effect]:
+            ids = Reseal.decode(record.content).records
+            effects = self._groups.unopened(record.author, ids, moment, uptime_s=uptime_s)
             if load is not None:
-                return self._delivery.carry.ship(load, moment)
-            return [ack(peer, record, Outcome.STORED)]
+                return [*effects, *self._delivery.carry.ship(load, moment)]
+            return [*effects, ack(peer, record, Outcome.STORED)]
 
         return self._resealer.asked(
             record,

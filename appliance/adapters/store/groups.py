@@ -12,6 +12,7 @@ from appliance.node.ports import SaveOutgoing
 from appliance.node.ports.grouping import (
     GetGroups,
     GetKept,
+    GetNotes,
     SaveGroup,
     SaveGroupNews,
     ShareHistory,
@@ -71,6 +72,19 @@ def with_news(db: sqlite3.Connection, operation: WithNews[Any]) -> Any:
             return resealing.save_resealed(db, resealed)
         case _:
             raise TypeError("nothing that is sealed to a group")
+
+
+def get_notes(db: sqlite3.Connection, operation: GetNotes) -> tuple[bytes, ...]:
+    """Return the ids of notes about groups that wait for a station."""
+    return tuple(
+        record
+        for record in operation.records
+        if db.execute(
+            "SELECT 1 FROM records JOIN outbox ON outbox.record = records.number"
+            " WHERE id = ? AND kind = ? AND station = ?",
+            (record, int(RecordKind.GROUP), operation.station.key),
+        ).fetchone()
+    )
 
 
 def get_kept(db: sqlite3.Connection, operation: GetKept) -> tuple[tuple[int, bytes], ...]:

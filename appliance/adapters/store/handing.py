@@ -28,6 +28,11 @@ _HANDED = """
     ORDER BY number LIMIT :limit
 """
 
+_RAW = """
+    SELECT raw FROM records WHERE id = ?
+    AND NOT EXISTS (SELECT 1 FROM messages WHERE messages.number = records.number AND notice)
+"""
+
 
 def get_handed(db: sqlite3.Connection, operation: GetHanded) -> tuple[Handed, ...]:
     """Return what comes next of all that is carried or waits for somebody."""
@@ -52,7 +57,7 @@ def get_raw(db: sqlite3.Connection, operation: GetRaw) -> tuple[bytes | None, ..
     found: list[bytes | None] = []
     size = 0
     for record in operation.records:
-        row = db.execute("SELECT raw FROM records WHERE id = ?", (record,)).fetchone()
+        row = db.execute(_RAW, (record,)).fetchone()
         size += len(row[0]) if row is not None else 0
         if found and size > operation.max_bytes:
             break

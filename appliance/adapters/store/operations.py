@@ -55,6 +55,7 @@ READS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     attaching.ScanUses: attachments.scan_uses,
     grouping.GetGroups: groups.get_groups,
     grouping.GetKept: groups.get_kept,
+    grouping.GetNotes: groups.get_notes,
 }
 """They change nothing, so their answers wait for no disk."""
 
@@ -108,6 +109,7 @@ FROM_PEERS: Final = (
     owing.LetWait,
     owing.SaveResealed,
     grouping.GetKept,
+    grouping.GetNotes,
     grouping.SaveGroupNews,
 )
 """What other stations bring about."""
@@ -146,6 +148,7 @@ def size_of(operation: ports.Operation[Any]) -> int:
             | carrying.NoteHolder(messages=ids)
             | owing.GetComplete(messages=ids)
             | owing.GetUnopened(records=ids)
+            | grouping.GetNotes(records=ids)
             | stick.GetRaw(records=ids)
         ):
             size = _ID_SIZE * len(ids)

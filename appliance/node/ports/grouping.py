@@ -72,6 +72,17 @@ class WithNews(Operation[R]):
 
 
 @dataclass(frozen=True)
+class GetNotes(Operation[tuple[bytes, ...]]):
+    """Ask which of some records are notes about groups that wait for a station: their ids."""
+
+    station: StationId
+    """For whom."""
+
+    records: tuple[bytes, ...]
+    """Ids."""
+
+
+@dataclass(frozen=True)
 class GetKept(Operation[tuple[tuple[int, bytes], ...]]):
     """Ask for what is carried and may be for us: messages to a group, and notes about any.
 

@@ -17,6 +17,7 @@ from group_desks import (
     write,
 )
 from mail_world import Desk, World, world
+from prekey_disk import PrekeyDisk
 
 from appliance.model.group import GroupId
 from appliance.model.group_change import History
@@ -330,3 +331,29 @@ def test_crashes_and_cuts_anywhere_lose_nobody_and_nothing(seed: int) -> None:
                 if message.outgoing:
                     behind = [r.station for r in message.recipients if r.state < DELIVERED]
                     assert set(behind) <= {c.id}, (seed, message.text)
+
+
+def test_a_note_that_was_sealed_to_a_destroyed_prekey_is_told_anew() -> None:
+    with world(desks=3) as w:
+        friends(w)
+        a, b, c = w.desks
+        group = make(a, b)
+        part(w, c)
+        a.write(c, "kept too")
+        invite(a, group, c)
+        w.settle()
+        write(b, group, "where is c?")
+        w.settle(8.0)
+        c.crash()
+        c.prekeys = PrekeyDisk(bytes(8), bytes([99]) * 32, created_s=w.now_s)
+        c.start()
+        w.connect(c, b)
+        w.settle(8.0)
+        w.connect(c, a)
+        w.settle(60.0)
+        assert is_in(c, group)
+        assert "kept too" in c.inbox()
+        assert texts(c, group) == ["where is c?"]
+        assert of(b, group, "where is c?") == {a: DELIVERED, c: DELIVERED}
+        waiting = a.db.execute("SELECT station FROM outbox").fetchall()
+        assert (c.id.key,) not in waiting
