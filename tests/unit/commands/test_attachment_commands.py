@@ -1,0 +1,60 @@
+"""Files on the command line: sent, shown and saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fencewire_program import Fencewire
+from memory_backend import MemoryBackend
+
+from appliance.commands import exits
+from appliance.commands.attachments import _names
+
+pytestmark = pytest.mark.usefixtures("server")
+
+
+async def test_files_are_sent_shown_and_saved_beside_what_is_there(
+    fencewire: Fencewire, backend: MemoryBackend, tmp_path: Path
+) -> None:
+    (tmp_path / "map.txt").write_text("a map")
+    done = await fencewire("send", "clinic", "--attach", str(tmp_path / "map.txt"), "--json")
+    assert done.code == exits.OK
+    message = backend.kept[-1]
+    shown = await fencewire("inbox", "--peek")
+    assert "[file 1: map.txt, 5 bytes]" in shown.out
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    (folder / "map.txt").write_text("another")
+    saved = await fencewire("save", message.id, "1", str(folder), "--json")
+    assert saved.lines == [{"name": "map.txt", "bytes": 5, "path": str(folder / "map (2).txt")}]
+    assert (folder / "map (2).txt").read_text() == "a map"
+    assert (folder / "map.txt").read_text() == "another"
+
+
+async def test_what_can_not_be_read_or_is_not_here_is_said(
+    fencewire: Fencewire, backend: MemoryBackend, tmp_path: Path
+) -> None:
+    missing = await fencewire("send", "clinic", "hello", "--attach", str(tmp_path / "none"))
+    assert missing.code == exits.FAILED
+    assert "can't be read: No such file" in missing.err
+    assert not backend.kept
+    backend.store("everyone", "hello", author=next(iter(backend.all)))
+    none = await fencewire("save", backend.kept[-1].id)
+    assert "No files came with this message." in none.err
+    assert (await fencewire("send", "clinic")).code == exits.USAGE
+
+
+def test_no_name_leaves_the_directory(tmp_path: Path) -> None:
+    for name in ("../../etc/passwd", "..", ".", "/x", "a\nb", "\\\\host\\x", "", ".bashrc"):
+        for path in _names(tmp_path, name)[:2]:
+            assert path.parent == tmp_path
+            assert path.name.isprintable()
+            assert not path.name.startswith(".")
+    long = _names(tmp_path, "é" * 300 + ".jpg")[1]
+    assert len(long.name.encode()) <= 255
+    assert long.name.endswith(" (2).jpg")
+
+
+def test_a_file_without_an_ending_has_numbers_too(tmp_path: Path) -> None:
+    assert [path.name for path in _names(tmp_path, "README")[:2]] == ["README", "README (2)"]
