@@ -7,6 +7,7 @@ goes beyond what is known there, be it that the process dies or that the disk re
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -42,6 +43,9 @@ NEWS: Final = Precedence.PRIORITY
 
 KEPT: Final = 32
 """Records that had to wait and are looked at together."""
+
+LOOK_AGAIN_S: Final = 10.0
+"""After the store could not be asked for them."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,10 @@ class GroupMail:
         self._kept: dict[GroupId, Group] = {}
         """What of it is on disk."""
         self._damaged: list[GroupId] = []
-        self._started = False
+        self._looking: dict[GroupId, bool] = {}
+        """Where what had to wait is looked at, and whether that is wanted once more."""
+        self._look_at: float | None = 0.0
+        """When to look at all of it: at the start, and when the store was too busy."""
 
     def load(self, states: Iterable[tuple[GroupId, bytes]]) -> None:
         """Take what was stored."""
@@ -111,15 +118,16 @@ class GroupMail:
 
     def next_wakeup(self) -> float:
         """Say when to call `wakeup`."""
-        at = self.groups.next_wakeup() if self._started else 0.0
-        return float("inf") if at is None else at
+        times = (self.groups.next_wakeup(), self._look_at)
+        return min((at for at in times if at is not None), default=math.inf)
 
     def wakeup(self, moment: Moment, *, uptime_s: float) -> list[Effect]:
         """Do what is due."""
         effects: list[Effect] = []
-        if not self._started:
-            self._started = True
-            effects += [_alarm(group_id) for group_id in self._damaged]
+        effects += [_alarm(group_id) for group_id in self._damaged]
+        self._damaged.clear()
+        if self._look_at is not None and self._look_at <= moment.awake_s:
+            self._look_at = None
             for group in self.groups.book:
                 effects += self._look(group.id, moment, uptime_s)
         for result in self.groups.wakeup(moment):
@@ -309,11 +317,17 @@ class GroupMail:
 
     # -- What had to wait
 
-    def _look(
-        self, group_id: GroupId, moment: Moment, uptime_s: float, after: int = 0
-    ) -> list[Effect]:
-        """Look again at what is carried and could not be opened."""
+    def _look(self, group_id: GroupId, moment: Moment, uptime_s: float) -> list[Effect]:
+        """Look again at what is carried and could not be opened; once at a time, since it costs."""
+        if group_id in self._looking:
+            self._looking[group_id] = True
+            return []
+        self._looking[group_id] = False
+        return self._look_on(group_id, moment, uptime_s, 0)
 
+    def _look_on(
+        self, group_id: GroupId, moment: Moment, uptime_s: float, after: int
+    ) -> list[Effect]:
         def found(kept: tuple[tuple[int, bytes], ...]) -> Sequence[Effect]:
             effects: list[Effect] = []
             for _, raw in kept:
@@ -322,10 +336,17 @@ class GroupMail:
                 except (FormatError, OpenError):
                     continue  # it is somebody else's, and goes on as before
             if len(kept) == KEPT:
-                effects += self._look(group_id, moment, uptime_s, kept[-1][0])
+                return [*effects, *self._look_on(group_id, moment, uptime_s, kept[-1][0])]
+            if self._looking.pop(group_id):
+                effects += self._look(group_id, moment, uptime_s)
             return effects
 
-        return [Transact(GetKept(group_id, self._key.id, after, KEPT), found)]
+        def broken(_: str) -> Sequence[Effect]:
+            del self._looking[group_id]
+            self._look_at = moment.awake_s + LOOK_AGAIN_S
+            return ()
+
+        return [Transact(GetKept(group_id, self._key.id, after, KEPT), found, broken)]
 
 
 def _alarm(group_id: GroupId) -> Effect:
