@@ -5,7 +5,7 @@ from __future__ import annotations
 from appliance.api.schema import EVERYONE
 from appliance.tui import views
 from appliance.tui.editor import Editor, lay_out
-from appliance.tui.letters import Enclosure, Letter, lifetime_words
+from appliance.tui.letters import Enclosure, lifetime_words
 from appliance.tui.look import BAD, BOLD, CARE, FRAME, INVERSE, LOUD, PLAIN
 from appliance.tui.pane import Pane, Row, boxed, edge, floor
 from appliance.tui.text import fit, plain_name
@@ -48,11 +48,12 @@ class ComposerPane(Pane):
 
     def _enclosed(self, width: int) -> list[Row]:
         """Say what goes with the message."""
-        enclosed = self.station_app.writer.letter.enclosed
-        if not enclosed:
-            return []
-        words = ", ".join(enclosure_words(one) for one in enclosed)
-        return [[(fit(f" with {words}", width - 2), BOLD)]]
+        letter = self.station_app.writer.letter
+        words = [enclosure_words(one) for one in letter.enclosed]
+        parts = [f"with {', '.join(words)}"] if words else []
+        if letter.lifetime_s is not None:
+            parts.insert(0, f"expires in {lifetime_words(letter.lifetime_s)}")
+        return [[(fit(f" {'; '.join(parts)}", width - 2), BOLD)]] if parts else []
 
     def paint(self, width: int, height: int) -> list[Row]:
         editor = self.station_app.drafts.editor
@@ -74,8 +75,9 @@ class ComposerPane(Pane):
             right = f"{length} of {MAX_MESSAGE_CHARS} characters"
             style = BAD if length > MAX_MESSAGE_CHARS else FRAME
         letter = self.station_app.writer.letter
+        urgent = "" if letter.precedence == "routine" else f"  {letter.precedence.upper()}"
         style = _URGENT_STYLES.get(letter.precedence, style)
-        return edge(f"To {to}{letter_words(letter)}", width, ends="├┤", right=right, style=style)
+        return edge(f"To {to}{urgent}", width, ends="├┤", right=right, style=style)
 
 
 def enclosure_words(enclosed: Enclosure) -> str:
@@ -83,14 +85,6 @@ def enclosure_words(enclosed: Enclosure) -> str:
     if enclosed.voice_ms:
         return f"voice message {timer(enclosed.voice_ms / 1000)}"
     return f"{fit(plain_name(enclosed.name), 24)} {size(enclosed.bytes)}"
-
-
-def letter_words(letter: Letter) -> str:
-    """Return what goes with the message, as it stands behind the recipient."""
-    urgent = "" if letter.precedence == "routine" else f"  {letter.precedence.upper()}"
-    if letter.lifetime_s is None:
-        return urgent
-    return f"{urgent}  expires in {lifetime_words(letter.lifetime_s)}"
 
 
 def too_long(text: str) -> str | None:

@@ -146,7 +146,7 @@ def _notice_lines(message: Message, times: Times, width: int, *, chosen: bool) -
     """Lay out what happened in a group: nobody's words."""
     when = times.clock(message.received_at)
     lead = (f">{when:>6} ", INVERSE) if chosen else (f"{when:>7} ", FRAME)
-    first, *rest = wrap(f"-- {plain(message.text)} --", width - _INDENT)
+    first, *rest = wrap(f"-- {plain(message.text)}", width - _INDENT)
     return [[lead, (first, FRAME)], *([(" " * _INDENT + line, FRAME)] for line in rest)]
 
 

@@ -85,7 +85,10 @@ class AlarmBanner(Pane):
             return self._emergency(width)
         more = f" (and {len(alarms) - 1} more)" if len(alarms) > 1 else ""
         lines = wrap(plain(f"ALARM: {alarms[0]}{more}"), width - 2)[: _MAX_ALARM_ROWS - 1]
-        lines.append("Do not trust that name until you compared aloud.   F10 or Esc 1: I read this")
+        state = self.station_app.state
+        of_name = any(one.alarm == alarms[0] for one in state.stations.values())
+        advice = "Do not trust that name until you compared aloud.   " if of_name else ""
+        lines.append(f"{advice}F10 or Esc 1: I read this")
         return [[(pad(f" {line}", width), LOUD)] for line in lines]
 
     def height_for(self, width: int) -> int:

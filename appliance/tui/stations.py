@@ -17,7 +17,7 @@ from appliance.tui.text import wrap
 from appliance.tui.wording import IN_REACH, name, presence
 
 _URGENT: dict[str, tuple[str, Style]] = {
-    "emergency": ("EMERGENCY", LOUD),
+    "emergency": (" EMERGENCY", LOUD),
     "priority": (" PRIORITY", BAD),
     "welfare": (" WELFARE ", CARE),
 }
@@ -61,7 +61,7 @@ def station_row(state: TuiState, key: str, now_s: float, width: int) -> Row:
         colour = CARE if group.state == "invited" else PLAIN
         last = _URGENT.get(urgency, (f" {views.group_words(group):<8}", colour))
         style = INVERSE if chosen else (BOLD if group.state == "member" else PLAIN)
-        label = mark + views.group_name(state, group, width - len(waiting) - 10)
+        label = mark + views.group_name(state, group, width - len(waiting) - len(last[0]) - 1)
         return spread([(label, style)], [(waiting, CARE), last], width)
     station = state.stations[key]
     where = presence(station, views.away_s(state, station, now_s))
@@ -72,7 +72,7 @@ def station_row(state: TuiState, key: str, now_s: float, width: int) -> Row:
     if station.alarm:
         last = (" ALARM   ", BAD)
     right: Row = [(waiting, CARE), last]
-    room = width - len(waiting) - 10
+    room = width - len(waiting) - len(last[0]) - 1
     style = INVERSE if chosen else (BOLD if station.reach in IN_REACH else PLAIN)
     return spread([(mark + name(station, room), style)], right, width)
 

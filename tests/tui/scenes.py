@@ -7,10 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fake_client import DISK_FULL, FakeClient
+from fake_groups import a_group
 from screen import Screen
 from shapes import at, call, edge, message, station
 
-from appliance.api.schema import EVERYONE, Link, MeshStatus, Verification
+from appliance.api.attachments import Attachment
+from appliance.api.schema import EVERYONE, Link, MeshStatus, Recipient, Verification
+from appliance.api.storage import Removed
+from appliance.tui.letters import Enclosure
 
 CLINIC = station("clinic", "c111", trust="verified", number="5550123")
 GATE = station("north-gate", "k7qd", unread=1)
@@ -132,6 +136,44 @@ def _meshed() -> FakeClient:
     return client
 
 
+def _with_files() -> FakeClient:
+    """Return a station with files, a group, an emergency and what had to make room."""
+    client = talking()
+    client.stored[0] = replace(
+        client.stored[0],
+        attachments=(
+            Attachment(0, "ford.jpg", 2_100_000, "image/jpeg", "", 0, "fetching", 900_000, None),
+            Attachment(1, "v.ogg", 40_000, "audio/ogg", "", 12_300, "here", 40_000, None),
+        ),
+    )
+    client.removed = (Removed(GATE.id, "north-gate", 37, 0, at(-600, sure=False)),)
+    medics = a_group("Medics", CLINIC.id, GATE.id)
+    client.all_groups[medics.id] = medics
+    client.how_far = [
+        Recipient(CLINIC.id, "read", at(-2)),
+        Recipient(GATE.id, "delivered", at(-3, sure=False)),
+        Recipient(SCHOOL.id, "queued", None),
+    ]
+    client.carriers = (CLINIC.id,)
+    return client
+
+
+async def _letter(screen: Screen) -> None:
+    await screen.press("down", "down", "down", "tab", "f7", "2", "3")
+    screen.app.writer.enclose(Enclosure("u1", "list of names.pdf", 120_000))
+    await screen.type("The list")
+    await screen.press("f7")
+
+
+async def _emergency(screen: Screen) -> None:
+    screen.client.arrive(message(GATE, "The dam breaks!", 90, unread=True, precedence="emergency"))
+
+
+async def _find(screen: Screen) -> None:
+    await screen.press("f6")
+    await screen.type("the")
+
+
 async def _ring(screen: Screen) -> None:
     screen.client.ring(GATE)
 
@@ -172,6 +214,12 @@ async def _die(screen: Screen) -> None:
 SCENES = {
     "nobody": Scene(FakeClient, "Looking for others"),
     "talking": Scene(talking, "not delivered", _keys("down", "down")),
+    "messages": Scene(_with_files, "37 older", _keys("down", "down", "down", "enter", "up")),
+    "message": Scene(_with_files, "1 waiting", _keys("enter", "enter")),
+    "letter": Scene(_with_files, "Take off", _letter),
+    "emergency": Scene(_with_files, "EMERGENCY from", _emergency),
+    "find": Scene(_with_files, "All messages searched", _find),
+    "group": Scene(_with_files, "You may change it", _keys("down", "f2")),
     "five_100": Scene(talking, "not delivered", _keys("down", "down"), (100, 30)),
     "many": Scene(_many, "Report 79", _keys("down")),
     "many_200": Scene(_many, "Report 79", _keys("down"), (200, 60)),

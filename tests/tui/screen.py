@@ -29,6 +29,7 @@ async def _at_once(min_sleep: float = 0.0, max_sleep: float = 0.0) -> None:
 
 
 pytest.MonkeyPatch().setattr("textual.app.wait_for_idle", _at_once)
+pytest.MonkeyPatch().setattr("appliance.tui.screens.find.PAUSE_S", 0.05)
 
 
 @dataclass

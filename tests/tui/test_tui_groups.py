@@ -111,7 +111,7 @@ async def test_what_happens_in_a_group_is_told_apart_from_what_is_said() -> None
     async with screen_of(client) as screen:
         await screen.sees("*2 3 in")
         await screen.press("down")
-        await screen.sees("-- north-gate removed school --")
+        await screen.sees("-- north-gate removed school")
         await screen.sees("north-gate?·k7qd: We are three.")
         await screen.sees("read by all")
         await screen.until(lambda: client.read_up_to == [(where, 5)], "it was read")

@@ -8,7 +8,7 @@ from fake_client import FakeClient
 from screen import Screen, screen_of
 from shapes import at, message, station
 
-from appliance.api.schema import EVERYONE, Recipient
+from appliance.api.schema import EVERYONE, Problem, Recipient
 from appliance.api.storage import Removed
 from appliance.tui.alerts import AGAIN_S, Alerts
 from appliance.tui.screens.find import FindDialog
@@ -47,7 +47,7 @@ async def test_an_emergency_is_unmistakable_until_somebody_looks() -> None:
         loud = message(GATE, "The dam breaks!", 1, unread=True, precedence="emergency")
         client.arrive(loud)
         await screen.sees("EMERGENCY from north-gate?·k7qd: The dam breaks!")
-        await screen.sees("*1EMERGENCY")
+        await screen.sees("*1 EMERGENCY")
         assert len(rung) == 1
         screen.clock.now_s += AGAIN_S
         screen.app.tick()
@@ -60,6 +60,17 @@ async def test_an_emergency_is_unmistakable_until_somebody_looks() -> None:
         await screen.sees("EMERGENCY north-gate?: The dam breaks!")
         await screen.sees_no("EMERGENCY from")
         await screen.until(lambda: client.read_up_to == [(GATE.id, 1)], "it was read")
+
+
+async def test_an_alarm_that_is_not_about_a_name_says_what_to_do_and_no_more() -> None:
+    client = FakeClient(CLINIC)
+    async with screen_of(client) as screen:
+        text = "Another board runs with the key of this station."
+        client.tell("alarm", Problem("copied-key", text, "Switch one of them off."))
+        await screen.sees(f"ALARM: {text} Switch one of them")
+        assert "compared aloud" not in screen.text
+        await screen.press("f10")
+        await screen.sees_no("ALARM:")
 
 
 def test_an_emergency_does_not_sound_for_ever() -> None:
@@ -76,13 +87,13 @@ async def test_urgency_and_expiry_are_chosen_with_a_key() -> None:
         await screen.press("down", "tab", "tab")
         await screen.sees("To clinic  PRIORITY")
         await screen.press("f7", "2", "2")
-        await screen.sees("To clinic  PRIORITY  expires in 1 hour")
+        await screen.sees("expires in 1 hour")
         await screen.type("Bring oxygen")
         await screen.press("enter")
         await screen.sees("PRIORITY you: Bring oxygen")
         assert client.stored[0].precedence == "priority"
         assert client.lifetimes == [3_600]
-        assert "PRIORITY  expires" not in screen.text  # the next one is routine again
+        assert "expires in" not in screen.text  # the next one is routine again
         await screen.press("f7", "1", "2")
         await screen.sees("To clinic  WELFARE")
         await screen.press("shift+tab")

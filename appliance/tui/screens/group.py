@@ -110,7 +110,8 @@ class PickStations(PromptDialog):
 
     def on_key_pressed(self, key: str, character: str | None) -> None:
         if key in {"up", "down"}:
-            self._chosen += 1 if key == "down" else -1
+            step = 1 if key == "down" else -1
+            self._chosen = max(min(self._chosen + step, len(self.found())), 0)
         elif key == "enter":
             self._enter()
         else:
@@ -122,7 +123,10 @@ class PickStations(PromptDialog):
             self.close()
             self._take(tuple(self._marked))
             return
-        key = self.found()[self._chosen - 1]
+        found = self.found()
+        if not found:
+            return
+        key = found[min(self._chosen, len(found)) - 1]
         if key in self._marked:
             self._marked.remove(key)
         else:

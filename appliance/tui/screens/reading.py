@@ -34,7 +34,7 @@ class ReadingBar(Dialog):
         return [
             Hint("Up/Down", "message"),
             Hint("PgUp/PgDn", "page"),
-            Hint("Enter", "who has it"),
+            Hint("Enter", "open it"),
             Hint("Home/End", "first, last"),
             Hint("Esc", "write"),
         ]
