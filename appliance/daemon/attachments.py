@@ -32,10 +32,17 @@ from appliance.node.ports import (
     StoreError,
 )
 from appliance.node.ports.attaching import GetUses, ScanUses
-from appliance.node.ports.blobs import BlobArrived, BlobNews, BlobTrouble, NeedHolder, RunEnd
+from appliance.node.ports.blobs import (
+    BlobArrived,
+    BlobNews,
+    BlobProgress,
+    BlobTrouble,
+    NeedHolder,
+    RunEnd,
+)
 from appliance.node.ports.carrying import Ship, ShipAll
 from appliance.node.ports.grouping import WithNews
-from appliance.node.transfers import Transfers
+from appliance.node.transfers import MAX_WANTED, TELL_EVERY_S, Transfers
 
 if TYPE_CHECKING:
     from appliance.adapters.session import Session
@@ -81,6 +88,12 @@ class Attachments:
 
         self._messages: dict[bytes, tuple[bytes, ...]] = {}
         """Which messages wait for a blob."""
+
+        self._told_at: dict[bytes, float] = {}
+        """When it was told last that a message has changed."""
+
+        self._left_out = False
+        """More is needed than can be wanted at a time."""
 
         self._telling: asyncio.TimerHandle | None = None
         self._no_room: dict[bytes, None] = {}
@@ -253,13 +266,20 @@ class Attachments:
                     self._make_room(wanted[1])
             case _:
                 self._no_room.pop(news.root, None)
-        self._tell(news.root)
+        self._tell(news.root, often=isinstance(news, BlobProgress))
         if isinstance(news, BlobArrived):
             self._messages.pop(news.root, None)
+            if self._left_out and len(self.core.roots()) < MAX_WANTED // 2:
+                self.look_again()
 
-    def _tell(self, root: bytes) -> None:
-        changes = [MessageChanged(message) for message in self._messages.get(root, ())]
-        self._runtime.carry_out(changes)
+    def _tell(self, root: bytes, *, often: bool = False) -> None:
+        """Say that a message has changed; of what happens often, twice a second at most."""
+        now = asyncio.get_running_loop().time()
+        for message in self._messages.get(root, ()):
+            if often and now - self._told_at.get(message, -1.0) < TELL_EVERY_S:
+                continue
+            _note(self._told_at, message, now)
+            self._runtime.carry_out([MessageChanged(message)])
 
     def _tell_all(self) -> None:
         """What is waited for may not be on its way any more."""
@@ -291,7 +311,7 @@ class Attachments:
 
     async def _look_through(self) -> None:
         """Compare all that is needed with all that is here."""
-        self._all = False
+        self._all = self._left_out = False
         with self._watch() as named:
             before = self.blobs.roots() | self.core.roots() | self.rules.roots()
             used: set[bytes] = set()
@@ -320,10 +340,11 @@ class Attachments:
             if wanted is not None and wanted[1] != want.size:
                 self._transfers.do(partial(self.core.dropped, root))  # somebody has lied
             if not self.has(root, want.size) or self._transfers.at_work(root):
-                if verdict.messages:
-                    _note(self._messages, root, verdict.messages)
                 self._transfers.do(partial(self.core.wanted, want))
-            self._tell(root)
+                self._left_out |= self.core.progress(root) is None
+                if verdict.messages and self._messages.get(root) != verdict.messages:
+                    _note(self._messages, root, verdict.messages)
+                    self._tell(root)
         elif drop and not verdict.needed:
             self._drop(root)
         for other in verdict.others:

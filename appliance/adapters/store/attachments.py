@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 from appliance.model import codec
@@ -11,7 +12,7 @@ from appliance.model.attachment import Attachment
 from appliance.model.cargo import Tier
 from appliance.model.codec import FormatError
 from appliance.model.identity import StationId
-from appliance.model.record import BlobRef, Precedence
+from appliance.model.record import BlobRef, Precedence, read_record
 from appliance.node.ports.attaching import MAX_USES, BlobUse, GetUses, ScanUses, Wish
 
 MAX_ENCODED: Final = 64 * 1024
@@ -106,3 +107,19 @@ def wish(db: sqlite3.Connection, operation: Wish) -> bool:
         (_WISHED, operation.root, operation.message),
     )
     return noted.rowcount > 0
+
+
+def mend(db: sqlite3.Connection) -> None:
+    """Note once more what needs bulk data, where damage has taken those notes: none may be lost.
+
+    By the messages themselves, of which only the texts may be left, and what is carried.
+    """
+    shown = db.execute("SELECT number, attachments FROM messages WHERE attachments IS NOT NULL")
+    for number, encoded in shown.fetchall():
+        with suppress(FormatError):
+            use(db, number, (one.blob for one in decode(encoded)), mine=True)
+    for number, raw in db.execute(
+        "SELECT number, raw FROM records JOIN carried ON carried.record = records.number"
+    ):
+        with suppress(FormatError):
+            use(db, number, read_record(raw).blobs, mine=False)

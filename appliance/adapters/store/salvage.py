@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from appliance.adapters.store import schema
+from appliance.adapters.store import attachments, schema
 from appliance.adapters.store.pages import MAGIC, PAGE_SIZE, Page, Pages
 from appliance.adapters.store.shapes import Shape, owner, shapes_of
 from appliance.model.codec import FormatError
@@ -183,6 +183,7 @@ def _salvage(pages: Pages, draft: Path) -> Saved:
         _wait_again(db)
         db.execute("COMMIT")
         schema.migrate(db)
+        attachments.mend(db)
         db.execute("PRAGMA journal_mode = WAL").fetchall()
         return _count(db)
 
