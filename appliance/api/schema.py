@@ -260,6 +260,9 @@ class Message:
     attachments: tuple[Attachment, ...] = ()
     """The files that come with it."""
 
+    expires_in_s: int | None = None
+    """Ours, with a lifetime: seconds of our running until it is given up; below 0: since then."""
+
 
 @dataclass(frozen=True)
 class MessagePage:

@@ -87,7 +87,7 @@ def _make(out: Output, state: Path, file: Path, *, force: bool, files: bool) -> 
                 state, staging, RECORDINGS, lambda path: is_kept_file(f"{RECORDINGS}/{path.name}")
             )
             blobs = state / BLOBS if files else None
-            with whole_file(file, force=force) as target:
+            with whole_file(file, force=force, draft_in=staging) as target:
                 _write(target, staging, key, blobs)
     except OSError as error:
         raise cannot_write(file, error) from None

@@ -23,17 +23,18 @@ def refuse_existing(path: Path) -> None:
 
 
 @contextmanager
-def whole_file(path: Path, *, force: bool) -> Iterator[IO[bytes]]:
+def whole_file(path: Path, *, force: bool, draft_in: Path | None = None) -> Iterator[IO[bytes]]:
     """Yield a file that gets its name when the body is done and all of it is on disk.
 
-    Its mode is 0600.  Nothing is left of it when the body fails.  Raises Failure where `path` is
+    Its mode is 0600.  Nothing is left of it when the body fails; what a power cut leaves lies in
+    `draft_in`, a folder on the same disk, else beside it.  Raises Failure where `path` is
     there already, unless with `force`, and when it can't be written.
     """
     if not force:
         refuse_existing(path)
     try:
         prefix = f".{path.name[:_MAX_PREFIX_CHARS]}."
-        descriptor, name = tempfile.mkstemp(prefix=prefix, dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=prefix, dir=draft_in or path.parent)
     except OSError as error:
         raise cannot_write(path, error) from None
     draft = Path(name)

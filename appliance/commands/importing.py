@@ -225,7 +225,7 @@ def _verdict(sums: _Sums, damaged: int) -> int:
     if later:
         raise Failure(
             f"{later:,} could not be taken just now.",
-            "Make sure that the disk has room, and import the file again.",
+            "Wait some minutes, make sure that the disk has room, and import the file again.",
         )
     if full:
         raise Failure(

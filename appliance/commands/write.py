@@ -105,12 +105,22 @@ def _state(message: Message) -> str:
         "expired": "Expired: not delivered in time",
     }
     state = words.get(message.state, message.state.capitalize())
+    if message.state in ("queued", "relayed") and message.expires_in_s is not None:
+        state += f", given up in {_span(message.expires_in_s)}"
     if message.conversation == EVERYONE and message.state in _ARRIVED:
         count = message.delivered_to
         state += f" {_BY[message.state]} {count} station{'' if count == 1 else 's'}"
     if is_group(message.conversation) and message.recipients:
         state += _of_members(message)
     return f"{state}: {visible(message.problem)}" if message.problem else f"{state}."
+
+
+def _span(seconds: int) -> str:
+    """Return about how long that is, in one unit."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{max(seconds, 1)} s"
 
 
 def _of_members(message: Message) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -160,14 +161,11 @@ class Views:
         if stored.held_by:
             furthest = max(furthest, DeliveryState.RELAYED)
         state = _STATES[furthest] if stored.outgoing else "delivered"
-        expires = stored.expires_awake_s
-        if (
-            stored.outgoing
-            and expires is not None
-            and furthest < DeliveryState.DELIVERED
-            and self.runtime.time.moment().awake_s >= expires
-        ):
-            state = "expired"
+        left_s = None
+        if stored.outgoing and stored.expires_awake_s is not None:
+            left_s = math.floor(stored.expires_awake_s - self.runtime.time.moment().awake_s)
+            if left_s < 0 and furthest < DeliveryState.DELIVERED:
+                state = "expired"
         return Message(
             id=stored.id.hex(),
             conversation=stored.conversation.text if stored.conversation else EVERYONE,
@@ -188,6 +186,7 @@ class Views:
             problem=stored.problem,
             notice=stored.notice,
             attachments=self._attachments(stored),
+            expires_in_s=left_s,
         )
 
     def _attachments(self, stored: StoredMessage) -> tuple[Attachment, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from fencewire_program import Done, Fencewire
 from memory_backend import CLINIC, NOW, US, MemoryBackend
 
 from appliance.api.records import MAX_RECORDS, HandedRecord, RecordOutcome
-from appliance.api.schema import WallTime
+from appliance.api.schema import MessageState, WallTime
 from appliance.commands import exits
 from appliance.commands.importing import MAX_LINE_BYTES, LineError, _lines, parse
 
@@ -118,6 +119,28 @@ async def test_it_goes_in_batches_and_what_had_no_room_fails(
     missing = await fencewire("import", "missing.jsonl")
     assert (missing.code, "can't be read" in missing.err) == (exits.FAILED, True)
     assert (await fencewire("import", ".")).code == exits.FAILED
+
+
+@pytest.mark.usefixtures("server")
+async def test_expiry_is_chosen_and_said(fencewire: Fencewire, backend: MemoryBackend) -> None:
+    assert (await fencewire("send", "clinic", "Bus", "--expires", "12h")).code == exits.OK
+    assert backend.asked[-1][-1] == 12 * 3600
+    for wrong in ("0h", "31d", "12", "-1h", "h"):
+        assert (await fencewire("send", "clinic", "Bus", f"--expires={wrong}")).code == exits.USAGE
+    ends: dict[MessageState, int] = {
+        "queued": 43_000,
+        "relayed": 119,
+        "expired": -5,
+        "delivered": 9,
+    }
+    for state, left_s in ends.items():
+        sent = replace(backend.kept[0], id=state * 9, state=state, expires_in_s=left_s)
+        backend.kept.append(sent)
+    shown = (await fencewire("inbox")).out
+    assert "    Waiting, given up in 11 h.\n" in shown
+    assert "    On its way, carried by 0, given up in 119 s.\n" in shown
+    assert "    Expired: not delivered in time.\n" in shown
+    assert "    Delivered.\n" in shown
 
 
 async def test_without_a_daemon_nothing_is_read(fencewire: Fencewire) -> None:

@@ -143,6 +143,14 @@ async def test_messages_are_found_as_they_were_signed(three: tuple[DaemonBackend
             await a.records.handed_on(wrong)
 
 
+async def test_how_long_a_message_is_tried_is_said(three: tuple[DaemonBackend, ...]) -> None:
+    a, *_ = three
+    assert (await write(a, EVERYONE, "for long")).expires_in_s is None
+    short = await write(a, EVERYONE, "for an hour", lifetime_s=3600)
+    assert short.expires_in_s in (3599, 3600)
+    assert short.state == "queued"
+
+
 async def test_what_cannot_be_taken_is_said(three: tuple[DaemonBackend, ...]) -> None:
     a, b, _ = three
     stamp = Stamp(1, bytes(8), 0, 0, Certainty.UNSET)
