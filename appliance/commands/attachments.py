@@ -45,10 +45,10 @@ async def uploaded(client: Client, names: Sequence[str]) -> AsyncIterator[tuple[
 
 def in_lines(message: Message, *, indent: str) -> str:
     """Name the files of a message, each in a line that begins with a line break."""
-    return "".join(f"\n{indent}{in_a_line(one)}" for one in message.attachments)
+    return "".join(f"\n{indent}{described(one)}" for one in message.attachments)
 
 
-def in_a_line(one: Attachment) -> str:
+def described(one: Attachment) -> str:
     """Say what a file is, and whether it is here."""
     size = f"{one.bytes / _MB:,.1f} MB" if one.bytes >= _MB // 10 else f"{one.bytes:,} bytes"
     if one.duration_ms:
@@ -82,7 +82,7 @@ async def save(client: Client, out: Output, args: argparse.Namespace) -> int:
         here = await _wait_for(client, message.id, one, args.wait)
         if here is None or here.state != "here":
             missing += 1
-            out.line(in_a_line(here or one))
+            out.line(described(here or one))
             continue
         path = await _saved(client, message.id, one, directory)
         out.json({"name": one.name, "bytes": one.bytes, "path": str(path)})

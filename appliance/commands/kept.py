@@ -10,6 +10,7 @@ from appliance.api.requests import MAX_PAGE
 from appliance.api.schema import EVERYONE, Message, Recipient
 from appliance.api.storage import Removed, SetStorage, Storage, StorageClass
 from appliance.commands import exits
+from appliance.commands.attachments import described
 from appliance.commands.output import Failure, Output, aligned, clock, label, paragraphs, visible
 from appliance.commands.session import command
 
@@ -36,6 +37,8 @@ async def message(client: Client, out: Output, args: argparse.Namespace) -> int:
     to = "everyone" if one.conversation == EVERYONE else name(one.conversation)
     who = f"you to {to}" if one.outgoing else visible(one.author_name)
     out.line(f"{clock(one.written_at)} {who}: {paragraphs(one.text, indent='    ')}")
+    for file in one.attachments:
+        out.line(f"    {described(file)}")
     out.line(f"id       {one.id}")
     if not one.outgoing:
         return exits.OK

@@ -15,6 +15,7 @@ from store_samples import ANN, BOB, NOW, incoming, record
 
 from appliance.adapters import blobs as blobs_module
 from appliance.adapters.blobs import BlobLimits, Blobs
+from appliance.adapters.oggopus import OggOpusWriter
 from appliance.adapters.store import Store
 from appliance.api.attachments import Upload
 from appliance.api.backend import ApiError
@@ -27,6 +28,7 @@ from appliance.daemon.attachments import Attachments
 from appliance.daemon.backend import DaemonBackend
 from appliance.daemon.main import _build
 from appliance.daemon.settings import Settings
+from appliance.media.pcm import SILENCE
 from appliance.model.attachment import Attachment
 from appliance.model.cargo import Load, Tier
 from appliance.model.identity import StationId, StationKey
@@ -224,6 +226,33 @@ async def test_a_message_that_can_not_be_sent_leaves_its_files(daemon: DaemonBac
     with pytest.raises(ApiError, match="characters"):
         await send(daemon, kept.id, text="x" * 16_001)
     assert (await send(daemon, kept.id)).attachments
+
+
+async def test_a_voice_message_leaves_the_shelf_and_can_be_played(
+    tmp_path: Path, daemon: DaemonBackend
+) -> None:
+    shelf = daemon.recordings._shelf
+    assert await daemon.recordings.all() == ()
+    recording, path = shelf.new(0.0)
+    writer = OggOpusWriter(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    for _ in range(50):
+        writer.write(SILENCE)
+    writer.close()
+    shelf.complete(recording, path)
+    sound = path.read_bytes()
+    with pytest.raises(ApiError, match="characters"):
+        await send(daemon, recording, text="x" * 16_001)
+    assert not stored_files(tmp_path)
+    sent = await send(daemon, recording)
+    assert (sent.attachments[0].media_type, sent.attachments[0].duration_ms) == ("audio/ogg", 1000)
+    assert not path.exists()
+    assert daemon.recordings.open_attachment is not None
+    opened = await daemon.recordings.open_attachment(sent.id, 0)
+    with os.fdopen(opened.descriptor, "rb") as file:
+        file.seek(0)
+        assert file.read() == sound
+    with pytest.raises(ApiError, match="no such file"):
+        await daemon.recordings.open_attachment(sent.id, 1)
 
 
 # -- What others send
