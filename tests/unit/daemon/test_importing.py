@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from appliance.adapters.blobs import Blobs
-from appliance.adapters.store import Store
+from appliance.adapters.store import Store, carried
 from appliance.api.backend import ApiError
 from appliance.api.event_log import EventLog
 from appliance.api.records import HandedRecord, HandRecords, RecordOutcome
@@ -44,21 +44,22 @@ async def started(directory: Path, key: StationKey) -> AsyncIterator[DaemonBacke
     await runtime.stop()
 
 
-@pytest.fixture
-async def three(
-    tmp_path_factory: pytest.TempPathFactory,
+@asynccontextmanager
+async def several(
+    names: str, folders: pytest.TempPathFactory
 ) -> AsyncIterator[tuple[DaemonBackend, ...]]:
     async with AsyncExitStack() as stack:
-        yield tuple(
-            [
-                await stack.enter_async_context(
-                    started(
-                        tmp_path_factory.mktemp(name), StationKey.from_bytes(name.encode() * 32)
-                    )
-                )
-                for name in "abc"
-            ]
-        )
+        made = [
+            started(folders.mktemp(name), StationKey.from_bytes(name.encode() * 32))
+            for name in names
+        ]
+        yield tuple([await stack.enter_async_context(one) for one in made])
+
+
+@pytest.fixture
+async def two(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[DaemonBackend, ...]]:
+    async with several("ab", tmp_path_factory) as made:
+        yield made
 
 
 async def stick(daemon: DaemonBackend) -> list[HandedRecord]:
@@ -100,33 +101,33 @@ async def outcome(daemon: DaemonBackend, one: HandedRecord) -> RecordOutcome:
 
 
 async def test_a_message_goes_over_a_courier_and_its_receipt_comes_back(
-    three: tuple[DaemonBackend, ...],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    a, b, courier = three
-    assert await bring(a, await stick(b)) == {("card", "new"): 1}
-    for_b = await write(a, b.status().id, "Send a doctor.")
-    await write(a, EVERYONE, "Boil the water.")
-    there = await stick(a)
-    assert await bring(courier, there) == {
-        ("card", "new"): 2,
-        ("message", "carried"): 1,
-        ("message", "new"): 1,
-    }
-    assert await texts(courier) == ["Boil the water."]
-    on = await bring(b, await stick(courier))
-    assert on[("message", "new")] == 2
-    assert await texts(b) == ["Send a doctor.", "Boil the water."]
-    again = await bring(b, there)
-    assert again == {("card", "known"): 2, ("message", "known"): 2}
-    back = await bring(a, await stick(b))
-    assert back[("receipt", "new")] == 1
-    found = await a.message(for_b.id)
-    assert found.state == "delivered"
-    assert all(one.id != BY_HAND.text for one in (*a.stations(), *b.stations()))
+    async with several("abc", tmp_path_factory) as (a, b, courier):
+        assert await bring(a, await stick(b)) == {("card", "new"): 1}
+        for_b = await write(a, b.status().id, "Send a doctor.")
+        await write(a, EVERYONE, "Boil the water.")
+        there = await stick(a)
+        assert await bring(courier, there) == {
+            ("card", "new"): 2,
+            ("message", "carried"): 1,
+            ("message", "new"): 1,
+        }
+        assert await texts(courier) == ["Boil the water."]
+        on = await bring(b, await stick(courier))
+        assert on[("message", "new")] == 2
+        assert await texts(b) == ["Send a doctor.", "Boil the water."]
+        again = await bring(b, there)
+        assert again == {("card", "known"): 2, ("message", "known"): 2}
+        back = await bring(a, await stick(b))
+        assert back[("receipt", "new")] == 1
+        found = await a.message(for_b.id)
+        assert found.state == "delivered"
+        assert all(one.id != BY_HAND.text for one in (*a.stations(), *b.stations()))
 
 
-async def test_messages_are_found_as_they_were_signed(three: tuple[DaemonBackend, ...]) -> None:
-    a, b, _ = three
+async def test_messages_are_found_as_they_were_signed(two: tuple[DaemonBackend, ...]) -> None:
+    a, b = two
     ids = [(await write(a, EVERYONE, f"Truck {number}")).id for number in range(2)]
     first, missing, second = (await a.records.find((ids[0], "00" * 32, ids[1]))).records
     assert missing is None
@@ -143,16 +144,56 @@ async def test_messages_are_found_as_they_were_signed(three: tuple[DaemonBackend
             await a.records.handed_on(wrong)
 
 
-async def test_how_long_a_message_is_tried_is_said(three: tuple[DaemonBackend, ...]) -> None:
-    a, *_ = three
+async def test_all_sticks_together_have_the_room_of_one_neighbour(
+    two: tuple[DaemonBackend, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = two
+    monkeypatch.setattr(carried, "MAX_BYTES", 100_000)
+    stamp = Stamp(1, bytes(8), 0, 0, Certainty.UNSET)
+    to = (Address(b.views.runtime.station.id),)
+    outcomes = [
+        await outcome(
+            a,
+            handed(
+                make_record(
+                    StationKey.from_bytes(bytes([number]) * 32),
+                    RecordKind.MESSAGE,
+                    bytes(20_000),
+                    stamp=stamp,
+                    to=to,
+                    prekey=bytes(8),
+                )
+            ),
+        )
+        for number in range(1, 4)
+    ]
+    assert set(outcomes) == {RecordOutcome("message", "no-room")}
+    assert not [one for one in await stick(a) if len(one.record) > 20_000]
+
+
+async def test_what_is_twice_in_a_file_is_new_once(two: tuple[DaemonBackend, ...]) -> None:
+    a, b = two
+    await write(a, EVERYONE, "Boil the water.")
+    twice = [one for one in await stick(a) for _ in range(2)]
+    assert await bring(b, twice) == {
+        ("card", "new"): 1,
+        ("card", "known"): 1,
+        ("message", "new"): 1,
+        ("message", "known"): 1,
+    }
+    assert await texts(b) == ["Boil the water."]
+
+
+async def test_how_long_a_message_is_tried_is_said(two: tuple[DaemonBackend, ...]) -> None:
+    a, _ = two
     assert (await write(a, EVERYONE, "for long")).expires_in_s is None
     short = await write(a, EVERYONE, "for an hour", lifetime_s=3600)
     assert short.expires_in_s in (3599, 3600)
     assert short.state == "queued"
 
 
-async def test_what_cannot_be_taken_is_said(three: tuple[DaemonBackend, ...]) -> None:
-    a, b, _ = three
+async def test_what_cannot_be_taken_is_said(two: tuple[DaemonBackend, ...]) -> None:
+    a, b = two
     stamp = Stamp(1, bytes(8), 0, 0, Certainty.UNSET)
     own, other = (Address(daemon.views.runtime.station.id) for daemon in (a, b))
     gone = Prekey(bytes(8), X25519PrivateKey.generate().public_key().public_bytes_raw())
