@@ -86,6 +86,7 @@ async def test_what_came_is_saved_and_overwrites_nothing(home: Path) -> None:
         await screen.sees("A map of the ford")
         await screen.press("1")
         await screen.sees("Choose a directory")
+        await screen.sees(f">{home}"[:40])
         await screen.press("enter")
         await screen.sees(">photos/")
         assert ">plan.txt" not in screen.text
