@@ -22,6 +22,12 @@ MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 
 _READ_BYTES: Final = 65_536
 _SEND_BYTES: Final = 262_144
+_STALLED_S: Final = 60.0
+"""A daemon that takes nothing of a file for so long does not live."""
+
+_UPLOADED_S: Final = 180.0
+"""For it to bring the last of a file to a slow disk."""
+
 _MAX_TROUBLE_CHARS: Final = 500
 """Of what a daemon that could not start has left to say."""
 
@@ -67,11 +73,12 @@ class Exchange:
             if not answering.done():
                 with suppress(OSError):  # gone, or refused: the answer says which
                     await sending
-            event = await answering
+            async with asyncio.timeout(_UPLOADED_S):
+                event = await answering
         finally:
             sending.cancel()
             answering.cancel()
-            await asyncio.wait((sending, answering))
+            await asyncio.gather(sending, answering, return_exceptions=True)
         if not isinstance(event, h11.Response):
             raise ConnectionLost(*_GONE)
         return event.status_code
@@ -92,7 +99,8 @@ class Exchange:
                 raise OSError(0, "the file became shorter while it was read")
             size -= len(piece)
             self._writer.write(self._http.send(h11.Data(data=piece)) or b"")
-            await self._writer.drain()
+            async with asyncio.timeout(_STALLED_S):
+                await self._writer.drain()
         self._writer.write(self._http.send(h11.EndOfMessage()) or b"")
         await self._writer.drain()
 
@@ -175,16 +183,16 @@ async def upload(
 
     However long it takes, but with nothing at all from the daemon for `timeout_s` at the end.
     """
-    async with exchange(path) as one:
-        status = await one.give(target, source, size)
-        pieces = []
-        try:
+    try:
+        async with exchange(path) as one:
+            status = await one.give(target, source, size)
+            pieces = []
             async with asyncio.timeout(timeout_s):
                 while (piece := await one.chunk()) is not None:
                     pieces.append(piece)
-        except TimeoutError as error:
-            raise ConnectionLost(*_SILENT) from error
-        return status, b"".join(pieces)
+            return status, b"".join(pieces)
+    except TimeoutError as error:
+        raise ConnectionLost(*_SILENT) from error
 
 
 async def download(
