@@ -81,6 +81,10 @@ class BulkServer:
             web.get("/v1/blobs/{root}", self._get, allow_head=False),
         ]
 
+    def serves(self, peer: StationId) -> bool:
+        """Tell whether a station is being sent something now."""
+        return any(session.proved.peer == peer for session in self._served)
+
     def _check_token(self, request: web.Request) -> Session:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         given = token.encode(errors="surrogateescape")

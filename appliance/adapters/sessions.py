@@ -175,6 +175,10 @@ class Sessions:
             raise RuntimeError("listen comes first")
         return BulkClient(self._bulk_http, session)
 
+    def sends_to(self, peer: StationId) -> bool:
+        """Tell whether a station is being sent a blob now."""
+        return self._bulk.serves(peer)
+
     # -- Taking sessions
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:

@@ -81,7 +81,7 @@ class Attachments:
         self.core = Transfers(own, Random().random)  # noqa: S311 (jitter only)
         self.rules = Attached(own, each=blobs.limits.each, total=blobs.limits.total)
         self._transfers = BlobTransfers(self.core, blobs, client=self._client, tell=self._told)
-        runtime.station.bulk_in_use = self.core.in_use
+        runtime.station.bulk_in_use = self._in_use
         self._up: dict[StationId, Session] = {}
         self._sought: dict[StationId, None] = {}
         """Who has something that is wanted, and can't be reached."""
@@ -249,6 +249,10 @@ class Attachments:
         await self._look_up(root)
 
     # -- The transfers
+
+    def _in_use(self, peer: StationId) -> bool:
+        """Tell whether a session is needed: on a slow link a chunk takes longer than one idles."""
+        return self.core.in_use(peer) or self._runtime.sessions.sends_to(peer)
 
     def _client(self, peer: StationId) -> BulkClient | None:
         session = self._up.get(peer)
