@@ -112,7 +112,7 @@ def delivery(message: Message, times: Times) -> str:
         case "relayed":
             return f"carried by {message.carried_by}"
         case "expired":
-            return "not delivered: it expired"
+            return "EXPIRED: not delivered in time"
         case "delivered" | "read":
             return f"{message.state}{when}"
 
@@ -121,12 +121,22 @@ def _spread(message: Message) -> str:
     readers = sum(1 for one in message.recipients if one.state == "read")
     if message.delivered_to == 0:
         if message.state == "expired":
-            return "not delivered: it expired"
+            return "EXPIRED: not delivered in time"
         return f"carried by {message.carried_by}" if message.carried_by else "waiting"
     if is_group(message.conversation) and message.state in {"delivered", "read"}:
         return "read by all" if message.state == "read" else f"delivered to all{_by(readers)}"
     read = _by(readers)
     return f"delivered to {message.delivered_to}{read}"
+
+
+def expiry_words(message: Message) -> str:
+    """Return for how long one of our messages is still tried; empty where that is not limited."""
+    left_s = message.expires_in_s
+    if left_s is None or message.state in {"delivered", "read"}:
+        return ""
+    if left_s < 0:
+        return f"{span(-left_s)} ago: it was given up. Send it again if it still matters."
+    return f"in {span(left_s)}, if it has not arrived by then"
 
 
 def _by(readers: int) -> str:

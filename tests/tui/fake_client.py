@@ -253,6 +253,10 @@ class FakeClient(FakeFiles, FakeGroups):
         count = sum(one.records for one in self.removed)
         return Storage((), 1, 1, self.removed, count)
 
+    async def message(self, message: str) -> Message:
+        self._check()
+        return next(one for one in self.stored if one.id == message)
+
     async def mark_read(self, conversation: str, *, up_to: int) -> int:
         self._check()
         self.read_up_to.append((conversation, up_to))

@@ -213,14 +213,14 @@ async def _die(screen: Screen) -> None:
 
 SCENES = {
     "nobody": Scene(FakeClient, "Looking for others"),
-    "talking": Scene(talking, "not delivered", _keys("down", "down")),
+    "talking": Scene(talking, "EXPIRED", _keys("down", "down")),
     "messages": Scene(_with_files, "37 older", _keys("down", "down", "down", "enter", "up")),
     "message": Scene(_with_files, "1 waiting", _keys("enter", "enter")),
     "letter": Scene(_with_files, "Take off", _letter),
     "emergency": Scene(_with_files, "EMERGENCY from", _emergency),
     "find": Scene(_with_files, "All messages searched", _find),
     "group": Scene(_with_files, "You may change it", _keys("down", "f2")),
-    "five_100": Scene(talking, "not delivered", _keys("down", "down"), (100, 30)),
+    "five_100": Scene(talking, "EXPIRED", _keys("down", "down"), (100, 30)),
     "many": Scene(_many, "Report 79", _keys("down")),
     "many_200": Scene(_many, "Report 79", _keys("down"), (200, 60)),
     "foreign": Scene(_foreign, "12", _keys("escape", "4"), foreign=True),

@@ -168,6 +168,21 @@ async def test_how_far_a_message_came_is_told_on_demand() -> None:
         assert screen.app.drafts.editor.text == "x"
 
 
+async def test_how_long_a_message_is_still_tried_is_told() -> None:
+    client = FakeClient(CLINIC)
+    client.stored = [message(CLINIC, "Soon", 1, outgoing=True, state="queued", expires_in_s=3_000)]
+    client.stored += [
+        message(CLINIC, "Late", 2, outgoing=True, state="expired", expires_in_s=-7_300)
+    ]
+    async with screen_of(client) as screen:
+        await screen.press("down")
+        await screen.sees("EXPIRED: not delivered in time")
+        await screen.press("enter", "enter")
+        await screen.sees("Expires  2h ago: it was given up.")
+        await screen.press("escape", "up", "enter")
+        await screen.sees("Expires  in 50m, if it has not arrived by then")
+
+
 async def test_messages_are_gone_through_one_by_one() -> None:
     client = FakeClient(CLINIC)
     client.stored = [message(CLINIC, f"number {n}.", n) for n in range(1, 61)]

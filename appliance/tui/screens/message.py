@@ -5,13 +5,14 @@ from __future__ import annotations
 from appliance.api.schema import EVERYONE, Message, Recipient, WallTime
 from appliance.api.storage import Recipients
 from appliance.tui import views
+from appliance.tui.actions import MessageCame
 from appliance.tui.dialogs import PageDialog, paragraphs
 from appliance.tui.keybar import Hint
 from appliance.tui.look import BAD, BOLD, FRAME, GOOD, PLAIN
 from appliance.tui.pane import Row
 from appliance.tui.screens.attachment import AttachmentDialog
 from appliance.tui.text import fit, one_line, pad, plain, plain_name
-from appliance.tui.wording import attachment_state, attachment_title, delivery
+from appliance.tui.wording import attachment_state, attachment_title, delivery, expiry_words
 
 _AHEAD = 20
 """Rows below those in sight; where there are fewer, more recipients are asked for."""
@@ -77,6 +78,12 @@ class MessagePage(PageDialog):
         app = self.station_app
         after = self._recipients[-1].station if self._recipients else None
         try:
+            if after is None:
+                # How long it is still tried runs on without being told.
+                fresh = await app.operator.ask(app.client.message(self._message.id))
+                if fresh is not None:
+                    self._message = fresh
+                    app.dispatch(MessageCame(fresh))
             told = await app.operator.ask(app.client.recipients(self._message.id, after=after))
         finally:
             self._asking = False
@@ -112,6 +119,9 @@ class MessagePage(PageDialog):
             words = delivery(message, app.times)
             why = f": {one_line(message.problem)}" if message.problem else ""
             rows += _labelled("State    ", words + why, width)
+            expiry = expiry_words(self._message)
+            if expiry:
+                rows += _labelled("Expires  ", expiry, width)
         rows.append([])
         rows += paragraphs(plain(message.text)[:2_000], width)
         for one in message.attachments:
