@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -37,6 +38,9 @@ its boot id, since a backup can be restored twice."""
 
 MAX_SEQUENCE: Final = 1 << 62
 """Above it only somebody who uses numbers up has counted: we don't follow."""
+
+RETRY_S: Final = 5.0
+"""After the disk did not take the card for this start: without one nobody can write to us."""
 
 RESTORED_ORDERS: Final = MAX_JUMP // 16 << ORDER_BITS
 """How far the order of what a restored station writes goes ahead, to come after what it has written
@@ -85,6 +89,9 @@ class OwnCard:
 
         self._restored = restored
 
+        self._retry_at = math.inf
+        """When to write the card for this start once more."""
+
         self.publishing = False
         """A card is on its way to the disk."""
 
@@ -132,7 +139,12 @@ class OwnCard:
         One that only repeats the last would hide a copy of this board somewhere in the mesh, which
         has the same: what each of the two writes comes back to the other.
         """
-        return self._publish(self.name, stamp())
+        at = stamp()
+
+        def again(_: str) -> None:
+            self._retry_at = at.uptime_ms / 1000 + RETRY_S
+
+        return self._publish(self.name, at, failed=again)
 
     def set_name(
         self,
@@ -187,14 +199,19 @@ class OwnCard:
 
     def next_wakeup(self) -> float:
         """Say when to call `wakeup`."""
-        return self.twins.next_wakeup()
+        return min(self.twins.next_wakeup(), self._retry_at)
 
     def wakeup(self, uptime_s: float, stamp: Callable[[], Stamp]) -> list[Effect]:
-        """Answer what could not be answered before, and ask whether a copy still runs."""
+        """Answer what could not be answered before, ask whether a copy still runs, and write what
+        the disk would not take."""
         if self.twins.is_over(uptime_s):
-            return [AlarmOver(COPIED_KEY), *self._publish(self.name, stamp())]
+            return [AlarmOver(COPIED_KEY), *self.start(stamp)]
         if self.twins.asks(uptime_s) or self.twins.may_answer(uptime_s):
             return self._answer(self.name, stamp())
+        if self._retry_at <= uptime_s:
+            if not self.publishing:
+                return self.start(stamp)
+            self._retry_at = uptime_s + RETRY_S
         return []
 
     def _answer(self, name: str, at: Stamp) -> list[Effect]:
@@ -227,6 +244,7 @@ class OwnCard:
         # A card that others have seen must not be forgotten by us: its number would be used twice.
         def stored(_: None) -> Sequence[Effect]:
             self._card, self.raw, self.publishing = card, record.raw, False
+            self._retry_at = math.inf
             done()
             after = [Transact(SetValue(RESTORED_VALUE, None), lambda _: ())] if restored else []
             return [*self._published(record.raw), *after]
