@@ -18,6 +18,7 @@ from appliance.commands.output import Failure, Output, visible
 from appliance.commands.session import changes, command
 
 _MB: Final = 1_000_000
+_PREVIEW_CHARS: Final = 60
 _MAX_NAMES: Final = 1_000
 """Files of one name in a directory."""
 
@@ -60,7 +61,10 @@ def described(one: Attachment) -> str:
         "refused": " - not fetched",
     }
     why = f": {visible(one.problem)}" if one.problem else ""
-    return f"[file {one.index + 1}: {visible(one.name)}, {size}{states[one.state]}{why}]"
+    line = f"[file {one.index + 1}: {visible(one.name)}, {size}{states[one.state]}{why}]"
+    if one.preview and one.state != "here":
+        line += f' it begins: "{visible(" ".join(one.preview.split()))[:_PREVIEW_CHARS]}"'
+    return line
 
 
 @command

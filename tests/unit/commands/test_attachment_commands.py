@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fencewire_program import Fencewire
+from memory_attachments import described
 from memory_backend import MemoryBackend
 
+from appliance.api.attachments import Upload
 from appliance.commands import exits
 from appliance.commands.attachments import _names
+from appliance.commands.attachments import described as of
 
 pytestmark = pytest.mark.usefixtures("server")
 
@@ -43,6 +47,16 @@ async def test_what_can_not_be_read_or_is_not_here_is_said(
     none = await fencewire("save", backend.kept[-1].id)
     assert "No files came with this message." in none.err
     assert (await fencewire("send", "clinic")).code == exits.USAGE
+
+
+def test_what_is_not_here_is_said_with_what_is_known_of_it() -> None:
+    upload = Upload("u", "a\x1b[2J.txt", 2_500_000, "text/plain", "two\nlines")
+    one = replace(described(upload, 1), state="fetching", have_bytes=1_000_000)
+    assert of(one) == '[file 2: a\ufffd[2J.txt, 2.5 MB - 40 % is here] it begins: "two lines"'
+    voice = replace(
+        one, duration_ms=12_400, bytes=9_000, preview="", state="waiting", problem="No."
+    )
+    assert of(voice) == "[file 2: a\ufffd[2J.txt, 9,000 bytes, 12 s - not here yet: No.]"
 
 
 def test_no_name_leaves_the_directory(tmp_path: Path) -> None:
