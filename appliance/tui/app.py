@@ -17,9 +17,15 @@ from textual.screen import Screen
 
 from appliance.api.client import Client
 from appliance.api.errors import ClientError, NotRunning
-from appliance.api.schema import CallInfo
+from appliance.api.schema import CallInfo, Message
 from appliance.tui import views
-from appliance.tui.actions import Action, AlarmsRead, EmergencyShown, Selected
+from appliance.tui.actions import (
+    Action,
+    AlarmsRead,
+    EmergencyShown,
+    MessageCame,
+    Selected,
+)
 from appliance.tui.alerts import Alerts
 from appliance.tui.canvas import CanvasUpdate
 from appliance.tui.client import StationClient
@@ -43,6 +49,7 @@ from appliance.tui.screens.verify import VerifyDialog
 from appliance.tui.screens.volume import VolumeDialog
 from appliance.tui.store import TuiState, reduce
 from appliance.tui.sync import Follower
+from appliance.tui.text import one_line
 from appliance.tui.wording import IN_REACH, Times
 from appliance.tui.writer import Writer
 
@@ -130,10 +137,20 @@ class FencewireApp(App[int], inherit_bindings=False):
         if len(views.open_alarms(self.state)) > len(views.open_alarms(before)):
             self.bell()
         self._alert()
+        if isinstance(action, MessageCame):
+            self._given_up(before, action.message)
         if self.drafts.conversation != self.state.selected or before.connection != "up":
             self._show(self.state.selected)
         self._follow_calls()
         self.redraw()
+
+    def _given_up(self, before: TuiState, message: Message) -> None:
+        """Say that a message of ours was not delivered in time."""
+        tally = before.tallies.get(message.conversation)
+        if message.state == "expired" and tally is not None and message.id in tally.waiting:
+            who = views.title_of(self.state, message.conversation)
+            text = one_line(message.text)[:40]
+            self.say(f"Not delivered in time to {who}: {text}. It was given up.", True)
 
     def _follow_calls(self) -> None:
         call = views.ringing(self.state)
@@ -298,6 +315,7 @@ class FencewireApp(App[int], inherit_bindings=False):
         loud = self.state.emergency
         if loud is not None and not views.open_alarms(self.state):
             for dialog in [one for one in self.main.dialogs if not one.rings]:
+                dialog.put_aside()
                 self.main.close_dialog(dialog)
             self.dispatch(EmergencyShown())
             self.reader.jump(loud)

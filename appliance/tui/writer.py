@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ class Writer:
     def __init__(self, app: FencewireApp) -> None:
         self._app = app
         self._letters = Letters()
+        self._reading: Counter[str] = Counter()
 
     @property
     def letter(self) -> Letter:
@@ -45,7 +47,9 @@ class Writer:
     def enter(self) -> None:
         """Send what is there; go to the messages where there is nothing."""
         app = self._app
-        if self.empty:
+        if self._reading[app.drafts.conversation]:
+            app.say("The file is still being read. Press Enter again when it is there.", False)
+        elif self.empty:
             app.open_reading()
         elif self.letter.precedence == "emergency" and app.drafts.conversation == EVERYONE:
             app.main.open_dialog(EmergencyDialog())
@@ -98,6 +102,7 @@ class Writer:
 
     async def _attach(self, path: Path, conversation: str) -> None:
         app = self._app
+        self._reading[conversation] += 1
         try:
             upload = await app.client.upload(path)
         except ClientError as error:
@@ -107,3 +112,5 @@ class Writer:
         else:
             self.enclose(Enclosure(upload.id, upload.name, upload.bytes), conversation)
             app.say("It goes with your message. Write something to it, or just press Enter.", False)
+        finally:
+            self._reading[conversation] -= 1

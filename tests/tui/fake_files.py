@@ -19,6 +19,8 @@ class FakeFiles:
 
     def __init__(self) -> None:
         self.files: dict[str, Upload] = {}
+        self.uploading: asyncio.Event | None = None
+        """Uploads wait for it."""
         self.recorded: dict[str, Recording] = {}
         self.plays: list[StartPlayback] = []
         self.played: Playback | None = None
@@ -43,9 +45,10 @@ class FakeFiles:
         self, path: Path, *, name: str | None = None, media_type: str | None = None
     ) -> Upload:
         self._check()
-        found = Upload(
-            f"u{len(self.files)}", path.name, len(await asyncio.to_thread(path.read_bytes)), "", ""
-        )
+        if self.uploading is not None:
+            await self.uploading.wait()
+        content = await asyncio.to_thread(path.read_bytes)
+        found = Upload(f"u{len(self.files)}", path.name, len(content), "", "")
         self.files[found.id] = found
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,6 +75,25 @@ async def test_a_file_is_named_by_its_path_and_taken_off_again(home: Path) -> No
         await screen.press("f7", "5")
         await screen.sees_no("with plan.txt")
         await screen.until(lambda: not client.files, "it was thrown away")
+
+
+async def test_a_message_does_not_go_before_its_file_is_there(home: Path) -> None:
+    client = FakeClient(CLINIC)
+    client.uploading = asyncio.Event()
+    async with screen_of(client) as screen:
+        await screen.press("down")
+        await screen.type("The plan")
+        screen.app.writer.attach(home / "plan.txt")
+        await screen.sees("Reading plan.txt...")
+        await screen.press("enter")
+        await screen.sees("The file is still being read.")
+        assert client.stored == []
+        client.uploading.set()
+        await screen.sees("with plan.txt 4 B")
+        await screen.press("enter")
+        await screen.sees("[plan.txt  4 B] here")
+        screen.app.writer.attach(home / "nothing.txt")
+        await screen.sees("nothing.txt can't be read: No such file or directory.")
 
 
 async def test_what_came_is_saved_and_overwrites_nothing(home: Path) -> None:

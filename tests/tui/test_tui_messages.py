@@ -168,6 +168,15 @@ async def test_how_far_a_message_came_is_told_on_demand() -> None:
         assert screen.app.drafts.editor.text == "x"
 
 
+async def test_a_message_that_is_given_up_is_not_passed_over() -> None:
+    client = FakeClient(CLINIC, GATE)
+    client.stored = [message(CLINIC, "Bring water", 1, outgoing=True, state="relayed")]
+    async with screen_of(client) as screen:
+        await screen.sees("1 not delivered")
+        client.tell("message", replace(client.stored[0], state="expired"))
+        await screen.sees("! Not delivered in time to clinic: Bring water. It was given up.")
+
+
 async def test_how_long_a_message_is_still_tried_is_told() -> None:
     client = FakeClient(CLINIC)
     client.stored = [message(CLINIC, "Soon", 1, outgoing=True, state="queued", expires_in_s=3_000)]

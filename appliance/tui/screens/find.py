@@ -62,9 +62,12 @@ class FindDialog(PromptDialog):
         """Be ready to search."""
         self.station_app.start(self._search())
 
-    def close(self) -> None:
+    def put_aside(self) -> None:
         self._open = False
         self._typed.set()
+
+    def close(self) -> None:
+        self.put_aside()
         super().close()
 
     def wanted_width(self, area: Area) -> int:

@@ -47,6 +47,7 @@ class MenuDialog(ListDialog):
                 Item("Compare digits, to be sure who it is", app.open_verify, "F9"),
                 Item("Sound devices", app.open_sound, "F8"),
                 Item("Messages: older ones, who has them", app.open_reading),
+                Item("Find a name, or words in messages", app.open_find),
             ]
         else:
             station = views.chosen(app.state)

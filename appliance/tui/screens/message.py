@@ -127,6 +127,7 @@ class MessagePage(PageDialog):
         for one in message.attachments:
             words = f"{one.index + 1}  {attachment_title(one)}  {attachment_state(one)}"
             rows.append([(fit(words, width), BOLD)])
+            rows += paragraphs(plain(one.preview), width - 3) if one.preview else []
         if message.outgoing:
             rows += self._how_far(message, width)
         self._shown_rows = len(rows)

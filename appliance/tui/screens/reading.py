@@ -20,8 +20,11 @@ class ReadingBar(Dialog):
             main.draw()  # what has just come may not be in sight yet
             main.conversation.choose_in_sight(last=True)
 
-    def close(self) -> None:
+    def put_aside(self) -> None:
         self.station_app.main.conversation.choose("")
+
+    def close(self) -> None:
+        self.put_aside()
         super().close()
 
     def body(self, width: int) -> list[Row]:
