@@ -9,6 +9,7 @@ What stays out: what a record says (`mailbox`), and the room that each may take 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -41,6 +42,9 @@ LIFETIME_S: Final = 30 * 24 * 3600.0
 BATCH: Final = MAX_PARCELS
 """Records that one look into the store fetches."""
 
+MAX_REFUSED: Final = 16_384
+"""Ids of what is of no use, signed as it is, so that it is not asked for again and again."""
+
 EXPIRE_S: Final = 60.0
 EXPIRED: Final = 256
 """How often what is too old is looked for, and how much of it is dropped at a time."""
@@ -68,6 +72,7 @@ class Carry:
         self._urgency = {record: urgency for record, urgency, _ in cargo.carried}
         self._ours = {record for record, _, ours in cargo.carried if ours}
         self._known = IdSet(cargo.known)
+        self._refused: OrderedDict[bytes, None] = OrderedDict()
         self._lanes: dict[StationId, CarryLane] = {}
         self._comparing = Comparing(
             self._carried,
@@ -80,7 +85,7 @@ class Carry:
 
     def knows(self, record: bytes) -> bool:
         """Tell whether a record is carried, or was, or was refused."""
-        return record in self._carried or record in self._known
+        return record in self._carried or record in self._known or record in self._refused
 
     @property
     def has_neighbours(self) -> bool:
@@ -217,7 +222,9 @@ class Carry:
 
     def refuse(self, record: bytes) -> Ack:
         """A record that a neighbour brought is of no use to anybody."""
-        self._known.add(record)
+        self._refused[record] = None
+        while len(self._refused) > MAX_REFUSED:
+            self._refused.popitem(last=False)
         return Ack(record, Outcome.REFUSED)
 
     def _answer(self, peer: StationId, answers: Sequence[Ack]) -> list[Effect]:
@@ -251,7 +258,7 @@ class Carry:
         if lane.left_out and lane.idle:
             lane.left_out = False
             self._comparing.soon(peer, moment.awake_s)
-        return [*self._go_on(moment), *self._held(peer, acks)]
+        return [*self._fetch(peer, lane, moment), *self._held(peer, acks)]
 
     def _held(self, peer: StationId, acks: Sequence[Ack]) -> list[Effect]:
         carries = (ack.record for ack in acks if ack.outcome is Outcome.CARRIED)

@@ -173,6 +173,11 @@ class Post:
                 continue
             try:
                 record = read_record(parcel.raw)
+            except FormatError:
+                # Not remembered: somebody may have spoilt the signature of a sound record.
+                answers.append(Ack(known, Outcome.REFUSED))
+                continue
+            try:
                 load = self.carry.load_of(
                     record, now.moment, came_from=peer, age_s=float(parcel.age_s)
                 )
