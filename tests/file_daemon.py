@@ -15,8 +15,8 @@ from appliance.adapters.store import Store
 from appliance.api.attachments import Upload
 from appliance.api.event_log import EventLog
 from appliance.api.schema import EVERYONE, Message
-from appliance.daemon import attachments as attachments_module
 from appliance.daemon.announcer import Announcer
+from appliance.daemon.attachment_uses import roots_of
 from appliance.daemon.attachments import Attachments
 from appliance.daemon.backend import DaemonBackend
 from appliance.daemon.main import _build
@@ -95,7 +95,7 @@ async def carry_out(daemon: DaemonBackend, operation: Operation[object]) -> None
 
     daemon.views.runtime.carry_out([Transact(operation, stored)])
     await done.wait()
-    for root in attachments_module._roots(operation):
+    for root in roots_of(operation):
         await files_of(daemon).settle(root)
 
 

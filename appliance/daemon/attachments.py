@@ -9,7 +9,6 @@ all that was given to it by then, that nothing names it.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,16 +18,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from appliance.adapters.blobs import BlobLimits, Blobs
 from appliance.adapters.bulk import BulkClient
+from appliance.daemon.attachment_limits import load_limits
+from appliance.daemon.attachment_uses import roots_of, trusted_by
 from appliance.daemon.transfers import BlobTransfers
 from appliance.model.identity import StationId
 from appliance.node.attached import Attached, Verdict
 from appliance.node.effects import MessageChanged
 from appliance.node.ports import (
-    GetValue,
     Operation,
-    SaveIncoming,
-    SaveOutgoing,
-    SetValue,
     StoreError,
 )
 from appliance.node.ports.attaching import GetUses, ScanUses
@@ -40,8 +37,6 @@ from appliance.node.ports.blobs import (
     NeedHolder,
     RunEnd,
 )
-from appliance.node.ports.carrying import Ship, ShipAll
-from appliance.node.ports.grouping import WithNews
 from appliance.node.transfers import MAX_WANTED, TELL_EVERY_S, Transfers
 
 if TYPE_CHECKING:
@@ -53,7 +48,6 @@ log = logging.getLogger(__name__)
 K = TypeVar("K")
 V = TypeVar("V")
 
-LIMITS_VALUE: Final = "attachments"
 LOOK_EVERY_S: Final = 600.0
 """How often all that is needed is compared with what is here."""
 
@@ -89,6 +83,9 @@ class Attachments:
         self._messages: dict[bytes, tuple[bytes, ...]] = {}
         """Which messages wait for a blob."""
 
+        self._of_strangers: dict[bytes, tuple[StationId, ...]] = {}
+        """Who has sent what is not fetched by itself."""
+
         self._told_at: dict[bytes, float] = {}
         """When it was told last that a message has changed."""
 
@@ -109,7 +106,7 @@ class Attachments:
 
     async def run(self) -> None:
         """Keep what is here as the store wants it, until cancelled."""
-        await self._load_limits()
+        self._limit(await load_limits(self._runtime.store))
         loop = asyncio.get_running_loop()
         look_at = loop.time()
         while True:
@@ -142,11 +139,6 @@ class Attachments:
         """How large one file may be, and all together."""
         return self.blobs.limits
 
-    def keep_limits(self, limits: BlobLimits) -> Operation[None]:
-        """Return the operation that lets limits count after a restart too."""
-        value = json.dumps({"each": limits.each, "total": limits.total}).encode()
-        return SetValue(LIMITS_VALUE, value)
-
     def limit(self, limits: BlobLimits) -> None:
         """Allow so much from now on; what is here stays."""
         self._limit(limits)
@@ -157,15 +149,6 @@ class Attachments:
         """How many there are, whole or in part."""
         return len(self.blobs.roots())
 
-    async def _load_limits(self) -> None:
-        try:
-            data = await self._runtime.store.perform(GetValue(LIMITS_VALUE))
-            if data is not None:
-                value = json.loads(data)
-                self._limit(BlobLimits(each=int(value["each"]), total=int(value["total"])))
-        except (StoreError, ValueError, TypeError, KeyError):
-            log.warning("how large attachments may be can't be read; the usual limits count")
-
     def _limit(self, limits: BlobLimits) -> None:
         self.blobs.limits = limits
         self.rules.each, self.rules.total = limits.each, limits.total
@@ -175,14 +158,20 @@ class Attachments:
     def submitted(self, operation: Operation[Any]) -> None:
         """Something is about to be stored: what it names must not be dropped meanwhile."""
         if self._watched:
-            for root in _roots(operation):
+            for root in roots_of(operation):
                 for those in self._watched:
                     those.add(root)
 
     def stored(self, operation: Operation[Any]) -> None:
         """Something is on disk."""
-        for root in _roots(operation):
+        for root in roots_of(operation):
             self.look_at(root)
+        trusted = trusted_by(operation)
+        if trusted:
+            for root, authors in list(self._of_strangers.items()):
+                if not trusted.isdisjoint(authors):
+                    del self._of_strangers[root]
+                    self.look_at(root)
 
     def look_at(self, root: bytes) -> None:
         """Find out once more what is to become of a blob."""
@@ -349,7 +338,9 @@ class Attachments:
                 if verdict.messages and self._messages.get(root) != verdict.messages:
                     _note(self._messages, root, verdict.messages)
                     self._tell(root)
-        elif drop and not verdict.needed:
+        elif verdict.needed:
+            _note(self._of_strangers, root, verdict.authors)
+        elif drop:
             self._drop(root)
         for other in verdict.others:
             self.look_at(other)
@@ -369,22 +360,6 @@ class Attachments:
             yield named
         finally:
             self._watched = [those for those in self._watched if those is not named]
-
-
-def _roots(operation: Operation[Any]) -> tuple[bytes, ...]:
-    """Return the blobs that an operation names."""
-    match operation:
-        case WithNews(operation=inner):
-            return _roots(inner)
-        case SaveOutgoing(record=record) | SaveIncoming(record=record):
-            records = [record]
-        case Ship(load):
-            records = [load.record]
-        case ShipAll(loads):
-            records = [load.record for load in loads]
-        case _:
-            return ()
-    return tuple(blob.root for record in records for blob in record.blobs)
 
 
 def _note(notes: dict[K, V], key: K, value: V) -> None:

@@ -26,6 +26,7 @@ from appliance.api.storage import (
     StorageClass,
 )
 from appliance.daemon.announcer import Announcer
+from appliance.daemon.attachment_limits import keep_limits
 from appliance.daemon.lookup import Lookup, sentence
 from appliance.daemon.runtime import Runtime
 from appliance.daemon.views import Views
@@ -226,7 +227,7 @@ class Keeping:
             ),
         )
         if files != limits:
-            await self._lookup.perform(self._runtime.attachments.keep_limits(files))
+            await self._lookup.perform(keep_limits(files))
             self._runtime.attachments.limit(files)
         value = {"messages": new.messages, "bytes": new.bytes, "carried": new.carried_bytes}
         await self._lookup.perform(SetValue(BOUNDS_VALUE, json.dumps(value).encode()))

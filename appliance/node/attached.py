@@ -47,6 +47,9 @@ class Verdict:
     messages: tuple[bytes, ...] = ()
     """Messages that are shown here and need it."""
 
+    authors: tuple[StationId, ...] = ()
+    """Who has written these, where it is not to be here by itself."""
+
 
 class Attached:
     """Decides about blobs, one at a time."""
@@ -82,7 +85,8 @@ class Attached:
         others = self._carry(root, size, uses)
         if others is not None:
             return Verdict(self._want(root, size, uses, mine=False), True, others, messages)
-        return Verdict(needed=bool(mine), messages=messages)
+        authors = tuple(dict.fromkeys(use.author for use in mine))
+        return Verdict(needed=bool(mine), messages=messages, authors=authors)
 
     def unused(self, root: bytes) -> None:
         """Nothing needs a blob any more."""

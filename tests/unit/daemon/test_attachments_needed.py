@@ -30,7 +30,7 @@ from appliance.daemon import attachments as attachments_module
 from appliance.daemon.backend import DaemonBackend
 from appliance.model.cargo import Load, Tier
 from appliance.node.effects import Transact
-from appliance.node.ports import Operation
+from appliance.node.ports import Operation, SaveStation, StoredStation
 from appliance.node.ports.carrying import Ship
 from appliance.node.ports.keeping import Evict, GetCandidates
 
@@ -70,6 +70,19 @@ async def test_what_somebody_known_sends_is_wanted_up_to_the_limit(daemon: Daemo
     large = file_of(100_000_000)
     await carry_out(daemon, with_blob(incoming(ANN), large))
     assert files_of(daemon).core.roots() == {large.root}
+
+
+async def test_who_becomes_known_needs_no_wish(daemon: DaemonBackend) -> None:
+    large, others = file_of(2_000_000), file_of(2_000_000)
+    await carry_out(daemon, with_blob(incoming(ANN, order=1), large))
+    await carry_out(daemon, with_blob(incoming(BOB, order=2), others))
+    files = files_of(daemon)
+    assert files.core.roots() == set()
+    known = SaveStation(StoredStation(ANN, None, "known", None, None, seen_sure=False))
+    await carry_out(daemon, known)
+    await files.settle(large.root)
+    assert files.core.roots() == {large.root}
+    assert set(files._of_strangers) == {others.root}
 
 
 async def test_strangers_together_have_a_part_of_the_room(daemon: DaemonBackend) -> None:
