@@ -13,6 +13,7 @@ from appliance.commands import exits
 from appliance.commands.attachments import described
 from appliance.commands.output import Failure, Output, aligned, clock, label, paragraphs, visible
 from appliance.commands.session import command
+from appliance.commands.whom import group_label, is_group
 
 _MB: Final = 1_000_000
 _NAMES: Final = {
@@ -29,6 +30,8 @@ async def message(client: Client, out: Output, args: argparse.Namespace) -> int:
     """Show one message, and how far it came with whom."""
     one = await (client.message(args.id) if args.id is not None else _latest(client))
     labels = {station.id: label(station) for station in await client.stations()}
+    if is_group(one.conversation):
+        labels |= {group.id: group_label(group) for group in await client.groups()}
 
     def name(station: str) -> str:
         return labels.get(station, f"·{station[:4]}")

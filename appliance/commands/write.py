@@ -128,7 +128,7 @@ def _of_members(message: Message) -> str:
     count = len(message.recipients)
     members = f"{count} member{'' if count == 1 else 's'}"
     if message.state in _ARRIVED:
-        return f" {_BY[message.state]} all {members}"
+        return f" {_BY[message.state]} {'all ' if count > 1 else ''}{members}"
     return f", delivered to {message.delivered_to} of {members}"
 
 

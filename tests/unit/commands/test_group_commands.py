@@ -83,3 +83,5 @@ async def test_the_inbox_shows_groups_and_what_happened_in_them(
     assert lines[1].endswith("Rescue ·0001: (clinic removed school.\ufffd[2J)")
     assert lines[2].endswith("you to Rescue ·0001: thanks")
     assert done.out.splitlines()[3].strip() == "Waiting, delivered to 1 of 2 members."
+    shown = await fencewire("message")
+    assert shown.out.splitlines()[0].endswith("you to Rescue ·0001: thanks")
