@@ -182,7 +182,7 @@ class ConversationPane(Pane):
         app = self.station_app
         state = app.state
         self._follow(state)
-        room = height - 1
+        room = max(height - 1, 1)  # on a very low screen nothing of it is seen
         self.sight = self._scroller.look(state, self._entries(), app.times, width - 2, room)
         who, where = title(state, app.now_s(), width)
         station = views.chosen(state)

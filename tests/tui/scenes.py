@@ -136,7 +136,7 @@ def _meshed() -> FakeClient:
     return client
 
 
-def _with_files() -> FakeClient:
+def with_files() -> FakeClient:
     """Return a station with files, a group, an emergency and what had to make room."""
     client = talking()
     client.stored[0] = replace(
@@ -214,12 +214,12 @@ async def _die(screen: Screen) -> None:
 SCENES = {
     "nobody": Scene(FakeClient, "Looking for others"),
     "talking": Scene(talking, "EXPIRED", _keys("down", "down")),
-    "messages": Scene(_with_files, "37 older", _keys("down", "down", "down", "enter", "up")),
-    "message": Scene(_with_files, "1 waiting", _keys("enter", "enter")),
-    "letter": Scene(_with_files, "Take off", _letter),
-    "emergency": Scene(_with_files, "EMERGENCY from", _emergency),
-    "find": Scene(_with_files, "All messages searched", _find),
-    "group": Scene(_with_files, "You may change it", _keys("down", "f2")),
+    "messages": Scene(with_files, "37 older", _keys("down", "down", "down", "enter", "up")),
+    "message": Scene(with_files, "1 waiting", _keys("enter", "enter")),
+    "letter": Scene(with_files, "Take off", _letter),
+    "emergency": Scene(with_files, "EMERGENCY from", _emergency),
+    "find": Scene(with_files, "All messages searched", _find),
+    "group": Scene(with_files, "You may change it", _keys("down", "f2")),
     "five_100": Scene(talking, "EXPIRED", _keys("down", "down"), (100, 30)),
     "many": Scene(_many, "Report 79", _keys("down")),
     "many_200": Scene(_many, "Report 79", _keys("down"), (200, 60)),

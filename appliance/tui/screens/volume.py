@@ -16,7 +16,7 @@ class VolumeDialog(Dialog):
     title = "Volume"
 
     def wanted_width(self, area: Area) -> int:
-        return 42
+        return min(area.width, 42)
 
     def hints(self) -> list[Hint]:
         return [Hint("Up", "louder"), Hint("Down", "softer"), Hint("Esc", "back")]
