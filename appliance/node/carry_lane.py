@@ -35,6 +35,7 @@ class CarryLane:
         self._waiting: dict[int, OrderedDict[bytes, None]] = {}
         """By urgency, each in order; none is empty."""
         self._in_flight: dict[bytes, tuple[int, float]] = {}
+        self._in_flight_bytes = 0
         self._paused_until: float | None = None
         self.fetching = False
         """Records are being read from the store."""
@@ -94,17 +95,20 @@ class CarryLane:
         times = 2 if urgency >= URGENT else 1
         return (
             len(self._in_flight) + more < times * MAX_IN_FLIGHT
-            and sum(size for size, _ in self._in_flight.values()) < times * MAX_IN_FLIGHT_BYTES
+            and self._in_flight_bytes < times * MAX_IN_FLIGHT_BYTES
         )
 
     def sent(self, record: bytes, size: int, now: float) -> None:
         """A record is on its way."""
+        self.answered((record,))
         self._in_flight[record] = (size, now + UNANSWERED_S)
+        self._in_flight_bytes += size
 
     def answered(self, records: Iterable[bytes]) -> None:
         """The neighbour has said what became of records."""
         for record in records:
-            self._in_flight.pop(record, None)
+            size, _ = self._in_flight.pop(record, (0, 0.0))
+            self._in_flight_bytes -= size
 
     def postpone(self, now: float) -> None:
         """The neighbour can't store anything just now."""
@@ -114,11 +118,12 @@ class CarryLane:
         """Say when to look again though nobody says anything."""
         if self._paused_until is not None:
             return self._paused_until
-        return next((until for _, until in self._in_flight.values()), None)
+        if not self._in_flight:
+            return None
+        return next(until for _, until in self._in_flight.values())
 
     def wakeup(self, now: float) -> None:
         """Stop waiting for answers that do not come, or that have been waited for."""
         if self._paused_until is not None and self._paused_until <= now:
             self._paused_until = None
-        for record in [r for r, (_, until) in self._in_flight.items() if until <= now]:
-            del self._in_flight[record]
+        self.answered([r for r, (_, until) in self._in_flight.items() if until <= now])

@@ -75,7 +75,9 @@ class _Lane:
         """When something has to be done without anybody's asking."""
         if self.paused_until is not None:
             return self.paused_until
-        return next((retry_at for _, retry_at in self.in_flight.values()), None)
+        if not self.in_flight:
+            return None
+        return next(retry_at for _, retry_at in self.in_flight.values())
 
     def wake(self, awake_s: float) -> bool:
         """Forget what was not answered in time; returns whether to look into the store."""

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from itertools import islice
 from typing import Final
 
 from appliance.model.codec import FormatError
@@ -121,14 +120,17 @@ class Sender:
         return frame
 
     def _next(self) -> Channel | None:
-        ready = [channel for channel, waiting in self._waiting.items() if waiting]
-        for channel in ready:
+        first = None
+        for channel, waiting in self._waiting.items():
+            if not waiting:
+                continue
             # An urgent one stands first, or behind what its channel has to finish.
-            if channel < Channel.CARD or any(
-                one.urgent for one in islice(self._waiting[channel], 2)
-            ):
+            urgent = waiting[0].urgent or (len(waiting) > 1 and waiting[1].urgent)
+            if channel < Channel.CARD or urgent:
                 return channel
-        return ready[0] if ready else None
+            if first is None:
+                first = channel
+        return first
 
 
 def _frames(channel: Channel, message: bytes) -> Iterator[bytes]:

@@ -19,23 +19,28 @@ def pass_time(node: Node, seconds: float) -> None:
     node.at = until
 
 
+def shown(node: Node) -> tuple[int, bytes] | None:
+    """Return the card that others are shown."""
+    return node.station.card.shown
+
+
 def test_the_first_card_comes_when_there_is_room_again() -> None:
     node = Node(disk_full=True)
     other = Node()
     node.open(other.id)
-    assert node.station.card.shown is None
+    assert shown(node) is None
     pass_time(node, 20 * RETRY_S)
-    assert node.station.card.shown is None
+    assert shown(node) is None
     node.take(Channel.CARD)
 
     node.disk_full = False
     pass_time(node, RETRY_S + 1)
-    shown = node.station.card.shown
-    assert shown is not None
-    assert node.take(Channel.CARD) == [shown[1]]
+    card = shown(node)
+    assert card is not None
+    assert node.take(Channel.CARD) == [card[1]]
 
     pass_time(node, 20 * RETRY_S)
-    assert node.station.card.shown == shown, "one is enough"
+    assert shown(node) == card, "one is enough"
 
 
 def test_a_name_that_was_refused_is_not_taken_later() -> None:
@@ -51,18 +56,18 @@ def test_a_name_that_was_refused_is_not_taken_later() -> None:
 
     node.disk_full = False
     pass_time(node, RETRY_S + 1)
-    assert node.station.card.shown is not None
+    assert shown(node) is not None
     assert node.station.name == node.id.default_name
 
 
 def test_a_start_that_only_repeats_an_old_card_is_made_up_for() -> None:
     first = Node()
-    before = first.station.card.shown
+    before = shown(first)
     again = Node(first.key, first.db, disk_full=True)
-    assert again.station.card.shown == before
+    assert shown(again) == before
     again.disk_full = False
     pass_time(again, RETRY_S + 1)
-    shown = again.station.card.shown
+    after = shown(again)
     assert before is not None
-    assert shown is not None
-    assert shown[0] > before[0]
+    assert after is not None
+    assert after[0] > before[0]
