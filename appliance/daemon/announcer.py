@@ -11,13 +11,14 @@ from typing import Final
 
 from appliance.api.event_log import EventLog
 from appliance.api.schema import Problem, Station
+from appliance.daemon.alerting import Alerting
 from appliance.daemon.group_backend import DaemonGroups
 from appliance.daemon.runtime import Runtime
 from appliance.daemon.views import Views
 from appliance.model.call import Call, CallState
 from appliance.model.group import Conversation, GroupId
 from appliance.model.identity import StationId
-from appliance.model.media import StreamStats
+from appliance.model.media import Ring, StreamStats
 from appliance.node.directory import Trust
 from appliance.node.effects import (
     AlarmOver,
@@ -83,6 +84,11 @@ class Announcer:
         """Say whose changes these are."""
         self._runtime = runtime
         self._views = views
+        self._alerting = Alerting(
+            lambda tone: runtime.sound.command(Ring(tone)),
+            lambda: bool(runtime.station.calls.active),
+            asyncio.get_running_loop().call_later,
+        )
 
     async def load(self) -> None:
         """Read the unread counts."""
@@ -260,6 +266,7 @@ class Announcer:
                     stored = await self._runtime.store.perform(GetMessage(message))
                     if stored is not None:
                         self.log.publish("message", self._views.message(stored))
+                        self._alerting.came(stored)
                 self._set_unread(await self._runtime.store.perform(CountUnread()))
         except StoreError as error:
             self.store_failed(str(error))

@@ -33,6 +33,7 @@ CADENCES: MappingProxyType[str, tuple[bool, tuple[_Part, ...]]] = MappingProxyTy
         ),
         "ringback": (True, ((1000, (450,)), (4000, ()))),  # ITU-T E.180
         "busy": (True, ((500, (450,)), (500, ()))),  # ITU-T E.180
+        "alarm": (False, (((300, (1000,)), (300, (700,))) * 4)),
         "notice": (False, ((120, (600,)), (60, ()), (160, (900,)), (60, ()))),
     }
 )  # fmt: skip

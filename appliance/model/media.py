@@ -152,7 +152,7 @@ class Ring:
     """Start or stop the ring tone, or the tone that the caller hears while it rings."""
 
     tone: str | None
-    """``ring``, ``ringback``, ``busy``, ``notice``; None: be quiet."""
+    """``ring``, ``ringback``, ``busy``, ``alarm``, ``notice``; None: be quiet."""
 
 
 MEDIA_VERSION = 3
