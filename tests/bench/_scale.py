@@ -124,7 +124,8 @@ def measure(stations: int, *, receipts: bool = True) -> Costs:
     """Run one net; without `receipts` a message to everyone counts only until all have it."""
     started = time.monotonic()
     before = _memory()
-    with world(scenario(stations), checkers=(), homes=grid(stations)) as made:
+    drawn = scenario(stations)
+    with world(drawn, checkers=(), homes=grid(stations), shared=False) as made:
         net = _Net(made)
         cards_s, join_bytes = net.join()
         memory = (_memory() - before) / stations

@@ -53,10 +53,6 @@ EPOCH_MS: Final = 1_790_000_000_000
 KEEP_AWAKE_S: Final = 60.0
 """How often the daemon notes for how long it has been awake."""
 
-ARM_S: Final = 0.005
-"""After an input, until the station is asked when it wants to be woken; often there are more inputs
-by then, and asking takes about as long as an input."""
-
 EARLY_S: Final = 1e-6
 """A timer that fires by a rounding too early would find nothing due, for ever."""
 
@@ -197,7 +193,7 @@ class Board:
             what()
             if life == self.life and not self._to_be_armed:
                 self._to_be_armed = True
-                self.world.time.after(ARM_S, lambda: self._arm(life))
+                self.world.time.after(self.world.scenario.arm_s, lambda: self._arm(life))
         except DeathError:
             self.die(power=self._cut)
         except FaultError:

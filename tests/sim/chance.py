@@ -1,4 +1,4 @@
-"""What a station takes from the kernel, taken from the seed; and signatures checked only once.
+"""What a station takes from the kernel, taken from the seed; and what others say read only once.
 
 Sealing draws a key inside the library.  Here the same is computed from a seeded source, so that
 every record has the same id in each run; what was sealed is opened by the real thing.
@@ -9,19 +9,31 @@ from __future__ import annotations
 import hashlib
 import hmac
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from appliance.model import signing
-from appliance.protocol import sealing
+from appliance.model.card import read_card
+from appliance.model.record import read_record, record_id_of
+from appliance.protocol import acks, carrying, sealing
 
-REMEMBERED: Final = 1 << 15
-"""Signatures whose answer is known: every card is checked by every station."""
+REMEMBERED: Final = 1 << 16
+"""Of each kind: every card and receipt is read and checked by every station."""
+
+READERS: Final = (
+    read_record,
+    read_card,
+    record_id_of,
+    acks.decode_acks,
+    carrying.decode_parcels,
+)
+"""What always gives the same for the same bytes, that nobody can change."""
 
 _KEM: Final = b"KEM" + (0x20).to_bytes(2, "big")
 _HPKE: Final = b"HPKE" + b"".join(part.to_bytes(2, "big") for part in (0x20, 1, 3))
@@ -64,16 +76,43 @@ class SeededSuite:
 
 
 @contextmanager
-def seeded(seed: object) -> Iterator[None]:
-    """Within, sealing follows the seed, and no signature is checked twice."""
-    suite, verify = sealing._SUITE, signing.verify
-    sealing.__dict__["_SUITE"] = SeededSuite(random.Random(f"sealing/{seed}"))
-    signing.__dict__["verify"] = lru_cache(REMEMBERED)(verify)
+def _remembered(function: Callable[..., Any]) -> Iterator[None]:
+    """Within, a function is called once for each value, wherever it was imported.
+
+    What raises is not remembered.
+    """
+    remembering = lru_cache(REMEMBERED)(function)
+    places = [
+        (vars(module), name)
+        for path, module in list(sys.modules.items())
+        if path.startswith("appliance.")
+        for name, value in vars(module).items()
+        if value is function
+    ]
+    for names, name in places:
+        names[name] = remembering
     try:
         yield
     finally:
-        sealing.__dict__["_SUITE"] = suite
-        signing.__dict__["verify"] = verify
+        for names, name in places:
+            names[name] = function
+
+
+@contextmanager
+def seeded(seed: object, *, shared: bool = True) -> Iterator[None]:
+    """Within, sealing follows the seed, and no signature is checked twice.
+
+    `shared`: nothing is read twice either, and stations have one copy of it between them.
+    """
+    suite = sealing._SUITE
+    sealing.__dict__["_SUITE"] = SeededSuite(random.Random(f"sealing/{seed}"))
+    with ExitStack() as stack:
+        for function in (signing.verify, *(READERS if shared else ())):
+            stack.enter_context(_remembered(function))
+        try:
+            yield
+        finally:
+            sealing.__dict__["_SUITE"] = suite
 
 
 def key_of(*parts: object) -> bytes:

@@ -17,8 +17,17 @@ MAX_DATABASE: Final = 16 * 1024 * 1024
 """Bytes that no station's database may exceed here; far more than these runs write."""
 
 
+ARM_S: Final = 0.005
+"""After an input, until a station is asked when it wants to be woken; often there are more inputs
+by then, and asking takes about as long as an input."""
+
 CROWD: Final = 100
-"""From so many stations on, the net is as bad as it gets: 30 % loss, and one partition a minute."""
+"""From so many stations on, the net is as bad as it gets: 30 % loss, one partition a minute, and so
+few on a link that there is often one way only."""
+
+CROWD_ARM_S: Final = 0.2
+"""Such stations look at the time a little later, as on a busy board: each would else be asked after
+nearly every frame, which is a fifth of what they cost here."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,9 @@ class Scenario:
     lost_for_good: float
     """Share of the stations that stop in the middle and never come back."""
 
+    arm_s: float = ARM_S
+    """See there."""
+
     spreads: bool = SPREADS
     """See there."""
 
@@ -105,7 +117,7 @@ class Scenario:
             minutes=minutes,
             # A courier may take long to come by everywhere.
             settle_s=3600.0 if islands else 600.0,
-            segment_size=4 if bad else rng.choice((2, 3, 4, 6) if stations < 60 else (4, 8, 12)),
+            segment_size=2 if bad else rng.choice((2, 3, 4, 6) if stations < 60 else (4, 8, 12)),
             islands=islands,
             couriers=rng.randrange(3) + stations // 20,
             stay_s=rng.uniform(20.0, 60.0),
@@ -116,11 +128,12 @@ class Scenario:
             write_every_s=rng.choice((10.0, 30.0, 60.0)) * min(crowd, 5.0),
             to_everyone=0.15 / crowd,
             # Each start brings a new card to all.
-            crash_every_s=300.0 if bad else rng.choice((60.0, 300.0, 36000.0)),
+            crash_every_s=600.0 if bad else rng.choice((60.0, 300.0, 36000.0)),
             partition_every_s=60.0 if bad else rng.choice((60.0, 200.0, 36000.0)),
             full_every_s=rng.choice((120.0, 600.0, 36000.0)),
             bad_clocks=rng.choice((0.0, 0.3, 1.0)),
             lost_for_good=rng.choice((0.0, 0.0, 0.1)),
+            arm_s=CROWD_ARM_S if bad else ARM_S,
         )
 
     @property

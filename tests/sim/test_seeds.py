@@ -28,8 +28,8 @@ SMALL: Final = 200
 
 SMALL_MINUTES: Final = 2.0
 
-CROWD: Final = 100
-"""Stations of the large ones; one with 300 costs ten times as much, and is run by hand."""
+CROWD: Final = 300
+"""Stations of the large ones."""
 
 CROWDS: Final = 3
 """Seeds with so many stations, 30 % loss and partitions."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import zlib
 from collections.abc import Callable, Iterator
@@ -39,6 +40,9 @@ AFTERWARDS_S: Final = 60.0
 
 CALM_SESSION_S: Final = 600.0
 """Sessions last at least so long, on average, when the faults are over."""
+
+GARBAGE: Final = (100_000, 20, 100)
+"""How seldom cycles are looked for: there are few, and hundreds of stations take long to search."""
 
 MAX_FAULTS: Final = 10
 """So many are reported."""
@@ -276,11 +280,18 @@ def world(
     checkers: tuple[type[Checker], ...] = ALL,
     trace: Callable[[str], None] | None = None,
     homes: list[list[int]] | None = None,
+    shared: bool = True,
 ) -> Iterator[World]:
-    """Make a world in which all chance follows from the seed."""
-    with seeded(scenario.seed):
+    """Make a world in which all chance follows from the seed.
+
+    `shared`: see `seeded`; without it each station takes the memory that it takes alone.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(*GARBAGE)
+    with seeded(scenario.seed, shared=shared):
         made = World(scenario, checkers=checkers, trace=trace, homes=homes)
         try:
             yield made
         finally:
             made.close()
+            gc.set_threshold(*before)
