@@ -109,7 +109,7 @@ def stages(arguments: list[str], *, ci: bool = False) -> list[Stage]:
     if crash:
         checks.append(Stage("crash tests", ("pytest", *crash), 300))
     if slow:
-        checks.append(Stage("slow tests", ("pytest", *slow), 660))
+        checks.append(Stage("slow tests", ("pytest", *slow, *SPREAD), 600))
     if ci:
         checks += join_stages()
     return checks

@@ -53,7 +53,8 @@ class Checkout:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Checkout]:
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    tmp_path = tmp_path_factory.mktemp("r")  # short, since sockets have short names
     run = tmp_path / "scripts" / "run"
     run.parent.mkdir()
     run.write_text(f'#!/bin/sh\nexec {sys.executable} -P -m appliance "$@"\n')

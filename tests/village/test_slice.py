@@ -222,7 +222,7 @@ async def test_the_voice_process_dies_in_a_call(two: tuple[Seat, Seat], tmp_path
     async with a.diary() as ours, b.diary() as theirs:
         await talk(a, b, play=(speech, speech), record=(tmp_path / "a.wav", tmp_path / "b.wav"))
         await ours.first(CallInfo, lambda c: c.level_out_db > -50)
-        done = b.village.exec("b", ["sh", "-c", "kill -9 $(pgrep -f -- 'appliance[.]media')"])
+        done = b.village.exec("b", ["pkill", "-9", "-f", "appliance[.]media"])
         assert done.returncode in (0, -9), done
         late = asyncio.timeout(SAID_WITHIN_S)
         async with late:

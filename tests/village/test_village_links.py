@@ -370,11 +370,11 @@ def test_daemons_start_die_and_come_back(may_make_namespaces: None, tmp_path: Pa
 
 def test_the_command_line_makes_uses_and_ends_a_village(
     may_make_namespaces: None,
-    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("FENCEWIRE_VILLAGE", str(tmp_path / "villages"))
+    monkeypatch.setenv("FENCEWIRE_VILLAGE", str(tmp_path_factory.mktemp("l") / "villages"))
 
     def fencewire_village(*words: str) -> tuple[int, str]:
         parser = argparse.ArgumentParser()
