@@ -88,7 +88,7 @@ def test_what_a_stage_leaves_running_is_ended() -> None:
 
 def test_each_test_has_one_stage() -> None:
     fast, *others = [stage for stage in stages.stages([]) if stage.arguments[0] == "pytest"]
-    apart = {path for stage in others for path in stage.arguments[1:]}
+    apart = {path for stage in others for path in stage.arguments[1:]} - {*stages.SPREAD}
     ignored = {
         one.removeprefix("--ignore=") for one in fast.arguments if one.startswith("--ignore=")
     }
@@ -98,9 +98,9 @@ def test_each_test_has_one_stage() -> None:
     assert ignored == apart | {stages.IMAGE_TESTS}
 
 
-def test_only_the_fast_tests_share_the_machine() -> None:
+def test_who_shares_the_machine() -> None:
     spread = [stage.name for stage in stages.stages([]) if "-n" in stage.arguments]
-    assert spread == ["fast tests"]
+    assert spread == ["fast tests", "slow tests"]
 
 
 def test_a_run_without_images_ends_within_half_an_hour() -> None:
