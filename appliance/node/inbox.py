@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from appliance.model.cargo import Load
 from appliance.model.codec import FormatError
@@ -21,6 +22,26 @@ from appliance.node.resealing import Resealer
 from appliance.protocol.acks import Ack, Outcome, encode_acks
 from appliance.protocol.frames import Channel
 from appliance.protocol.sealing import OpenError
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A record that has come for us."""
+
+    peer: StationId
+    """Who has sent it; its author where a neighbour carried it."""
+
+    record: Record
+    """It."""
+
+    moment: Moment
+    """Now."""
+
+    uptime_s: float
+    """Since our start."""
+
+    load: Load | None
+    """A neighbour carried it, so we carry it too; None: it came straight to us."""
 
 
 class Inbox:
@@ -53,64 +74,52 @@ class Inbox:
         What is stored here is carried in the same breath or after it, since nobody brings again
         what is carried.  Raises FormatError or OpenError when it is of no use.
         """
-        return self._taken(load.record.author, load.record, moment, uptime_s, load)
+        record = load.record
+        return self._taken(Arrival(record.author, record, moment, uptime_s, load))
 
     def received(
         self, peer: StationId, record: Record, moment: Moment, *, uptime_s: float
     ) -> list[Effect]:
         """Take a record that a peer has sent and that is for us."""
         try:
-            return self._taken(peer, record, moment, uptime_s, None)
+            return self._taken(Arrival(peer, record, moment, uptime_s, None))
         except (FormatError, OpenError):
             return [ack(peer, record, Outcome.REFUSED)]
 
-    def _taken(
-        self,
-        peer: StationId,
-        record: Record,
-        moment: Moment,
-        uptime_s: float,
-        load: Load | None,
-    ) -> list[Effect]:
-        match record.kind:
+    def _taken(self, came: Arrival) -> list[Effect]:
+        match came.record.kind:
             case RecordKind.MESSAGE:
-                return self._message(peer, record, moment, uptime_s, load)
+                return self._message(came)
             case RecordKind.RECEIPT:
-                return self._receipt(peer, record, moment, uptime_s, load)
+                return self._receipt(came)
             case RecordKind.RESEAL:
-                return self._asked(peer, record, moment, uptime_s, load)
+                return self._asked(came)
             case RecordKind.GROUP:
-                return self._note(peer, record, moment, uptime_s, load)
+                return self._note(came)
             case _:
                 raise FormatError("no mail")
 
     # -- Messages
 
-    def _message(
-        self,
-        peer: StationId,
-        record: Record,
-        moment: Moment,
-        uptime_s: float,
-        load: Load | None,
-    ) -> list[Effect]:
+    def _message(self, came: Arrival) -> list[Effect]:
         """Take a message from a peer, or from a neighbour that carried it."""
+        peer, record, moment, load = came.peer, came.record, came.moment, came.load
         line = record.to[0].line if record.to else CONSOLE
         if record.author == self._key.id or not self._has_line(line):
             raise FormatError("message: for a line that is not here")
         try:
             text = self._opener.text_of(record)
         except UnknownKeyError:
-            return self._cannot_open(peer, record, moment, uptime_s, load)
+            return self._cannot_open(came)
         except KeyToComeError:
-            return self._keep(peer, record, moment, load)
+            return self._keep(came)
         believed = self._clock.witness(record.stamp.lamport)
         message = _as_kept(record, text, believed, moment)
         # What went to many is receipted at once only where that costs no more than an answer.
         receipt = None
         if record.to or record.author in self._delivery.outbox.peers():
             receipt = self._receipts.make(
-                record.author, DeliveryState.DELIVERED, (record.id,), moment, uptime_s
+                record.author, DeliveryState.DELIVERED, (record.id,), moment, came.uptime_s
             )
         to_many = load if load is not None and not record.to else None
 
@@ -134,37 +143,32 @@ class Inbox:
             return effects
 
         def not_stored(_: str) -> Sequence[Effect]:
-            return self._not_stored(peer, record, load)
+            return self._not_stored(came)
 
         return [Transact(SaveIncoming(message, record, receipt, to_many), stored, not_stored)]
 
-    def _not_stored(self, peer: StationId, record: Record, load: Load | None) -> Sequence[Effect]:
-        if load is not None:
-            return self._delivery.carry.not_taken(load)
-        return [ack(peer, record, Outcome.LATER)]
+    def _not_stored(self, came: Arrival) -> Sequence[Effect]:
+        if came.load is not None:
+            return self._delivery.carry.not_taken(came.load)
+        return [ack(came.peer, came.record, Outcome.LATER)]
 
     # -- Notes about groups
 
-    def _note(
-        self,
-        peer: StationId,
-        record: Record,
-        moment: Moment,
-        uptime_s: float,
-        load: Load | None,
-    ) -> list[Effect]:
+    def _note(self, came: Arrival) -> list[Effect]:
         """Take a note about a group from a peer, or from a neighbour that carried it."""
+        record, moment, load = came.record, came.moment, came.load
         author = record.author
         if author == self._key.id:
             raise FormatError("group note: from ourselves")
         receipt = None
         if load is not None:
             ids = (record.id,)
-            receipt = self._receipts.make(author, DeliveryState.DELIVERED, ids, moment, uptime_s)
+            state = DeliveryState.DELIVERED
+            receipt = self._receipts.make(author, state, ids, moment, came.uptime_s)
 
         def stored() -> Sequence[Effect]:
             if load is None or receipt is None:
-                return [ack(peer, record, Outcome.STORED)]
+                return [ack(came.peer, record, Outcome.STORED)]
             # In this order: who carries the note drops it.
             return [
                 *self._delivery.carry.spread(receipt, moment),
@@ -177,36 +181,29 @@ class Inbox:
                 author,
                 self._opener.content_of(record),
                 moment,
-                uptime_s=uptime_s,
+                uptime_s=came.uptime_s,
                 receipt=receipt,
                 stored=stored,
-                failed=lambda _: self._not_stored(peer, record, load),
+                failed=lambda _: self._not_stored(came),
             )
         except UnknownKeyError:
-            return self._cannot_open(peer, record, moment, uptime_s, load)
+            return self._cannot_open(came)
         except KeyToComeError:
-            return self._keep(peer, record, moment, load)
+            return self._keep(came)
 
     # -- What can't be opened
 
-    def _keep(
-        self, peer: StationId, record: Record, moment: Moment, load: Load | None
-    ) -> list[Effect]:
+    def _keep(self, came: Arrival) -> list[Effect]:
         """Carry a message whose key has yet to come; it is opened then."""
+        carry, load = self._delivery.carry, came.load
         if load is None:
-            load = self._delivery.carry.load_of(record, moment, came_from=peer)
-        return self._delivery.carry.ship(load, moment)
+            load = carry.load_of(came.record, came.moment, came_from=came.peer)
+        return carry.ship(load, came.moment)
 
-    def _cannot_open(
-        self,
-        peer: StationId,
-        record: Record,
-        moment: Moment,
-        uptime_s: float,
-        load: Load | None,
-    ) -> list[Effect]:
+    def _cannot_open(self, came: Arrival) -> list[Effect]:
         """Ask for a message once more, sealed to a key that we have."""
-        if load is None and peer in self._delivery.cannot_carry():
+        record, moment, load = came.record, came.moment, came.load
+        if load is None and came.peer in self._delivery.cannot_carry():
             raise OpenError("its author does not know how to seal it again")
 
         def asked(request: Record) -> Sequence[Effect]:
@@ -223,23 +220,17 @@ class Inbox:
         effects = self._resealer.ask(
             record,
             moment,
-            uptime_s,
+            came.uptime_s,
             asked=asked,
-            failed=lambda: self._not_stored(peer, record, load),
+            failed=lambda: self._not_stored(came),
         )
         if effects is not None:
             return effects
         return [] if load is None else self._delivery.carry.not_taken(load)
 
-    def _asked(
-        self,
-        peer: StationId,
-        record: Record,
-        moment: Moment,
-        uptime_s: float,
-        load: Load | None,
-    ) -> list[Effect]:
+    def _asked(self, came: Arrival) -> list[Effect]:
         """Seal again what somebody could not open."""
+        record, moment, load = came.record, came.moment, came.load
 
         def sealed(
             station: StationId, again: Record, dropped: tuple[bytes, ...]
@@ -249,31 +240,25 @@ class Inbox:
 
         def done() -> Sequence[Effect]:
             ids = Reseal.decode(record.content).records
-            effects = self._groups.unopened(record.author, ids, moment, uptime_s=uptime_s)
+            effects = self._groups.unopened(record.author, ids, moment, uptime_s=came.uptime_s)
             if load is not None:
                 return [*effects, *self._delivery.carry.ship(load, moment)]
-            return [*effects, ack(peer, record, Outcome.STORED)]
+            return [*effects, ack(came.peer, record, Outcome.STORED)]
 
         return self._resealer.asked(
             record,
             moment,
-            uptime_s,
+            came.uptime_s,
             sealed=sealed,
             done=done,
-            failed=lambda: self._not_stored(peer, record, load),
+            failed=lambda: self._not_stored(came),
         )
 
     # -- Receipts
 
-    def _receipt(
-        self,
-        peer: StationId,
-        record: Record,
-        moment: Moment,
-        uptime_s: float,
-        load: Load | None,
-    ) -> list[Effect]:
+    def _receipt(self, came: Arrival) -> list[Effect]:
         """Take a receipt from a peer, or from a neighbour that carried it."""
+        record, moment, load = came.record, came.moment, came.load
         if [address.station for address in record.to] != [self._key.id]:
             raise FormatError("receipt: not for this station")
         receipt = Receipt.decode(record.content)
@@ -287,17 +272,17 @@ class Inbox:
             ):
                 # Who carries the message for nothing now hears of it.
                 effects += self._delivery.carry.spread(record, moment)
-            effects += self._complete(changed, moment, uptime_s)
+            effects += self._complete(changed, moment, came.uptime_s)
             return effects + self._delivery.landed(record.author, receipt.records, moment)
 
         def durable(_: tuple[bytes, ...]) -> Sequence[Effect]:
             # Only now may the recipient forget its receipt.
             if load is not None:
                 return self._delivery.carry.ship(load, moment)
-            return [ack(peer, record, Outcome.STORED)]
+            return [ack(came.peer, record, Outcome.STORED)]
 
         def not_stored(_: str) -> Sequence[Effect]:
-            return self._not_stored(peer, record, load)
+            return self._not_stored(came)
 
         operation = SaveReceipt(record.author, receipt.state, receipt.records, moment)
         return [Transact(operation, durable, not_stored, lazy=True, early=applied)]

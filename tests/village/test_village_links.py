@@ -374,7 +374,8 @@ def test_the_command_line_makes_uses_and_ends_a_village(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("FENCEWIRE_VILLAGE", str(tmp_path_factory.mktemp("l") / "villages"))
+    villages = tmp_path_factory.mktemp("l") / "villages"  # short, since sockets have short names
+    monkeypatch.setenv("FENCEWIRE_VILLAGE", str(villages))
 
     def fencewire_village(*words: str) -> tuple[int, str]:
         parser = argparse.ArgumentParser()
@@ -393,5 +394,5 @@ def test_the_command_line_makes_uses_and_ends_a_village(
     assert (links[0]["loss_pct"], links[0]["delay_ms"]) == (2, 3)
     assert fencewire_village("link", "a", "q", "down")[0] == 1
     assert fencewire_village("down") == (0, "The village is down.\n")
-    assert not list((tmp_path / "villages").iterdir())
+    assert not list((villages).iterdir())
     assert fencewire_village("status")[0] == 1
