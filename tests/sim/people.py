@@ -26,6 +26,9 @@ LONG: Final = 0.05
 
 READ_EVERY_S: Final = 40.0
 
+AGAIN_S: Final = 1.0
+"""Until another writes to everyone, if one was down, its disk was full, or its message expires."""
+
 
 class People:
     """All operators."""
@@ -50,7 +53,19 @@ class People:
             # One at least.
             when = self.world.scenario.faults_s * self.rng.uniform(0.5, 0.9)
             author = self.rng.choice(self.world.boards)
-            self.world.time.after(when, lambda: self.write(author, None))
+            self.world.time.after(when, lambda: self._write_to_all(author))
+
+    def _write_to_all(self, author: Board) -> None:
+        """Let somebody write to everyone, or another, until there is one that has to arrive."""
+        self.write(author, None)
+        another = self.world.boards[(author.index + 1) % len(self.world.boards)]
+
+        def look() -> None:
+            there = any(one.to is None and one.forever for one in self.letters.values())
+            if self.writing and not there:
+                self._write_to_all(another)
+
+        self.world.time.after(AGAIN_S, look)
 
     def _write_later(self, board: Board) -> None:
         delay = self.rng.expovariate(1.0 / self.world.scenario.write_every_s)
