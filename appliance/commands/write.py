@@ -119,7 +119,7 @@ def _span(seconds: int) -> str:
     """Return about how long that is, in one unit."""
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
+            return f"{round(seconds / size)} {unit}"
     return f"{max(seconds, 1)} s"
 
 
