@@ -230,7 +230,9 @@ class OwnCard:
         restored, self._restored = self._restored, False
         if restored:
             self.sequence += RESTORED_STEP + int.from_bytes(stamp.boot[:5], "big")
-        self.sequence += 1 + int.from_bytes(stamp.boot[:BOOT_STEP_BYTES], "big")
+        # Who remembers no card begins low: the last one comes back then, with the name in it.
+        size = BOOT_STEP_BYTES if self.sequence else 1
+        self.sequence += 1 + int.from_bytes(stamp.boot[:size], "big")
         self.publishing = True
         card = Card(
             sequence=self.sequence,

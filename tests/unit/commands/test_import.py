@@ -137,7 +137,7 @@ async def test_expiry_is_chosen_and_said(fencewire: Fencewire, backend: MemoryBa
         sent = replace(backend.kept[0], id=state * 9, state=state, expires_in_s=left_s)
         backend.kept.append(sent)
     shown = (await fencewire("inbox")).out
-    assert "    Waiting, given up in 11 h.\n" in shown
+    assert "    Waiting, given up in 12 h.\n" in shown
     assert "    On its way, carried by 0, given up in 119 s.\n" in shown
     assert "    Expired: not delivered in time.\n" in shown
     assert "    Delivered.\n" in shown
