@@ -28,7 +28,7 @@ LOOK_EVERY_S = 0.5
 INITRD = "Fencewire is starting"
 """What is said when the kernel is up."""
 
-SCREEN = "Enter send"
+SCREEN = "F1 help"
 """What the screen's last row begins with."""
 
 WAYS = ("here", "reachable")
