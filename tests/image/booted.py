@@ -29,7 +29,7 @@ INITRD = "Fencewire is starting"
 """What is said when the kernel is up."""
 
 SCREEN = "F1 help"
-"""What the screen's last row begins with."""
+"""What stands in the screen's last row."""
 
 WAYS = ("here", "reachable")
 """What is said of a station to which there is a way."""
@@ -117,7 +117,9 @@ class Booted:
             found |= {one["id"]: one for one in page["messages"]}
             if not page["more"]:
                 return found
-            page = self.ask("GET", f"{query}&before={page['messages'][0]['order']}")
+            first = page["messages"][0]
+            place = f"before={first['order']}&before_id={first['id']}"
+            page = self.ask("GET", f"{query}&{place}")
 
 
 def choose(console: Console, name: str) -> None:
