@@ -260,6 +260,9 @@ class Message:
     attachments: tuple[Attachment, ...] = ()
     """The files that come with it."""
 
+    lifetime_s: int | None = None
+    """Ours: seconds after which it is given up, as it was written; None: never."""
+
     expires_in_s: int | None = None
     """Ours, with a lifetime: seconds of our running until it is given up; below 0: since then."""
 

@@ -102,7 +102,7 @@ def _state(message: Message) -> str:
     words = {
         "queued": "Waiting",
         "relayed": f"On its way, carried by {message.carried_by}",
-        "expired": "Expired: not delivered in time",
+        "expired": f"Expired: not delivered {_within(message)}",
     }
     state = words.get(message.state, message.state.capitalize())
     if message.state in ("queued", "relayed") and message.expires_in_s is not None:
@@ -113,6 +113,10 @@ def _state(message: Message) -> str:
     if is_group(message.conversation) and message.recipients:
         state += _of_members(message)
     return f"{state}: {visible(message.problem)}" if message.problem else f"{state}."
+
+
+def _within(message: Message) -> str:
+    return f"within {_span(message.lifetime_s)}" if message.lifetime_s else "in time"
 
 
 def _span(seconds: int) -> str:

@@ -186,6 +186,7 @@ class Views:
             problem=stored.problem,
             notice=stored.notice,
             attachments=self._attachments(stored),
+            lifetime_s=(stored.lifetime_s or None) if stored.outgoing else None,
             expires_in_s=left_s,
         )
 

@@ -126,6 +126,7 @@ class Writer:
             unread=False,
             expires_awake_s=moment.awake_s + draft.lifetime_s if draft.lifetime_s else None,
             attachments=draft.attachments,
+            lifetime_s=draft.lifetime_s,
         )
         return message, written
 

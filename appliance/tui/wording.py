@@ -112,7 +112,7 @@ def delivery(message: Message, times: Times) -> str:
         case "relayed":
             return f"carried by {message.carried_by}"
         case "expired":
-            return "EXPIRED: not delivered in time"
+            return f"EXPIRED: not delivered {_within(message)}"
         case "delivered" | "read":
             return f"{message.state}{when}"
 
@@ -121,12 +121,16 @@ def _spread(message: Message) -> str:
     readers = sum(1 for one in message.recipients if one.state == "read")
     if message.delivered_to == 0:
         if message.state == "expired":
-            return "EXPIRED: not delivered in time"
+            return f"EXPIRED: not delivered {_within(message)}"
         return f"carried by {message.carried_by}" if message.carried_by else "waiting"
     if is_group(message.conversation) and message.state in {"delivered", "read"}:
         return "read by all" if message.state == "read" else f"delivered to all{_by(readers)}"
     read = _by(readers)
     return f"delivered to {message.delivered_to}{read}"
+
+
+def _within(message: Message) -> str:
+    return f"within {span(message.lifetime_s)}" if message.lifetime_s else "in time"
 
 
 def expiry_words(message: Message) -> str:

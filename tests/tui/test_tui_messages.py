@@ -181,11 +181,13 @@ async def test_how_long_a_message_is_still_tried_is_told() -> None:
     client = FakeClient(CLINIC)
     client.stored = [message(CLINIC, "Soon", 1, outgoing=True, state="queued", expires_in_s=3_000)]
     client.stored += [
-        message(CLINIC, "Late", 2, outgoing=True, state="expired", expires_in_s=-7_300)
+        message(
+            CLINIC, "Late", 2, outgoing=True, state="expired", expires_in_s=-7_300, lifetime_s=3_600
+        )
     ]
     async with screen_of(client) as screen:
         await screen.press("down")
-        await screen.sees("EXPIRED: not delivered in time")
+        await screen.sees("EXPIRED: not delivered within 1h")
         await screen.press("enter", "enter")
         await screen.sees("Expires  2h ago: it was given up.")
         await screen.press("escape", "up", "enter")

@@ -46,8 +46,9 @@ def add_message(
     db.execute(
         "INSERT INTO messages (number, conversation, author, outgoing, line, precedence, position,"
         " written_ms, written_sure, received_ms, received_sure, unread, expires_awake_s, problem,"
-        " text, first, notice, attachments, delivered_by)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " text, first, notice, attachments, delivered_by,"
+        " lifetime_s)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             number,
             conversation_key(message.conversation),
@@ -68,6 +69,7 @@ def add_message(
             message.notice,
             attachments.encode(message.attachments),
             delivered_by,
+            message.lifetime_s,
         ),
     )
     attachments.use(db, number, record.blobs, mine=True)

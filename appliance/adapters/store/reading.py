@@ -26,7 +26,7 @@ MAX_SHOWN: Final = 64
 _MESSAGE_COLUMNS: Final = (
     "messages.number, records.id, conversation, messages.author, outgoing, text, line, precedence,"
     " messages.position, written_ms, written_sure, received_ms, received_sure, unread,"
-    " expires_awake_s, problem, first, notice, attachments"
+    " expires_awake_s, problem, first, notice, attachments, lifetime_s"
 )
 
 _ONE_MESSAGE: Final = f"""
@@ -147,7 +147,7 @@ def count_unread(db: sqlite3.Connection, _: CountUnread) -> dict[Conversation, i
 def _message(db: sqlite3.Connection, row: tuple[Any, ...]) -> StoredMessage:
     number, record_id, conversation, author, outgoing, text, line, precedence, position = row[:9]
     written_ms, written_sure, received_ms, received_sure, unread, expires, problem = row[9:16]
-    first, notice, attached = row[16:]
+    first, notice, attached, lifetime_s = row[16:]
     recipients, delivered_to = _recipients(db, number) if outgoing else ((), 0)
     held_by = _holders(db, number) if outgoing else 0
     return StoredMessage(
@@ -172,6 +172,7 @@ def _message(db: sqlite3.Connection, row: tuple[Any, ...]) -> StoredMessage:
         first=first,
         notice=bool(notice),
         attachments=attachments.decode(attached),
+        lifetime_s=lifetime_s,
     )
 
 

@@ -169,10 +169,12 @@ _VERSION_2: Final = (
     ) STRICT, WITHOUT ROWID
     """,
     # `first`: the record that said the same before, by the same author.  `notice`: not written by
-    # anybody, but about the conversation.  `attachments`: CBOR.
+    # anybody, but about the conversation.  `attachments`: CBOR.  `lifetime_s`: what its author
+    # chose; 0: no limit.
     "ALTER TABLE messages ADD COLUMN first BLOB",
     "ALTER TABLE messages ADD COLUMN notice INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE messages ADD COLUMN attachments BLOB",
+    "ALTER TABLE messages ADD COLUMN lifetime_s INTEGER NOT NULL DEFAULT 0",
     "CREATE INDEX messages_again ON messages (author, first) WHERE first IS NOT NULL",
     # For these a receipt has still to be written.
     """

@@ -132,6 +132,9 @@ class StoredMessage:
     attachments: tuple[Attachment, ...] = ()
     """What comes with it."""
 
+    lifetime_s: int = 0
+    """After which its author gives it up; 0: never."""
+
 
 # -- Messages
 

@@ -271,6 +271,16 @@ def test_a_jump_of_the_lamport_clock_is_bounded() -> None:
         assert b.station.clock._counter >= MAX_JUMP
 
 
+def test_what_its_author_chose_is_kept_with_a_message() -> None:
+    with world() as w:
+        a, b = w.desks
+        a.write(b, "soon", lifetime_s=3600)
+        a.write(b, "whenever")
+        w.settle()
+        assert [one.lifetime_s for one in a.messages()] == [3600, 0]
+        assert [one.expires_awake_s is None for one in a.messages()] == [False, True]
+
+
 def test_order_is_total_and_fits_the_store() -> None:
     assert order_of(1, b"\xff" * 32) < order_of(2, bytes(32))
     assert order_of((1 << 62) - 1, b"\xff" * 32) < 1 << 62
