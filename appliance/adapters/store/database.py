@@ -262,7 +262,8 @@ class SlowCheck:
         can't begin anew.
         """
         # Of this thread alone, on Linux; the disk serves it last, too.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        with suppress(PermissionError):  # a service manager may forbid even that
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
         uri = f"{self._path.absolute().as_uri()}?mode=ro"
         try:
             with closing(sqlite3.connect(uri, uri=True, check_same_thread=False)) as db:

@@ -1,6 +1,8 @@
 """What is saved of a damaged store, and that nothing interrupts it for good."""
 
 import asyncio
+import errno
+import os
 import random
 import shutil
 import sqlite3
@@ -295,3 +297,13 @@ def test_a_store_in_use_is_read_whole_beside(
     in_use.close()
     hit(path, list(range(pages // 2, pages // 2 + 3)), random.Random(2))
     assert not database.SlowCheck(path).run()
+
+
+def test_a_service_manager_that_forbids_other_priorities_stops_no_look(
+    tmp_path: Path, sound: tuple[Path, Path, set[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "setpriority", refused)
+    assert database.SlowCheck(copied(sound[0], tmp_path)).run()
