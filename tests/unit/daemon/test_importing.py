@@ -120,7 +120,8 @@ async def test_a_message_goes_over_a_courier_and_its_receipt_comes_back(
         again = await bring(b, there)
         assert again == {("card", "known"): 2, ("message", "known"): 2}
         back = await bring(a, await stick(b))
-        assert back[("receipt", "new")] == 1
+        # One at once; those for the message to everyone join it when their time has come.
+        assert back[("receipt", "new")] >= 1
         found = await a.message(for_b.id)
         assert found.state == "delivered"
         assert all(one.id != BY_HAND.text for one in (*a.stations(), *b.stations()))
