@@ -1,7 +1,8 @@
 """Bringing records of ours to those whom they are for: straight if that can be, else over all.
 
 Whoever is in reach gets a record over a session; when somebody is not, or has not confirmed it
-after some seconds, copies go from neighbour to neighbour (`carry`) as well.
+after some seconds, copies go from neighbour to neighbour (`carry`) as well.  A route that was heard
+of may not be one yet: copies wait less long for somebody with whom no session stands.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from appliance.node.ports import Moment
 
 CONFIRMED_S: Final = 5.0
 """After which copies of what should have arrived go over everybody."""
+
+DIALLED_S: Final = 1.5
+"""The same while there is no session: enough to open one, also when the first packet is lost."""
 
 MAX_UNCONFIRMED: Final = 1024
 """Records that are waited for; those beyond are found in the store (`carrying.Overdue`)."""
@@ -61,7 +65,8 @@ class Delivery:
         """What is on its way to whom."""
         self.cannot_carry = cannot_carry
         self._around = around
-        self._unconfirmed: dict[bytes, _Unconfirmed] = {}
+        self._unconfirmed: dict[float, dict[bytes, _Unconfirmed]] = {CONFIRMED_S: {}, DIALLED_S: {}}
+        """By how long they wait, so that each is in the order of `until`."""
 
     def dispatch(self, to: Sequence[StationId], record: Record, moment: Moment) -> list[Effect]:
         """Send a record that is on disk to those whom it is for."""
@@ -87,34 +92,42 @@ class Delivery:
 
     def expect(self, to: Sequence[StationId], record: Record, moment: Moment) -> None:
         """Wait for a word that a record has arrived; some seconds, then others carry it too."""
-        if to and len(self._unconfirmed) < MAX_UNCONFIRMED:
-            until = moment.awake_s + CONFIRMED_S
-            self._unconfirmed[record.id] = _Unconfirmed(record, until, set(to))
+        if not to:
+            return
+        wait_s = CONFIRMED_S if set(to).issubset(self.outbox.peers()) else DIALLED_S
+        waiting = self._unconfirmed[wait_s]
+        if len(waiting) < MAX_UNCONFIRMED:
+            waiting[record.id] = _Unconfirmed(record, moment.awake_s + wait_s, set(to))
 
     def landed(self, peer: StationId, records: Sequence[bytes], moment: Moment) -> list[Effect]:
         """Somebody has records on its disk."""
-        for record in records:
-            one = self._unconfirmed.get(record)
-            if one is not None:
-                one.waiting.discard(peer)
-                if not one.waiting:
-                    del self._unconfirmed[record]
+        for waiting in self._unconfirmed.values():
+            for record in records:
+                one = waiting.get(record)
+                if one is not None:
+                    one.waiting.discard(peer)
+                    if not one.waiting:
+                        del waiting[record]
         return self.outbox.landed(peer, records, moment)
 
     # -- Time, in seconds of being awake
 
     def next_wakeup(self) -> float:
         """Say when to call `wakeup`."""
-        first = next((one.until for one in self._unconfirmed.values()), math.inf)
+        first = min(
+            next((one.until for one in waiting.values()), math.inf)
+            for waiting in self._unconfirmed.values()
+        )
         later = self.outbox.next_wakeup()
         return first if later is None else min(first, later)
 
     def wakeup(self, moment: Moment) -> list[Effect]:
         """Do what is due."""
         effects = self.outbox.wakeup(moment)
-        for one in list(self._unconfirmed.values()):
-            if one.until > moment.awake_s:
-                break
-            del self._unconfirmed[one.record.id]
-            effects += self.carry.spread(one.record, moment)
+        for waiting in self._unconfirmed.values():
+            for one in list(waiting.values()):
+                if one.until > moment.awake_s:
+                    break
+                del waiting[one.record.id]
+                effects += self.carry.spread(one.record, moment)
         return effects
