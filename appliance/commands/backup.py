@@ -22,6 +22,7 @@ from typing import IO, Final
 from appliance.adapters.prekey_files import is_prekey_file
 from appliance.adapters.store.backup import copy_database, nobody_uses, note_value, owners
 from appliance.api.paths import default_state_dir
+from appliance.api.schema import WallTime
 from appliance.commands import exits
 from appliance.commands.backup_file import (
     BLOBS,
@@ -35,6 +36,7 @@ from appliance.commands.backup_file import (
     write_backup,
 )
 from appliance.commands.export_file import cannot_write, refuse_existing, whole_file
+from appliance.commands.export_period import shown_time
 from appliance.commands.output import Failure, Output
 from appliance.daemon.keyfile import KeyFileError, load_or_make, sync_directory
 from appliance.model.identity import StationKey
@@ -44,8 +46,10 @@ from appliance.node.ports import StoreError
 _STAGING: Final = "restoring"
 """Where a backup is unpacked and checked, inside of the state directory."""
 
-_MAKING: Final = ".fencewire-"
-"""How the folder begins in which a backup is made, beside its file."""
+_MAKING: Final = ".fencewire-backup-"
+_UNFINISHED: Final = ".unfinished"
+"""How the folder begins and ends in which a backup is made, beside its file: no name that somebody
+would give to a folder of theirs, for what is left of one is removed."""
 
 _ASIDE: Final = "replaced"
 """Where the former station is kept, with a number after it."""
@@ -116,10 +120,11 @@ def _staging(beside: Path) -> Iterator[Path]:
 
     There are keys in it.  Whoever still uses one has it locked.
     """
-    for path in beside.glob(f"{_MAKING}*"):
+    for path in beside.glob(f"{_MAKING}*{_UNFINISHED}"):
         with contextlib.suppress(OSError), _locked(path):
             shutil.rmtree(path)
-    with tempfile.TemporaryDirectory(prefix=_MAKING, dir=beside) as name, _locked(Path(name)):
+    made = tempfile.TemporaryDirectory(prefix=_MAKING, suffix=_UNFINISHED, dir=beside)
+    with made as name, _locked(Path(name)):
         yield Path(name)
 
 
@@ -198,7 +203,7 @@ def _restore(out: Output, state: Path, file: Path, *, replace: bool) -> int:
             "replaced": str(aside) if aside is not None else None,
         }
     )
-    made = time.strftime("%Y-%m-%d %H:%M", time.localtime(made_ms / 1000))
+    made = shown_time(WallTime(made_ms, sure=True))
     out.line(
         f"{state} is station ·{key.id.tag} as of {made} by the clock of then.\n"
         "What came later comes back only from others. Never run the board that it was made on\n"
@@ -241,7 +246,8 @@ def _owner(state: Path) -> Callable[[Path], None]:
 
     def give(path: Path) -> None:
         if os.geteuid() == 0:
-            os.chown(path, status.st_uid, status.st_gid)
+            # That user may have put a link here, to what is not theirs.
+            os.chown(path, status.st_uid, status.st_gid, follow_symlinks=False)
 
     return give
 
@@ -302,7 +308,7 @@ def _move_files(source: Path, to: Path) -> None:
     to.mkdir(mode=0o700, exist_ok=True)
     status = source.stat()
     if os.geteuid() == 0:
-        os.chown(to, status.st_uid, status.st_gid)
+        os.chown(to, status.st_uid, status.st_gid, follow_symlinks=False)
     for path in source.iterdir():
         path.replace(to / path.name)
     sync_directory(to)

@@ -14,7 +14,7 @@ import tarfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, BinaryIO, Final
 
 from appliance import __version__
 from appliance.adapters.prekey_files import FOLDER, is_prekey_file
@@ -49,6 +49,12 @@ _MANIFEST: Final = "manifest.json"
 _FOLDER: Final = "fencewire-backup"
 _README: Final = "README.txt"
 _MAX_MANIFEST: Final = 8 * 1024 * 1024
+_MAX_ENTRIES: Final = MAX_FILES + MAX_PARTS + 16
+"""In the file, with those that are of no use."""
+
+_MAX_READ: Final = 16 * 1024 * 1024
+"""Bytes that are read at once; a header that claims to be longer is none of ours."""
+
 _FORMAT: Final = 1
 _PIECE: Final = 1024 * 1024
 _NO_BACKUP: Final = (
@@ -178,8 +184,8 @@ def read_backup(file: Path, folder: Path) -> Manifest:
     except OSError as error:
         raise BackupError(f"{file} can't be read: {error.strerror}.") from None
     try:
-        with source, tarfile.open(fileobj=source, mode="r:") as tar:
-            members = {member.name.removeprefix(f"{_FOLDER}/"): member for member in tar}
+        with source, tarfile.open(fileobj=_InPieces(source, file), mode="r:") as tar:
+            members = _members(tar)
             manifest = _manifest(_content(tar, members, _MANIFEST).read(_MAX_MANIFEST), file)
             for name in {PREKEYS, *(one.name.split("/")[0] for one in manifest.files)}:
                 (folder / name).mkdir(mode=0o700)
@@ -225,12 +231,47 @@ def _manifest(data: bytes, file: Path) -> Manifest:
     files = {one.name for one in manifest.files}
     if not len(manifest.files) == len(files) <= MAX_FILES or not all(map(is_kept_file, files)):
         raise ValueError("these are no files of messages")
+    if any(part.bytes < 0 for _, part in manifest.parts()):
+        raise ValueError("nothing has less than no bytes")
     return manifest
+
+
+class _InPieces(io.RawIOBase):
+    """A file of which nobody reads a lot at once, whatever the file says of itself."""
+
+    def __init__(self, source: BinaryIO, path: Path) -> None:
+        self._source, self._path = source, path
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _MAX_READ:
+            raise ValueError("a header is too long")
+        try:
+            return self._source.read(size)
+        except OSError as error:
+            raise BackupError(f"{self._path} can't be read: {error.strerror}.") from None
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._source.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._source.tell()
+
+
+def _members(tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
+    """Return what is in the file by name, without our folder's."""
+    members: dict[str, tarfile.TarInfo] = {}
+    for number, member in enumerate(tar):
+        if number == _MAX_ENTRIES:
+            raise ValueError("there is too much in it")
+        members[member.name.removeprefix(f"{_FOLDER}/")] = member
+    return members
 
 
 def _content(tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], name: str) -> IO[bytes]:
     member = members[name]
-    content = tar.extractfile(member) if member.type == tarfile.REGTYPE else None
+    # What is said to be full of holes can be larger than all disks.
+    plain = member.type == tarfile.REGTYPE and not member.issparse()
+    content = tar.extractfile(member) if plain else None
     if content is None:
         raise ValueError(f"{name} is no file")
     return content

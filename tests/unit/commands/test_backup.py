@@ -375,7 +375,7 @@ async def test_what_a_full_disk_or_a_cut_leaves_is_no_backup_and_no_key(
         assert limited.returncode == exits.FAILED, said
         assert b"Traceback" not in said
         assert not list((tmp_path / "stick").iterdir())
-    _fill_folders(tmp_path / "stick", {".fencewire-cut/station.key": b"secret"})
+    _fill_folders(tmp_path / "stick", {".fencewire-backup-cut.unfinished/station.key": b"secret"})
     assert _run(tmp_path / "stick" / "f", "--state", state) == exits.OK
     assert _contents(tmp_path / "stick") == {"f"}
 
