@@ -111,6 +111,7 @@ class Runtime:
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._arming: asyncio.Handle | None = None
         self._mesh_news: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -186,14 +187,15 @@ class Runtime:
     # -- Effects
 
     def carry_out(self, effects: Iterable[Effect]) -> None:
-        """Do what the station wants, in order, and set the next timer."""
+        """Do what the station wants, in order, and have the next timer set."""
         for effect in effects:
             try:
                 self._carry_out(effect)
             except Exception:
                 # A fault of ours, in what clients are shown perhaps, must not lose the others.
                 log.exception("%s was not carried out", type(effect).__name__)
-        self._arm()
+        if self._arming is None:  # once for all that happens now
+            self._arming = self._loop.call_soon(self._arm)
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
@@ -271,6 +273,7 @@ class Runtime:
         )
 
     def _arm(self) -> None:
+        self._arming = None
         if self._timer is not None:
             self._timer.cancel()
         if self._stopping:
