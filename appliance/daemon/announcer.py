@@ -30,6 +30,7 @@ from appliance.node.effects import (
     VerificationChanged,
 )
 from appliance.node.ports import CountUnread, GetMessage, StoreError
+from appliance.node.ports.keeping import GetPage
 from appliance.node.verification import VerificationRefusedError
 
 DISK: Final = "disk"
@@ -49,6 +50,9 @@ NET_GONE: Final = Problem(
 MAX_PROBLEMS: Final = 16
 MAX_FACES: Final = 2_000
 """Stations of which it is remembered what was told; they can be made up without end."""
+
+REMINDED: Final = 200
+"""Of the latest messages, those that are looked at after a start."""
 
 TELL_EVERY_S: Final = 0.25
 """Our own status, and that links changed, are told no more often."""
@@ -86,13 +90,27 @@ class Announcer:
         self._views = views
         self._alerting = Alerting(
             lambda tone: runtime.sound.command(Ring(tone)),
-            lambda: bool(runtime.station.calls.active),
+            lambda: bool(runtime.station.calls.active) or runtime.sound.ready is None,
             asyncio.get_running_loop().call_later,
+            is_stranger=lambda author: self._trust(author) is Trust.NEW,
         )
+
+    def _trust(self, station: StationId) -> Trust:
+        return self._runtime.station.directory.get(station).trust
 
     async def load(self) -> None:
         """Read the unread counts."""
         self._set_unread(await self._runtime.store.perform(CountUnread()))
+
+    async def remind(self) -> None:
+        """Let sound what nobody has seen since before this start."""
+        try:
+            latest = await self._runtime.store.perform(GetPage(None, True, None, REMINDED))
+        except StoreError as error:
+            self.store_failed(str(error))
+            return
+        for message in latest:
+            self._alerting.came(message)
 
     # -- Watcher
 
@@ -298,9 +316,9 @@ class Announcer:
 
     def _compare_in_call(self, call: Call) -> None:
         """In a call with somebody who is not verified the digits are shown by themselves."""
-        contact = self._runtime.station.directory.get(call.peer.station)
         answered = call.state in {CallState.CONNECTING, CallState.TALKING}
-        if not answered or contact.trust is Trust.VERIFIED or call.id in self._compared:
+        trust = self._trust(call.peer.station)
+        if not answered or trust is Trust.VERIFIED or call.id in self._compared:
             return
         self._compared.add(call.id)
         # The caller begins, so that the two do not begin at once.

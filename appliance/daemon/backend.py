@@ -27,6 +27,7 @@ from appliance.api.schema import (
     WallTime,
 )
 from appliance.api.schema import Precedence as PrecedenceName
+from appliance.daemon import namefile
 from appliance.daemon.announcer import Announcer
 from appliance.daemon.attachment_desk import AttachmentDesk
 from appliance.daemon.comparing import Comparing
@@ -144,6 +145,8 @@ class DaemonBackend(Comparing, Keeping):
             raise ApiError(422, "bad-name", f"{sentence(error)}.", "Choose another name.") from None
         self._runtime.carry_out(effects)
         await done
+        own = self._station
+        await asyncio.to_thread(namefile.keep, self._settings.directory, own.id, own.name)
         self._announcer.log.publish("status", self.status())
         return self.status()
 

@@ -22,6 +22,7 @@ from appliance.api.event_log import EventLog
 from appliance.api.paths import trouble_path
 from appliance.api.schema import Problem
 from appliance.api.server import ApiServer, SocketError
+from appliance.daemon import namefile
 from appliance.daemon.announcer import DISK, Announcer
 from appliance.daemon.backend import DaemonBackend
 from appliance.daemon.keyfile import KeyFileError, load_or_make
@@ -135,7 +136,7 @@ async def _serve(
         await server.start()
         trouble_path(api).unlink(missing_ok=True)
         loop.set_exception_handler(_stop_on_failure(failed, stopping))
-        await _begin(runtime, settings, interfaces)
+        await _begin(runtime, announcer, settings, interfaces)
         runtime.spawn(_watch_store(runtime, announcer, state / STORE_NAME, anew, stopping))
         notify("READY=1")
         log.info("%s ·%s is ready", runtime.station.name, runtime.station.id.tag)
@@ -206,11 +207,33 @@ async def _listen(
         )
 
 
-async def _begin(runtime: Runtime, settings: Settings, interfaces: tuple[str, ...]) -> None:
+def _name_from_before(station: Station, directory: Path) -> str | None:
+    """Have our name stand beside our key too; return it where the store has lost it."""
+    if station.card.raw is None:
+        return namefile.load(directory, station.id)
+    namefile.keep(directory, station.id, station.name)
+    return None
+
+
+def _take_name(runtime: Runtime, name: str) -> None:
+    def failed(why: str) -> None:
+        log.warning("the station's name could not be taken again: %s", why)
+
+    now = runtime.time.now()
+    runtime.carry_out(runtime.station.set_name(name, now, done=lambda: None, failed=failed))
+
+
+async def _begin(
+    runtime: Runtime, announcer: Announcer, settings: Settings, interfaces: tuple[str, ...]
+) -> None:
     devices = await settings.devices()
     if devices is not None:
         runtime.sound.command(devices)
+    name = _name_from_before(runtime.station, settings.directory)
     await runtime.start(boot=settings.boot, interfaces=interfaces)
+    if name is not None:
+        _take_name(runtime, name)
+    await announcer.remind()
     now = runtime.time.now().monotonic
     for host, peer_port in await settings.addresses():
         runtime.carry_out(runtime.station.peers.add_address(host, peer_port, now))

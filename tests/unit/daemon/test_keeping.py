@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,14 @@ from appliance.api.event_log import EventLog
 from appliance.api.schema import EVERYONE
 from appliance.api.storage import MIN_MESSAGES, SetStorage
 from appliance.daemon import keeping
+from appliance.daemon.alerting import ALARM, Alerting
 from appliance.daemon.announcer import Announcer
 from appliance.daemon.backend import DaemonBackend
 from appliance.daemon.main import _build
 from appliance.daemon.settings import Settings
 from appliance.model.identity import StationId, StationKey
 from appliance.model.message import DeliveryState
+from appliance.model.record import Precedence
 from appliance.node.ports import SetValue
 
 FEW = 30
@@ -116,6 +119,23 @@ async def test_room_is_made_and_told(
     assert (removed.conversation, removed.records) == (stranger.text, after.removed_records)
     assert after.classes[0].records == FEW + 10 - removed.records <= FEW
     assert daemon.status().unread == after.classes[0].records
+
+
+async def test_what_nobody_has_seen_sounds_again_after_a_start(daemon: DaemonBackend) -> None:
+    heard: list[str] = []
+    announcer = daemon._announcer
+    announcer._alerting = Alerting(
+        heard.append, lambda: False, lambda *_: None, is_stranger=lambda _: False
+    )
+    routine = incoming(StationId(b"s" * 32))
+    await store_of(daemon).perform(routine)
+    await announcer.remind()
+    assert heard == []
+    urgent = replace(routine.message, id=bytes(32), precedence=Precedence.EMERGENCY)
+    record = replace(routine.record, id=bytes(32), raw=bytes(200))
+    await store_of(daemon).perform(replace(routine, message=urgent, record=record))
+    await announcer.remind()
+    assert heard == [ALARM]
 
 
 async def test_bounds_are_kept_and_have_bounds(daemon: DaemonBackend) -> None:
