@@ -38,12 +38,15 @@ def _place_of(station: StationId, joined: bytes) -> bytes:
     return hash_for("group-place", station.key + joined)[:_SHORT_SIZE]
 
 
-def audience_of(members: Iterable[tuple[StationId, bytes]]) -> bytes:
+def audience_of(members: Iterable[tuple[StationId, bytes]], moves: Iterable[bytes]) -> bytes:
     """Return for whom a key is made: members, each with the change that brought it in.
 
-    Who left and came back has destroyed its keys, so these must not fit it again.
+    Who left and came back has destroyed its keys, so these must not fit it again.  `moves` are all
+    changes by which anybody came or went: who was in for a while may have been given keys of before
+    it came, so they must not fit again when the members are the same as before.
     """
-    return b"".join(sorted(_place_of(station, joined) for station, joined in members))
+    places = sorted(_place_of(station, joined) for station, joined in members)
+    return b"".join((*places, hash_for("group-moves", b"".join(sorted(moves)))[:_SHORT_SIZE]))
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class GroupKey:
 
     def made_for(self, station: StationId, joins: Iterable[bytes]) -> bool:
         """Tell whether a station was to have it that was brought in by one of these changes."""
-        starts = range(0, len(self.audience), _SHORT_SIZE)
+        starts = range(0, len(self.audience) - _SHORT_SIZE, _SHORT_SIZE)
         places = {self.audience[start : start + _SHORT_SIZE] for start in starts}
         return any(_place_of(station, joined) in places for joined in joins)
 
@@ -80,7 +83,7 @@ class GroupKey:
             raise FormatError("group key: wrong size")
         if type(audience) is not bytes or len(audience) % _SHORT_SIZE:
             raise FormatError("group key: whom it is for is not clear")
-        if len(audience) > MAX_MEMBERS * _SHORT_SIZE:
+        if len(audience) > (MAX_MEMBERS + 1) * _SHORT_SIZE:
             raise FormatError("group key: for more than a group can have")
         return cls(Secret(secret), audience)
 

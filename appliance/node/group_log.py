@@ -36,6 +36,7 @@ MAX_LOG: Final = 60_000
 
 _NO_RANK: Final = MAX_DEPTH
 _TAKES_RIGHTS: Final = frozenset({ChangeKind.REMOVE, ChangeKind.DISMISS})
+_MOVES: Final = _TAKES_RIGHTS | {ChangeKind.INVITE, ChangeKind.LEAVE}
 
 
 @dataclass(frozen=True)
@@ -238,6 +239,10 @@ class GroupLog:
             if (node.change.kind is ChangeKind.INVITE and station in node.change.subjects)
             or (node.change.kind is ChangeKind.FOUND and station == node.change.maker)
         ]
+
+    def moves(self) -> list[bytes]:
+        """Return the hashes of all changes by which anybody came or went, or invited in vain."""
+        return [one for one, node in self._nodes.items() if node.change.kind in _MOVES]
 
     def came_after(self, later: bytes, earlier: bytes) -> bool:
         """Tell whether the maker of one change knew another."""

@@ -146,7 +146,8 @@ class Group:
     @cached_property
     def audience(self) -> bytes:
         """Whom a key has to be made for now."""
-        return audience_of((station, one.joined) for station, one in self.members.items())
+        members = ((station, one.joined) for station, one in self.members.items())
+        return audience_of(members, self.log.moves())
 
     def may_have(self, station: StationId, key: GroupKey) -> bool:
         """Tell whether a member may have a key: by the group's choice, or since it was for it."""
@@ -157,12 +158,14 @@ class Group:
     ) -> tuple[bytes, HeldKey] | None:
         """Return a key that all members were to have and nobody else, and that is fresh enough.
 
-        The lowest of several, so that all come to use the same one; never `avoid`.
+        The lowest of several, so that all come to use the same one; never `avoid`, nor what came
+        from somebody who is out: who expects to be removed can make a key for those who remain.
         """
         fit = [
             (key_id, held)
             for key_id, held in self.keys.items()
             if held.key.audience == self.audience
+            and held.source in self.members
             and awake_s - held.came_awake_s < USE_S
             and key_id != avoid
         ]

@@ -1,0 +1,89 @@
+"""Who is out reads nothing that is written then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from group_world import GroupWorld, Member, group_of, with_admins
+
+from appliance.model.group import GroupId
+from appliance.model.group_change import ChangeKind, History, make_change
+from appliance.model.group_note import GroupKey, GroupNote
+from appliance.model.secret import Secret
+
+
+def keys_of(member: Member, group: GroupId) -> set[bytes]:
+    return set(member.of(group).keys)
+
+
+@pytest.mark.parametrize("seed", [1, 5, 10, 11])
+def test_who_got_the_history_can_not_read_on_when_it_is_removed(seed: int) -> None:
+    world = GroupWorld(seed, 3)
+    ann, ben, dan = world.members
+    group = ann.do(
+        lambda groups: groups.create("Rescue", world.now, history=History.ALL, invite=[ben.id])
+    ).group
+    world.deliver()
+    ann.do(lambda groups: groups.invite(group, [dan.id], world.now))
+    world.deliver()
+    ann.do(lambda groups: groups.remove(group, dan.id, world.now))
+    world.deliver()
+    for writer in (ann, ben):
+        record = writer.write(group, b"without dan")
+        assert record is not None
+        assert record.prekey not in keys_of(dan, group)
+    world.deliver()
+    assert ann.inbox == [(ben.id, b"without dan")]
+    assert dan.inbox == []
+
+
+def test_who_was_invited_in_vain_can_not_read_on() -> None:
+    world = GroupWorld(3, 4)
+    ann, ben, cat, dan = world.members
+    group = ann.do(
+        lambda groups: groups.create(
+            "Rescue", world.now, history=History.ALL, invite=[ben.id, cat.id]
+        )
+    ).group
+    ann.do(lambda groups: groups.appoint(group, ben.id, world.now))
+    world.deliver()
+    world.island = {ben.id: 1, dan.id: 1}
+    ann.do(lambda groups: groups.dismiss(group, ben.id, world.now))
+    ben.do(lambda groups: groups.invite(group, [dan.id], world.now))
+    world.deliver()
+    assert dan.id in ben.of(group).members
+    world.island.clear()
+    world.deliver()
+    for writer in (ann, ben, cat):
+        assert set(writer.of(group).members) == {ann.id, ben.id, cat.id}
+        record = writer.write(group, b"without dan")
+        assert record is not None
+        assert record.prekey not in keys_of(dan, group)
+
+
+def test_who_expects_to_be_removed_makes_no_key_for_those_who_remain() -> None:
+    world = with_admins()
+    ann, ben, cat, dan, _ = world.members
+    group = group_of(world)
+    # All of a change is known beforehand but its signature, and that is not part of its hash.
+    state = dan.of(group)
+    removal = make_change(
+        ann.key,
+        ChangeKind.REMOVE,
+        group=group,
+        parents=state.log.heads,
+        depth=max(change.depth for change in state.log.changes) + 1,
+        subjects=(dan.id,),
+    )
+    to_come = replace(ann.of(group), log=state.log.with_changes([removal])[0])
+    keys = [GroupKey(Secret(bytes([n]) * 32), to_come.audience) for n in range(16)]
+    for other in (ann, ben, cat):
+        other.take(dan.id, GroupNote(group, keys=tuple(keys)).encode())
+    ann.do(lambda groups: groups.remove(group, dan.id, world.now))
+    world.deliver()
+    assert ann.of(group).audience == to_come.audience
+    for writer in (ann, ben, cat):
+        record = writer.write(group, b"without dan")
+        assert record is not None
+        assert record.prekey not in {key.id_in(group) for key in keys}
