@@ -217,8 +217,9 @@ def _reads_well(db: sqlite3.Connection, path: Path) -> bool:
 def _log_has_hole(path: Path) -> bool:
     """Tell whether SQLite, which stops at the first bad frame of the log, misses commits behind it.
 
-    The last commit may be torn by a power cut, which is no damage: nobody was told of it.  One
-    before it was on disk before the last began.  How far SQLite has read stands in the index of
+    The last commit may be torn by a power cut, which is no damage: nobody was told of it.  Nor is
+    what others have left there that failed.  One before the last was on disk before that began.
+    How far SQLite has read stands in the index of
     the log (sqlite.org/walformat.html, 2.1); nobody else has a lock on that file now.
     """
     try:
@@ -227,7 +228,7 @@ def _log_has_hole(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return frames.commits_after(int.from_bytes(index[16:20], sys.byteorder)) > 1
+        return frames.misses_commits(int.from_bytes(index[16:20], sys.byteorder))
     finally:
         frames.close()
 

@@ -28,7 +28,6 @@ FORMER_PAGE_SIZE: Final = 4096
 
 _TREE_PAGES: Final = frozenset({2, 5, 10, 13})
 """With which a page of a table or index begins."""
-"""Bytes of a page where the file does not say so any more; what SQLite takes by itself."""
 
 LOG_HEADER: Final = 32
 """Bytes before the first frame of a log (4.1)."""
@@ -98,7 +97,8 @@ class Pages:
                 self._size = (
                     self._log.page_size if self._log is not None else _likely_size(self._file)
                 )
-            self._usable = self._size - (header[20] if sound else 0)
+            # None are set apart at the end of a page, whatever the header says: see `PAGE_SIZE`.
+            self._usable = self._size
             in_log = self._log.pages if self._log is not None else {}
             length = os.fstat(self._file).st_size
             self.count = max([-(-length // self._size), *in_log])
@@ -237,47 +237,66 @@ class Log:
         """Return the page in a frame."""
         return _read(self._file, self._offset(frame) + FRAME_HEADER, self.page_size)
 
-    def commits_after(self, frame: int) -> int:
-        """Return how many commits of this log have their last frame there or later."""
-        return sum(
-            1
-            for number, header in enumerate(self._headers())
-            if number >= frame and header[8:16] == self._salt and any(header[4:8])
-        )
+    def misses_commits(self, frame: int) -> bool:
+        """Tell whether there are commits that were on disk from a frame on, the first bad one."""
+        commits = 0
+        for _, header, follows in self._frames(frame):
+            commits = any(header[4:8]) + (commits if follows else 0)
+            if commits > 1:
+                return True
+        return False
 
     def _offset(self, frame: int) -> int:
         return LOG_HEADER + frame * (FRAME_HEADER + self.page_size)
 
-    def _headers(self) -> Iterator[bytes]:
+    def _headers(self, start: int = 0) -> Iterator[tuple[int, bytes]]:
         length = os.fstat(self._file).st_size
-        frame = 0
+        frame = start
         while self._offset(frame + 1) <= length:
-            yield _read(self._file, self._offset(frame), FRAME_HEADER)
+            yield frame, _read(self._file, self._offset(frame), FRAME_HEADER)
             frame += 1
 
-    def _most_frequent_salt(self) -> bytes:
-        salts = Counter(header[8:16] for header in self._headers())
-        return salts.most_common(1)[0][0] if salts else bytes(8)
-
-    def read_frames(self) -> None:
-        """Note the pages of all frames that are as they were written.
+    def _frames(self, start: int = 0) -> Iterator[tuple[int, bytes, bool]]:
+        """Yield the frames of this log: number, header, and whether it follows the one before.
 
         A frame's checksum goes on from that of the frame before, which is written there, so each
         can be checked by itself.
         """
-        before = _read(self._file, 24, 8)
-        uncommitted: dict[int, int] = {}
-        for frame, header in enumerate(self._headers()):
+        before = _read(self._file, 24 if start == 0 else self._offset(start - 1) + 16, 8)
+        for frame, header in self._headers(start):
             sums = struct.unpack(">II", before)
             before = header[16:24]
-            if header[8:16] != self._salt:
-                continue
-            summed = header[:8] + self.page(frame)
-            if struct.pack(">II", *_checksum(summed, sums, self._words)) == before:
+            if header[8:16] == self._salt:
+                summed = header[:8] + self.page(frame)
+                follows = struct.pack(">II", *_checksum(summed, sums, self._words)) == before
+                yield frame, header, follows
+
+    def _most_frequent_salt(self) -> bytes:
+        salts = Counter(header[8:16] for _, header in self._headers())
+        return salts.most_common(1)[0][0] if salts else bytes(8)
+
+    def read_frames(self) -> None:
+        """Note the pages of all frames that are as they were written, up to the last sure commit.
+
+        A commit that failed leaves its end behind the shorter one that took its place: frames that
+        follow each other up to a single commit, but not what stands before them.  Where two
+        commits follow each other, all before them was on disk.
+        """
+        uncommitted: dict[int, int] = {}
+        unsure: dict[int, int] = {}
+        whole, commits = True, 0
+        for frame, header, follows in self._frames():
+            if follows:
                 uncommitted[int.from_bytes(header[:4], "big")] = frame
+            else:
+                whole, commits = False, 0
             if any(header[4:8]):
-                self.pages |= uncommitted
+                commits += 1
+                unsure |= uncommitted
                 uncommitted.clear()
+                if whole or commits > 1:
+                    self.pages |= unsure
+                    unsure.clear()
 
 
 def _is_page_size(size: int) -> bool:
