@@ -210,11 +210,20 @@ def _believed(db: sqlite3.Connection, load: Load) -> int:
 
 
 def _make_room(db: sqlite3.Connection, load: Load, precedence: int) -> list[bytes] | None:
-    """Drop what has to go for a record; None: it is itself what has to go."""
-    size = len(load.record.raw)
+    """Drop what has to go for a record; None: it is itself what has to go, and nothing went."""
     if load.tier is Tier.OWN:
         return []
     dropped: list[bytes] = []
+    db.execute("SAVEPOINT room")
+    made = _drop_for(db, load, precedence, dropped)
+    if not made:
+        db.execute("ROLLBACK TO room")
+    db.execute("RELEASE room")
+    return dropped if made else None
+
+
+def _drop_for(db: sqlite3.Connection, load: Load, precedence: int, dropped: list[bytes]) -> bool:
+    size = len(load.record.raw)
     if load.tier is Tier.NEW:
         new = int(Tier.NEW)
         share = STRANGERS_SHARE * MAX_BYTES
@@ -222,17 +231,15 @@ def _make_room(db: sqlite3.Connection, load: Load, precedence: int) -> list[byte
         if by_one + size > NEIGHBOUR_SHARE * share and not _shrink(
             db, _LEAST_OF_ONE, (new, load.came_from.key), precedence, size, dropped
         ):
-            return None
+            return False
         if _bytes(db, "WHERE tier = ?", new) + size > share and not (
             _shrink(db, _LEAST_OF_ONE, (new, _most(db, new)), precedence, size, dropped)
             or _shrink(db, _LEAST_OF_TIER, (new,), precedence, size, dropped)
         ):
-            return None
-    if _bytes(db, "WHERE tier < ?", int(Tier.OWN)) + size > MAX_BYTES and not _shrink(
+            return False
+    return _bytes(db, "WHERE tier < ?", int(Tier.OWN)) + size <= MAX_BYTES or _shrink(
         db, _LEAST, (int(Tier.OWN),), precedence, size, dropped
-    ):
-        return None
-    return dropped
+    )
 
 
 def _most(db: sqlite3.Connection, tier: int) -> bytes:
@@ -313,6 +320,7 @@ def overdue(db: sqlite3.Connection, operation: Overdue) -> tuple[bytes, ...]:
         " SELECT number FROM messages WHERE outgoing AND conversation = x'')"
         " AND NOT EXISTS (SELECT 1 FROM carried WHERE carried.record = records.number)"
         " AND NOT EXISTS (SELECT 1 FROM known WHERE id = records.id)"
+        " AND raw != x''"  # the text of a message alone was saved
         " AND (messages.expires_awake_s IS NULL OR messages.expires_awake_s > ?)"
         " ORDER BY records.urgency DESC, records.position LIMIT ?",
         (operation.awake_s, operation.limit),

@@ -223,3 +223,16 @@ def test_what_waits_and_is_not_carried_is_found(db: sqlite3.Connection, writer: 
     assert overdue(db, Overdue(0.0, 10)) == (record.raw,)
     put(db, record, tier=Tier.OWN)
     assert overdue(db, Overdue(0.0, 10)) == ()
+
+
+def test_nothing_goes_for_what_can_not_be_taken(
+    db: sqlite3.Connection, writer: Writer, small: int
+) -> None:
+    urgent = [writer.record(precedence=Precedence.PRIORITY, size=small // 40) for _ in range(4)]
+    routine = writer.record(size=100)
+    for record in (*urgent, routine):
+        assert put(db, record).taken
+    refused = put(db, writer.record(size=small // 20))
+    assert (refused.taken, refused.full, refused.dropped) == (False, True, ())
+    assert here(db) == {record.id for record in (*urgent, routine)}
+    assert put(db, writer.record(size=100), came_from=OTHER_NEIGHBOUR).taken
