@@ -23,7 +23,7 @@ from appliance.node.carry_lane import URGENT, CarryLane
 from appliance.node.comparing import Comparing
 from appliance.node.effects import Effect, MessageChanged, Send, Transact
 from appliance.node.ports import Moment
-from appliance.node.ports.carrying import Expire, GetCarried, NoteHolder, Ship, ShipAll
+from appliance.node.ports.carrying import Expire, Expired, GetCarried, NoteHolder, Ship, ShipAll
 from appliance.protocol.acks import Ack, Outcome, encode_acks
 from appliance.protocol.carrying import (
     MAX_PARCELS,
@@ -342,10 +342,12 @@ class Carry:
         return [*effects, *self._go_on(moment)]
 
     def _expire(self, moment: Moment) -> list[Effect]:
-        def gone(records: tuple[bytes, ...]) -> Sequence[Effect]:
-            for record in records:
+        def gone(expired: Expired) -> Sequence[Effect]:
+            self._dropped(expired.dropped)
+            for record in expired.forgotten:
                 self._known.discard(record)
-            return self._expire(moment) if len(records) == EXPIRED else ()
+            most = max(len(expired.dropped), len(expired.forgotten))
+            return self._expire(moment) if most == EXPIRED else ()
 
         return [Transact(Expire(moment.awake_s, EXPIRED), gone)]
 

@@ -72,8 +72,19 @@ class GetCargo(Operation[Cargo]):
 
 
 @dataclass(frozen=True)
-class Expire(Operation[tuple[bytes, ...]]):
-    """Drop what is too old; returns the ids that need not be known any more."""
+class Expired:
+    """What was too old.  Ids."""
+
+    dropped: tuple[bytes, ...]
+    """Not carried any more; these stay known for a while."""
+
+    forgotten: tuple[bytes, ...]
+    """Not known any more."""
+
+
+@dataclass(frozen=True)
+class Expire(Operation[Expired]):
+    """Drop what is too old."""
 
     awake_s: float
     """Now."""

@@ -352,3 +352,35 @@ def test_candidates_come_in_parts(known: Shelf) -> None:
     (last,) = known.do(GetCandidates(first[-1].number, 2))
     assert [one.stranger for one in (*first, last)] == [False, True, False]
     assert (last.outgoing, last.state) == (True, None)
+
+
+def test_what_had_to_go_is_not_new_when_it_comes_sealed_again(known: Shelf) -> None:
+    message = incoming(ANN)
+    assert known.do(message).new
+    known.keep(Bounds(messages=0))
+    again = incoming(ANN, order=2)
+    again = replace(again, message=replace(again.message, first=message.record.id))
+    assert not known.do(again).new
+    assert known.shown() == set()
+    # Of what another has written nobody can say that.
+    other = incoming(ANN, order=3)
+    assert known.do(other).new
+
+
+def test_what_comes_sealed_again_costs_no_look_at_all_messages(shelf: Shelf) -> None:
+    arrived = [incoming(ANN, order=order) for order in range(400)]
+    for operation in arrived:
+        shelf.do(operation)
+    hundreds = 0
+
+    def count() -> int:
+        nonlocal hundreds
+        hundreds += 1
+        return 0
+
+    again = incoming(ANN, order=2)
+    again = replace(again, message=replace(again.message, first=arrived[-1].record.id))
+    shelf.db.set_progress_handler(count, 100)
+    assert not shelf.do(again).new
+    shelf.db.set_progress_handler(None, 0)
+    assert hundreds < 20

@@ -168,3 +168,23 @@ def test_what_waits_for_a_neighbour_is_bounded_and_the_least_urgent_is_left_out(
     lane.has(number.to_bytes(32, "big") for number in range(carry_lane.MAX_WAITING))
     lane.answered(taken)
     assert lane.idle
+
+
+def test_what_is_too_old_is_told_to_nobody_any_more() -> None:
+    with world(desks=3, met=False) as w:
+        a, b, c = w.desks
+        introduce(w, a, b, c)
+        a.write(c, "soon", lifetime_s=100)
+        w.connect(a, b)
+        w.settle(PATIENCE_S)
+        (message,) = a.confirmed
+        carrying = [desk.station.post.carry for desk in (a, b)]
+        assert [list(one._carried) for one in carrying] == [[message.id]] * 2
+        for _ in range(12):
+            w.pass_time(20.0)
+            w.settle()
+        assert carried(b) == 0
+        # Else whoever lacks it asks for it at each comparison, and never gets it.
+        assert [list(one._carried) for one in carrying] == [[], []]
+        assert not any(one._urgency or one._ours for one in carrying)
+        assert all(one.knows(message.id) for one in carrying)
