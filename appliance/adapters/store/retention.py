@@ -15,7 +15,7 @@ from typing import Final
 from appliance.adapters.store import outbox
 from appliance.model.cargo import Tier
 from appliance.model.codec import FormatError
-from appliance.model.group import conversation_key, conversation_of
+from appliance.model.group import GROUP_SIZE, conversation_key, conversation_of
 from appliance.model.identity import StationId
 from appliance.model.message import DeliveryState, Receipt
 from appliance.model.record import MAX_LIFETIME_S, read_record
@@ -139,6 +139,8 @@ def _evict_one(db: sqlite3.Connection, number: int, awake_s: float) -> bool:
     for record in records:
         for station, _ in states:
             outbox.remove_from_outbox(db, StationId(station), record)
+        if len(conversation) == 1 + GROUP_SIZE:  # new members wait for it too, as history
+            db.execute("DELETE FROM outbox WHERE record = ?", (record,))
     for table in ("recipients", "holders", "resealed"):
         db.execute(f"DELETE FROM {table} WHERE message = ?", (number,))  # noqa: S608
     db.execute("DELETE FROM messages WHERE number = ?", (number,))

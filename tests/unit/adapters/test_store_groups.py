@@ -17,6 +17,7 @@ from appliance.adapters.store.groups import (
     share_history,
 )
 from appliance.adapters.store.outbox import pending
+from appliance.adapters.store.retention import evict
 from appliance.model.card import Prekey
 from appliance.model.group import GroupId, conversation_key
 from appliance.model.identity import StationId, StationKey
@@ -25,6 +26,7 @@ from appliance.model.secret import Secret
 from appliance.node.group_records import news_of
 from appliance.node.ports import Pending
 from appliance.node.ports.grouping import GetGroups, SaveGroup, ShareHistory
+from appliance.node.ports.keeping import Evict
 from appliance.protocol.sealing import open_sealed
 
 FIRST, SECOND = GroupId(b"a" * 32), GroupId(b"b" * 32)
@@ -138,3 +140,19 @@ def test_a_new_member_gets_the_latest_of_its_group_and_nothing_else(db: sqlite3.
     assert share_history(db, ShareHistory(FIRST, BEN)) == 4  # its own it has
     assert waiting(db, BEN) == [1, 3, 5, 7]
     assert share_history(db, ShareHistory(GroupId(bytes(32)), EVE)) == 0
+
+
+def test_history_that_had_to_make_room_does_not_block_the_way_to_a_new_member(
+    db: sqlite3.Connection,
+) -> None:
+    db.execute("PRAGMA foreign_keys = OFF")  # as in use
+    for number in (1, 2, 3):
+        add_message(db, number, conversation_key(FIRST), ANN, number)
+    assert share_history(db, ShareHistory(FIRST, EVE)) == 3
+    assert evict(db, Evict((2, 3), 0.0)) == 2
+    assert [record for record, _ in pending(db, Pending(EVE, 0.0, frozenset(), 10))] == [
+        (1).to_bytes(32, "big")
+    ]
+    # Its number is given to another record, which is nobody's but BEN's.
+    add_message(db, 3, conversation_key(BEN), ANN, 3)
+    assert waiting(db, EVE) == [1]
