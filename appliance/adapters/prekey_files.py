@@ -131,6 +131,11 @@ class PrekeyFiles:
             data = _read(self.folder / _name(prekey_id, _RETIRED), _MARK_SIZE)
         except FileNotFoundError:
             return None
+        except PermissionError:
+            raise
+        except OSError as error:
+            log.warning("when the prekey %s was retired can't be read: %s", prekey_id.hex(), error)
+            return None  # as below
         body, check = data[:-_CHECK_SIZE], data[-_CHECK_SIZE:]
         if len(data) != _MARK_SIZE or _check(body) != check:
             return None  # it is retired again, and kept for longer
@@ -209,8 +214,10 @@ def _decoded(data: bytes, name: str) -> KeptPrekey | None:
 
 def _read(path: Path, size: int) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(size + 1)
+    try:
+        return os.read(descriptor, size + 1)
+    finally:
+        os.close(descriptor)
 
 
 def _destroy(path: Path) -> None:

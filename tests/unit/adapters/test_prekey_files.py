@@ -193,3 +193,11 @@ async def test_without_room_the_one_in_the_store_is_used_where_it_is(
         assert await settings.prekeys(files) == (old,) == files.load()
     finally:
         await store.close()
+
+
+async def test_one_whose_mark_can_not_be_read_is_used_all_the_same(tmp_path: Path) -> None:
+    files, kept = PrekeyFiles(tmp_path), prekey(7)
+    await files.perform(KeepPrekey(kept))
+    # Reading this fails as reading a bad block does.
+    (tmp_path / FOLDER / f"{kept.id.hex()}.retired").mkdir()
+    assert files.load() == (kept,)
