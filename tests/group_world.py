@@ -59,7 +59,7 @@ class Member:
         """Lose all that is not on the disk."""
         self.groups = self._started()
         for group, state in self.disk.items():
-            self.groups.book.load(group, state)
+            self.groups.load(group, state)
 
     def of(self, group: GroupId) -> Group:
         """Return what it knows of a group."""

@@ -1,7 +1,8 @@
 """What of groups a station misses, and whom it asks for it.
 
 Whoever wrote to a group with a key, or upon changes, that have not come here has them.  Mostly they
-are on their way, so nobody is asked at once, and after some times no more in this run.
+are on their way, so nobody is asked at once, and after some times no more in this run.  A key that
+nobody has given us by then is destroyed there too: what was sealed to it has to be sealed again.
 """
 
 from __future__ import annotations
@@ -24,9 +25,15 @@ LAST_ASK_S: Final = 3600.0
 MAX_TRIES: Final = 10
 MAX_ASKS: Final = 256
 MAX_MISSING: Final = 16
+MAX_VAIN: Final = 1024
+"""Keys that nobody has given us, and that are not asked for again."""
 
 ANSWER_S: Final = 10.0
-"""How often the same station is answered about one group."""
+"""How soon the same station is answered again about one group; each time the wait doubles, as it
+does with who asks, up to LAST_ASK_S: an answer waits on our disk until the station has it."""
+
+MAX_ANSWERED: Final = 4096
+"""Members of all groups that we can be in."""
 
 
 @dataclass
@@ -45,7 +52,10 @@ class GroupAsks:
 
     def __init__(self) -> None:
         self._asks: dict[tuple[GroupId, StationId], _Ask] = {}
-        self._answered: dict[tuple[GroupId, StationId], float] = {}
+        self._answered: dict[tuple[GroupId, StationId], tuple[float, float]] = {}
+        """When, and for how long not again."""
+        self._vain: dict[tuple[GroupId, bytes], None] = {}
+        self._given_up: set[GroupId] = set()
 
     def miss(
         self,
@@ -85,15 +95,36 @@ class GroupAsks:
             elif ask.at is None:
                 ask.at = moment.awake_s + FIRST_ASK_S
             elif ask.at <= moment.awake_s:
+                if ask.tries >= MAX_TRIES:
+                    self._give_up(group_id, ask)
+                    continue
                 ask.tries += 1
-                wait = min(FIRST_ASK_S * 2**ask.tries, LAST_ASK_S)
-                # Kept all the same: who tells us again of the same does not start it anew.
-                ask.at = float("inf") if ask.tries >= MAX_TRIES else moment.awake_s + wait
+                ask.at = moment.awake_s + min(FIRST_ASK_S * 2**ask.tries, LAST_ASK_S)
                 heads = group.log.heads[:MAX_HEADS]
                 wanted = tuple(sorted(ask.keys))[:MAX_WANTED]
                 note = GroupNote(group_id, heads=heads, wanted=wanted)
                 found.append((group_id, station, note.encode()))
         return found
+
+    def _give_up(self, group: GroupId, ask: _Ask) -> None:
+        # Kept all the same: who tells us again of the same changes does not start it anew.
+        ask.at = float("inf")
+        if ask.keys:
+            self._given_up.add(group)
+        for key in ask.keys:
+            self._vain[group, key] = None
+        ask.keys.clear()
+        for oldest in list(self._vain)[:-MAX_VAIN]:
+            del self._vain[oldest]
+
+    def given_up(self) -> set[GroupId]:
+        """Return groups of which keys were asked for in vain since the last call."""
+        found, self._given_up = self._given_up, set()
+        return found
+
+    def in_vain(self, group: GroupId, key: bytes) -> bool:
+        """Tell whether a key was asked for often enough."""
+        return (group, key) in self._vain
 
     def _still(self, group: Group, ask: _Ask) -> bool:
         """Tell whether something is missing; forgets what has come."""
@@ -106,11 +137,14 @@ class GroupAsks:
 
     def may_answer(self, group: GroupId, station: StationId, moment: Moment) -> bool:
         """Tell whether a station that asks is answered now; if so, not again for a while."""
-        last = self._answered.get((group, station))
-        if last is not None and moment.awake_s - last < ANSWER_S:
+        last, wait = self._answered.get((group, station), (moment.awake_s, 0.0))
+        since = moment.awake_s - last
+        if since < wait:
             return False
         self._answered.pop((group, station), None)
-        self._answered[group, station] = moment.awake_s
-        if len(self._answered) > MAX_ASKS:
+        again = since >= 2 * LAST_ASK_S
+        wait = ANSWER_S if again else min(max(2 * wait, ANSWER_S), LAST_ASK_S)
+        self._answered[group, station] = (moment.awake_s, wait)
+        if len(self._answered) > MAX_ANSWERED:
             del self._answered[next(iter(self._answered))]
         return True

@@ -94,15 +94,24 @@ class GroupBook:
         """
         if not note.changes:
             raise NotYetError("about a group that has not come here")
-        if self.trusts(author):
-            if self._count(Standing.IN) >= MAX_GROUPS:
-                raise NotYetError("we are in as many groups as we can be")
-            return
+        if not self.trusts(author):  # looked at before anything that costs more
+            self._check_invited(author)
+
+    def check_new(self, group: Group) -> None:
+        """Check that there is room for a group that is new here; raises as `check_room` does.
+
+        Somebody known may have passed on what a stranger has made.
+        """
+        if group.standing is Standing.INVITED and group.inviter is not None:
+            self._check_invited(group.inviter)
+        elif group.standing is Standing.IN and self._count(Standing.IN) >= MAX_GROUPS:
+            raise NotYetError("we are in as many groups as we can be")
+
+    def _check_invited(self, by: StationId) -> None:
         if self._count(Standing.INVITED) >= MAX_INVITATIONS:
             raise NotYetError("enough invitations wait for the operator")
         waiting = (group for group in self if group.standing is Standing.INVITED)
-        by_author = sum(group.inviter == author for group in waiting)
-        if by_author >= MAX_INVITATIONS_OF_ONE:
+        if sum(group.inviter == by for group in waiting) >= MAX_INVITATIONS_OF_ONE:
             raise FormatError("group note: too many invitations by the same station")
 
     def _count(self, standing: Standing) -> int:
@@ -130,12 +139,11 @@ class GroupBook:
             after, told, share = tell(before, after, changes, keys, self.has_card)
             sent += told
         self._groups[after.id] = after
-        self._forget_oldest()
         return GroupResult(
             group=after.id,
             before=before,
             after=after,
-            save=None if before is not None and after.is_kept_as(before) else after.saved(),
+            save=None if before is not None and after == before else after.saved(),
             notes=tuple(sent),
             notices=tuple(notices_of(before, after)),
             share=tuple(share),
@@ -146,12 +154,13 @@ class GroupBook:
         del self._groups[group.id]
         return GroupResult(group.id, group, None, SaveGroup(group.id, None))
 
-    def _forget_oldest(self) -> None:
+    def beyond_bound(self) -> list[Group]:
+        """Return what is to be forgotten: of those that we have left the oldest."""
+        if len(self._groups) <= MAX_KEPT:
+            return []
         out = [group for group in self if group.standing is Standing.OUT]
-        for group in sorted(out, key=lambda group: group.out_awake_s or 0.0):
-            if len(self._groups) <= MAX_KEPT:
-                break
-            del self._groups[group.id]
+        out.sort(key=lambda group: group.out_awake_s or 0.0)
+        return out[: len(self._groups) - MAX_KEPT]
 
     def sealable(self, station: StationId, notes: Iterable[bytes]) -> list[tuple[StationId, bytes]]:
         """Return notes with whom they are for, if something can be sealed to it now."""

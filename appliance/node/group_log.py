@@ -129,18 +129,20 @@ class GroupLog:
         node = self._nodes.get(change)
         return None if node is None else node.change
 
-    def with_changes(self, changes: Iterable[Change]) -> tuple[GroupLog, list[Change]]:
+    def with_changes(
+        self, changes: Iterable[Change], *, limit: int = MAX_LOG
+    ) -> tuple[GroupLog, list[Change]]:
         """Return a log with more changes, and those that still miss what they were made upon.
 
-        Raises FormatError when one could never have been made.  Those beyond MAX_LOG are left out.
+        Raises FormatError when one could never have been made.  Beyond `limit` are left out.
         """
-        grown, orphans, refused = self.with_good_changes(changes)
+        grown, orphans, refused = self.with_good_changes(changes, limit=limit)
         if refused:
             raise FormatError("group change: its maker had no right to it, or it changes nothing")
         return grown, orphans
 
     def with_good_changes(
-        self, changes: Iterable[Change]
+        self, changes: Iterable[Change], *, limit: int = MAX_LOG
     ) -> tuple[GroupLog, list[Change], list[Change]]:
         """Do the same as `with_changes`, but return those that could never have been made."""
         grown = GroupLog(self.group)
@@ -155,7 +157,7 @@ class GroupLog:
                 refused.append(change)
             elif any(parent not in grown._nodes for parent in change.parents):
                 orphans.append(change)
-            elif grown.bytes + len(change.raw) <= MAX_LOG:
+            elif grown.bytes + len(change.raw) <= limit:
                 node = grown._judged(change)
                 if node is None:
                     refused.append(change)
@@ -239,6 +241,11 @@ class GroupLog:
             if (node.change.kind is ChangeKind.INVITE and station in node.change.subjects)
             or (node.change.kind is ChangeKind.FOUND and station == node.change.maker)
         ]
+
+    def leaves_of(self, station: StationId) -> list[Change]:
+        """Return the changes by which a station has left."""
+        changes = (node.change for node in self._nodes.values())
+        return [one for one in changes if one.kind is ChangeKind.LEAVE and one.maker == station]
 
     def moves(self) -> list[bytes]:
         """Return the hashes of all changes by which anybody came or went, or invited in vain."""

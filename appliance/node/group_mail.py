@@ -101,12 +101,14 @@ class GroupMail:
         """Where what had to wait is looked at, and whether that is wanted once more."""
         self._look_at: float | None = 0.0
         """When to look at all of it: at the start, and when the store was too busy."""
+        self._rest_until = 0.0
+        """Nothing is done unasked before: a full disk would have it tried without end."""
 
     def load(self, states: Iterable[tuple[GroupId, bytes]]) -> None:
         """Take what was stored."""
         for group_id, state in states:
             try:
-                self.groups.book.load(group_id, state)
+                self.groups.load(group_id, state)
             except FormatError:
                 self._damaged.append(group_id)
                 continue
@@ -118,7 +120,8 @@ class GroupMail:
 
     def next_wakeup(self) -> float:
         """Say when to call `wakeup`."""
-        times = (self.groups.next_wakeup(), self._look_at)
+        due = self.groups.next_wakeup()
+        times = (None if due is None else max(due, self._rest_until), self._look_at)
         return min((at for at in times if at is not None), default=math.inf)
 
     def wakeup(self, moment: Moment, *, uptime_s: float) -> list[Effect]:
@@ -130,8 +133,15 @@ class GroupMail:
             self._look_at = None
             for group in self.groups.book:
                 effects += self._look(group.id, moment, uptime_s)
+        if moment.awake_s < self._rest_until:
+            return effects
+
+        def broken(_: str) -> Sequence[Effect]:
+            self._rest_until = moment.awake_s + LOOK_AGAIN_S
+            return ()
+
         for result in self.groups.wakeup(moment):
-            effects += self._carry_out(result, moment, uptime_s)
+            effects += self._carry_out(result, moment, uptime_s, failed=broken)
         return effects
 
     # -- What our operator does
@@ -260,7 +270,8 @@ class GroupMail:
     ) -> list[Effect]:
         along = self.along(result.group, result, NEWS, moment, uptime_s, more)
         if along is None:
-            return list(stored())
+            look = self._look(result.group, moment, uptime_s) if result.retry else []
+            return [*look, *stored()]
 
         def durable(_: None) -> Sequence[Effect]:
             return [*along.stored(), *stored()]
@@ -278,7 +289,7 @@ class GroupMail:
             return None
         if now is None:
             return SaveGroup(group_id, None)
-        return None if kept is not None and now.is_kept_as(kept) else now.saved()
+        return None if now == kept else now.saved()
 
     def _noted(
         self, result: GroupResult, notice: GroupNotice, moment: Moment, uptime_s: float

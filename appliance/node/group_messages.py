@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 from appliance.model.codec import FormatError
 from appliance.model.group import GroupId
+from appliance.model.group_note import GroupKey
 from appliance.model.identity import StationId
 from appliance.model.record import Record, RecordKind
 from appliance.node.group_asks import GroupAsks
 from appliance.node.group_book import GroupBook, NotYetError
 from appliance.node.group_news import GroupResult
 from appliance.node.group_rules import GroupRefusedError, check_member
-from appliance.node.group_state import Standing
+from appliance.node.group_state import Group, Standing
 from appliance.node.opening import UnknownKeyError
 from appliance.node.ports import Moment
 from appliance.protocol.group_sealing import (
@@ -79,15 +80,20 @@ class GroupMessages:
             found = group.key_to_seal(moment.awake_s, avoid=avoid)
             assert found is not None
         key_id, held = found
-        sealed = seal_to_group(
-            content,
-            author=group.own,
-            group=group_id,
-            kind=RecordKind.MESSAGE,
-            key=held.key,
-            heads=group.log.heads,
-            nonce=self._book.random_bytes(NONCE_SIZE),
-        )
+        try:
+            sealed = seal_to_group(
+                content,
+                author=group.own,
+                group=group_id,
+                kind=RecordKind.MESSAGE,
+                key=held.key,
+                heads=group.log.heads,
+                nonce=self._book.random_bytes(NONCE_SIZE),
+            )
+        except ValueError:
+            if result is not None:  # nobody is told of this key, so nothing may be sealed to it
+                self._book.undo(result)
+            raise
         return SealedToGroup(key_id, sealed, group.others, result)
 
     def open(self, record: Record) -> bytes:
@@ -106,6 +112,8 @@ class GroupMessages:
             if author in group.members and group.standing is Standing.IN:
                 if record.prekey in group.gone:
                     raise UnknownKeyError("sealed to a key that was destroyed here")
+                if self._asks.in_vain(group.id, record.prekey):
+                    raise UnknownKeyError("sealed to a key that nobody gives us")
                 self._asks.miss(group.id, author, key=record.prekey)
             raise NotYetError("sealed to a key that has not come")
         content, heads = open_to_group(
@@ -115,8 +123,16 @@ class GroupMessages:
         missing = tuple(head for head in heads if head not in known)
         if missing:
             self._asks.miss(group.id, author, changes=missing)
-        if author not in group.members:
+        if author not in group.members and not _wrote_before_it_left(group, author, held.key):
             if missing:
                 raise NotYetError("by somebody of whom we do not know that it is a member")
             raise OpenError("by somebody who is not a member")
         return content
+
+
+def _wrote_before_it_left(group: Group, author: StationId, key: GroupKey) -> bool:
+    """Tell whether somebody has left, and not been removed, and was to have the key that it used.
+
+    That it has left may arrive before what it wrote last.
+    """
+    return author in group.view.entries and key.made_for(author, group.log.brought(author))

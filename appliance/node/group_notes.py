@@ -12,6 +12,7 @@ from typing import Final
 
 from appliance.model.codec import FormatError
 from appliance.model.group_change import (
+    MAX_CHANGE,
     Change,
     ChangeKind,
     change_hash_of,
@@ -20,7 +21,8 @@ from appliance.model.group_change import (
 )
 from appliance.model.group_note import GroupKey, GroupNote
 from appliance.model.identity import StationId, StationKey
-from appliance.node.group_log import GroupLog
+from appliance.node.group_book import NotYetError
+from appliance.node.group_log import MAX_LOG, GroupLog
 from appliance.node.group_news import notes_for
 from appliance.node.group_state import MAX_ORPHANS, Group, Standing
 from appliance.node.ports import Moment
@@ -32,7 +34,11 @@ MAX_ANSWER: Final = 8
 def merged(
     before: Group | None, own: StationId, author: StationId, note: GroupNote, moment: Moment
 ) -> Group:
-    """Return what is known with a note; raises FormatError when it is none or not for us."""
+    """Return what is known with a note; raises FormatError when it is none or not for us.
+
+    Changes that miss others are kept, so they are never forgotten by us when their sender does not
+    say them again.  NotYetError: there is no room for them, or their sender is nobody's member.
+    """
     log = before.log if before is not None else GroupLog(note.group)
     waiting = dict(before.orphans) if before is not None else {}
     brought: set[bytes] = set()
@@ -49,7 +55,12 @@ def merged(
         if own not in log.view.members or author not in log.view.entries or orphans:
             raise FormatError("group note: no invitation")
         before = Group(own, log)
-    kept = {change.hash: change for change in orphans[-MAX_ORPHANS:]}
+    kept = {change.hash: change for change in orphans}
+    if not kept.keys() <= before.orphans.keys():
+        if not log.brought(author):
+            raise NotYetError("by somebody of whom we do not know that it is a member")
+        if len(kept) > MAX_ORPHANS or sum(len(one.raw) for one in orphans) > MAX_LOG:
+            raise NotYetError("too many changes miss others")
     after = before
     if log is not before.log or kept != before.orphans:
         after = replace(before, log=log, orphans=kept)
@@ -80,11 +91,7 @@ def settled(
         after = replace(after, out_awake_s=None)
     if after.accepted == member.joined:
         return after, []
-    leaves = [
-        change.hash
-        for change in after.log.changes
-        if change.kind is ChangeKind.LEAVE and change.maker == key.id
-    ]
+    leaves = [change.hash for change in after.log.leaves_of(key.id)]
     if leaves and not any(after.log.came_after(member.joined, leave) for leave in leaves):
         return left(after, key, moment)
     was_in = before is not None and before.standing is Standing.IN
@@ -96,7 +103,8 @@ def settled(
 def left(group: Group, key: StationKey, moment: Moment) -> tuple[Group, list[Change]]:
     """Leave a group: its keys are destroyed here, and the others are to be told.
 
-    Two admins may have brought us in, neither knowing of the other; then we leave twice.
+    Two admins may have brought us in, neither knowing of the other; then we leave twice.  However
+    full the log is, or nobody could decline to be in a group that was made so.
     """
     made: list[Change] = []
     out = group
@@ -107,9 +115,7 @@ def left(group: Group, key: StationKey, moment: Moment) -> tuple[Group, list[Cha
         made.append(
             make_change(key, ChangeKind.LEAVE, group=group.id, parents=parents, depth=depth)
         )
-        log, _ = out.log.with_changes(made[-1:])
-        if log is out.log:
-            raise FormatError("group: its log is full")
+        log, _ = out.log.with_changes(made[-1:], limit=out.log.bytes + MAX_CHANGE)
         out = replace(out, log=log)
     return replace(out.without_keys(), out_awake_s=moment.awake_s), made
 
@@ -129,6 +135,8 @@ def passed_on(before: Group | None, after: Group) -> list[tuple[StationId, list[
         brought = after.log.get(member.joined)
         if brought is None or brought.maker != after.own or station == after.own:
             continue
+        if any(change.kind is ChangeKind.REMOVE and station in change.subjects for change in new):
+            continue  # who removed it tells it so, and it learns nothing of what came then
         unknown = [
             change
             for change in new

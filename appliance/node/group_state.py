@@ -38,7 +38,7 @@ MAX_GONE: Final = 128
 """Destroyed keys of a group that are remembered by their ids."""
 
 MAX_ORPHANS: Final = 64
-"""Changes that wait for others upon which they were made; not kept over a restart."""
+"""Changes that wait for others upon which they were made."""
 
 MAX_STATE: Final = 1 << 20
 
@@ -225,11 +225,9 @@ class Group:
         }
         if self.out_awake_s is not None:
             fields[6] = max(0, int(self.out_awake_s * 1000))
+        if self.orphans:
+            fields[7] = [change.raw for change in self.orphans.values()]
         return encode(fields)
-
-    def is_kept_as(self, other: Group) -> bool:
-        """Tell whether the same is kept of both: orphans are not."""
-        return replace(self, orphans=other.orphans) == other
 
     def saved(self) -> SaveGroup:
         """Return the operation that keeps it."""
@@ -240,10 +238,9 @@ def read_group(own: StationId, state: bytes) -> Group:
     """Read what was kept; raises FormatError."""
     fields = Fields(decode(state, limit=MAX_STATE), "group")
     log = GroupLog(GroupId(fields.data(0, size=GROUP_SIZE)))
-    changes = fields.items(1, limit=1024)
-    read = [read_change(raw, signature_checked=True) for raw in changes if type(raw) is bytes]
-    log, orphans = log.with_changes(read)
-    if len(read) != len(changes) or orphans or not len(log):
+    read = _changes(fields.items(1, limit=1024))
+    log, orphans = log.with_changes(read, limit=MAX_STATE)
+    if orphans or not len(log):
         raise FormatError("group: its changes are not whole")
     keys: dict[bytes, HeldKey] = {}
     for item in fields.items(2, limit=MAX_KEYS):
@@ -256,6 +253,7 @@ def read_group(own: StationId, state: bytes) -> Group:
     accepted = fields.data(4, limit=HASH_SIZE)
     owed = frozenset(StationId(key) for key in hashes(fields.items(5, limit=1024), 1024))
     out_ms = fields.uint(6) if fields.has(6) else None
+    waiting = _changes(fields.items(7, limit=MAX_ORPHANS)) if fields.has(7) else []
     fields.end()
     return Group(
         own,
@@ -265,4 +263,12 @@ def read_group(own: StationId, state: bytes) -> Group:
         accepted,
         owed,
         None if out_ms is None else out_ms / 1000,
+        {change.hash: change for change in waiting},
     )
+
+
+def _changes(raws: list[object]) -> list[Change]:
+    read = [read_change(raw, signature_checked=True) for raw in raws if type(raw) is bytes]
+    if len(read) != len(raws):
+        raise FormatError("group: its changes are not whole")
+    return read

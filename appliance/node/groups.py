@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from appliance.model.codec import FormatError
 from appliance.model.group import GroupId
 from appliance.model.group_change import (
     NONCE_SIZE,
@@ -33,7 +32,6 @@ from appliance.node.group_rules import (
     check_admin,
     check_below,
     check_not_last,
-    full,
     invitable,
     named,
     with_change,
@@ -146,12 +144,9 @@ class Groups:
         group = self.book.known(group_id)
         if group.standing is Standing.OUT:
             raise GroupRefusedError("not-a-member", "You are not in this group any more.")
-        if group.view.is_admin(self._key.id):
+        if group.standing is Standing.IN and group.view.is_admin(self._key.id):
             check_not_last(group)
-        try:
-            after, made = left(group, self._key, moment)
-        except FormatError:
-            raise full() from None
+        after, made = left(group, self._key, moment)
         return self.book.set(group, after, moment, made=made)
 
     def _as_admin(self, group_id: GroupId) -> Group:
@@ -178,6 +173,18 @@ class Groups:
 
     # -- What others do
 
+    def load(self, group_id: GroupId, state: bytes) -> None:
+        """Take what was stored; raises FormatError when that is damaged."""
+        self.book.load(group_id, state)
+        group = self.book.known(group_id)
+        for orphan in group.orphans.values():
+            if group.log.brought(orphan.maker):
+                self._miss_below(group, orphan, orphan.maker)
+
+    def _miss_below(self, group: Group, orphan: Change, station: StationId) -> None:
+        missing = tuple(one for one in orphan.parents if one not in group.log)
+        self._asks.miss(group.id, station, changes=missing)
+
     def received(self, author: StationId, content: bytes, moment: Moment) -> GroupResult:
         """Take a note, opened.
 
@@ -191,15 +198,16 @@ class Groups:
         made: list[Change] = []
         if before is None or after.log is not before.log:
             after, made = settled(before, after, self._key, moment, self.book.trusts)
+        if before is None:
+            self.book.check_new(after)
         for orphan_hash, orphan in after.orphans.items():
             if before is None or orphan_hash not in before.orphans:
-                missing = tuple(one for one in orphan.parents if one not in after.log)
-                self._asks.miss(after.id, author, changes=missing)
+                self._miss_below(after, orphan, author)
         notes: list[tuple[StationId, bytes]] = []
         for station, changes in passed_on(before, after):
             theirs = notes_for(after, with_recent(after, changes))
             notes += self.book.sealable(station, theirs)
-        asks = note.heads or note.wanted
+        asks = after.standing is Standing.IN and bool(note.heads or note.wanted)
         if asks and self._asks.may_answer(after.id, author, moment):
             notes += self.book.sealable(author, answer(after, author, note))
         result = self.book.set(before, after, moment, made=made, notes=notes)
@@ -224,8 +232,15 @@ class Groups:
         ]
 
     def _all_for(self, group: Group, station: StationId) -> list[tuple[StationId, bytes]]:
-        """Return notes with all that a station may know of a group."""
-        if station in group.members:
+        """Return notes with all that a station may know of a group, from one who is in it.
+
+        Else strangers could have much written to them about groups that our operator never wanted.
+        Who has left says so, and who was removed or is only invited has nothing to say.
+        """
+        if group.standing is not Standing.IN:
+            leaves = group.log.leaves_of(group.own)
+            notes = notes_for(group, with_recent(group, leaves)) if leaves else []
+        elif station in group.members:
             keys = [key for key in keys_of(group) if group.may_have(station, key)]
             notes = notes_for(group, group.log.changes, keys)
         else:
@@ -236,12 +251,14 @@ class Groups:
 
     def next_wakeup(self) -> float | None:
         """Say when to call `wakeup`."""
+        if self.book.beyond_bound():
+            return 0.0
         times = [*(group.next_end() for group in self.book), self._asks.next_wakeup()]
         return min((time for time in times if time is not None), default=None)
 
     def wakeup(self, moment: Moment) -> list[GroupResult]:
         """Destroy keys and forget groups whose time is over, and ask for what is missing."""
-        results: list[GroupResult] = []
+        results = [self.book.forget(group) for group in self.book.beyond_bound()]
         for group in self.book:
             after = group.without_old_keys(moment.awake_s)
             end = after.next_end()
@@ -253,4 +270,7 @@ class Groups:
             asked, notes = self.book.get(group_id), self.book.sealable(station, [note])
             if notes:
                 results.append(GroupResult(group_id, asked, asked, notes=tuple(notes)))
+        for group_id in self._asks.given_up():
+            known = self.book.get(group_id)
+            results.append(GroupResult(group_id, known, known, retry=True))
         return results

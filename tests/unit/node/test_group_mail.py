@@ -22,7 +22,9 @@ from prekey_disk import PrekeyDisk
 from appliance.model.group import GroupId
 from appliance.model.group_change import History
 from appliance.model.message import DeliveryState
-from appliance.node.group_state import Standing
+from appliance.node import group_asks
+from appliance.node.group_mail import LOOK_AGAIN_S
+from appliance.node.group_state import GRACE_S, USE_S, Standing
 from appliance.node.ports import CountUnread
 
 DELIVERED, READ = DeliveryState.DELIVERED, DeliveryState.READ
@@ -248,6 +250,49 @@ def test_what_was_sealed_to_a_destroyed_key_is_sealed_to_another() -> None:
         keys = known(a, group)
         assert keys is not None
         assert len(keys.keys) == 2
+
+
+def test_what_was_sealed_to_a_key_that_nobody_has_is_sealed_to_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(group_asks, "FIRST_ASK_S", 1.0)
+    monkeypatch.setattr(group_asks, "LAST_ASK_S", 4.0)
+    with world(desks=3) as w:
+        friends(w)
+        a, b, c = w.desks
+        group = make(a, b, c)
+        part(w, c)
+        destroy_keys(a, group)
+        write(a, group, "late")
+        w.settle(8.0)
+        # By the time they meet c can't open the note with the key, and a has destroyed it.
+        destroy_keys(a, group)
+        c.crash()
+        c.prekeys = PrekeyDisk(bytes(8), bytes([99]) * 32, created_s=w.now_s)
+        c.start()
+        all_meet(w)
+        w.settle(90.0)
+        assert texts(b, group) == texts(c, group) == ["late"]
+        assert of(a, group, "late") == {b: DELIVERED, c: DELIVERED}
+
+
+def test_a_group_that_can_not_be_forgotten_now_is_not_tried_without_end() -> None:
+    with world(desks=2) as w:
+        friends(w)
+        a, b = w.desks
+        group = make(a, b)
+        act(b, lambda g, at: g.leave(group, at))
+        w.settle()
+        b.disk_full = True
+        w.now_s += USE_S + GRACE_S + 60.0
+        w.pass_time(0.25)
+        while w.step():
+            pass
+        assert b.station.post.groups.next_wakeup() > b.now.moment.awake_s
+        b.disk_full = False
+        w.settle(LOOK_AGAIN_S + 1.0)
+        assert known(b, group) is None
+        assert b.db.execute("SELECT count(*) FROM groups").fetchone() == (0,)
 
 
 def test_a_full_disk_refuses_and_nothing_of_it_happened() -> None:

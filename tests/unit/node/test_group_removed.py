@@ -1,4 +1,4 @@
-"""Who is out reads nothing that is written then."""
+"""Who is out reads nothing that is written then, and what it wrote before is not lost."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from appliance.model.group import GroupId
 from appliance.model.group_change import ChangeKind, History, make_change
 from appliance.model.group_note import GroupKey, GroupNote
 from appliance.model.secret import Secret
+from appliance.node.group_messages import SealedToGroup
+from appliance.protocol.sealing import OpenError
 
 
 def keys_of(member: Member, group: GroupId) -> set[bytes]:
@@ -87,3 +89,63 @@ def test_who_expects_to_be_removed_makes_no_key_for_those_who_remain() -> None:
         record = writer.write(group, b"without dan")
         assert record is not None
         assert record.prekey not in {key.id_in(group) for key in keys}
+
+
+def test_what_somebody_wrote_before_it_left_is_read_by_those_who_hear_that_first() -> None:
+    world = with_admins()
+    ann, ben, cat, dan, _ = world.members
+    group = group_of(world)
+    last = dan.write(group, b"the key is under the mat")
+    assert last is not None
+    world.queue.clear()
+    dan.do(lambda groups: groups.leave(group, world.now))
+    world.deliver()
+    for other in (ann, ben, cat):
+        other.restart()
+        assert dan.id not in other.of(group).members
+        assert other.groups.messages.open(last) == b"the key is under the mat"
+    ann.do(lambda groups: groups.rename(group, "Later", world.now))
+    world.deliver()
+    secret = ann.write(group, b"among us")
+    world.deliver()
+    assert secret is not None
+    assert secret.prekey is not None
+    # Under what the others use by now it could write nothing.
+    held = ben.of(group).keys[secret.prekey]
+    assert not held.key.made_for(dan.id, ben.of(group).log.brought(dan.id))
+
+
+def test_a_message_that_is_too_long_makes_no_key_of_which_nobody_is_told() -> None:
+    world = with_admins()
+    ann, ben, *_ = world.members
+    group = group_of(world)
+    ben.do(lambda groups: groups.leave(group, world.now))
+    world.deliver()
+    state = ann.of(group)
+    with pytest.raises(ValueError, match="longer"):
+        ann.groups.messages.seal(group, bytes(80_000), world.now)
+    assert ann.of(group) is state
+    sealed = ann.groups.messages.seal(group, b"shorter", world.now)
+    assert isinstance(sealed, SealedToGroup)
+    assert sealed.result is not None
+    assert sealed.result.notes
+
+
+def test_who_is_removed_learns_nothing_of_what_came_then() -> None:
+    world = GroupWorld(1, 5)
+    ann, ben, cat, dan, _ = world.members
+    group = ann.do(lambda groups: groups.create("Rescue", world.now, invite=[ben.id, cat.id])).group
+    ann.do(lambda groups: groups.appoint(group, ben.id, world.now))
+    world.deliver()
+    ben.do(lambda groups: groups.invite(group, [dan.id], world.now))
+    world.deliver()
+    ann.do(lambda groups: groups.remove(group, dan.id, world.now))
+    world.queue = [one for one in world.queue if one[1] is dan]
+    ann.do(lambda groups: groups.rename(group, "Without Dan", world.now))
+    world.deliver()  # Ben hears of both at once
+    assert ben.of(group).name == "Without Dan"
+    assert dan.of(group).name == "Rescue"
+    late = ann.write(group, b"x")
+    assert late is not None
+    with pytest.raises(OpenError):
+        dan.groups.messages.open(late)
