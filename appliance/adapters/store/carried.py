@@ -16,6 +16,7 @@ from appliance.model.identity import StationId
 from appliance.model.record import Precedence
 from appliance.node.ports.carrying import (
     Expire,
+    Expired,
     GetCargo,
     GetCarried,
     NoteHolder,
@@ -356,9 +357,8 @@ def get_cargo(db: sqlite3.Connection, _: GetCargo) -> Cargo:
     return Cargo(here, tuple(record_id for (record_id,) in known))
 
 
-def expire(db: sqlite3.Connection, operation: Expire) -> tuple[bytes, ...]:
+def expire(db: sqlite3.Connection, operation: Expire) -> Expired:
     """Drop what is too old, and forget about what nobody can bring any more."""
-    gone: list[bytes] = []
     old = db.execute(
         "SELECT record, id, tier = ? AND recipient = x'' FROM carried INDEXED BY carried_until"
         " JOIN records ON records.number = carried.record WHERE carried.expires_awake_s <= ?"
@@ -382,4 +382,4 @@ def expire(db: sqlite3.Connection, operation: Expire) -> tuple[bytes, ...]:
         " (SELECT message, station FROM had WHERE until_awake_s <= ? LIMIT ?)",
         (operation.awake_s, operation.limit),
     )
-    return tuple(gone)
+    return Expired(tuple(record_id for _, record_id, _ in old), tuple(gone))

@@ -21,7 +21,7 @@ from appliance.model.record import (
     Stamp,
     make_record,
 )
-from appliance.node.ports.carrying import Expire, GetCargo, GetCarried, Overdue, Ship
+from appliance.node.ports.carrying import Expire, Expired, GetCargo, GetCarried, Overdue, Ship
 
 ANN, BOB, EVE = (StationKey.from_bytes(bytes([n]) * 32) for n in (1, 2, 3))
 NEIGHBOUR, OTHER_NEIGHBOUR = ANN.id, BOB.id
@@ -125,11 +125,11 @@ def test_it_is_carried_once_until_it_is_too_old(db: sqlite3.Connection, writer: 
     assert put(db, record, at=10.0, age_s=5.0).taken
     assert not put(db, record, at=20.0).taken
     assert get_carried(db, GetCarried((record.id,), 25.0)) == ((record.id, 20.0, record.raw),)
-    assert expire(db, Expire(DAY_S, 10)) == ()
-    assert expire(db, Expire(DAY_S + 6.0, 10)) == ()
+    assert expire(db, Expire(DAY_S, 10)) == Expired((), ())
+    assert expire(db, Expire(DAY_S + 6.0, 10)) == Expired((record.id,), ())
     assert here(db) == set()
     assert not put(db, record, at=DAY_S + 7.0).taken, "somebody a little behind brings it again"
-    assert expire(db, Expire(2 * DAY_S + 10.0, 10)) == (record.id,)
+    assert expire(db, Expire(2 * DAY_S + 10.0, 10)) == Expired((), (record.id,))
 
 
 def test_only_whom_it_is_for_can_say_that_it_has_arrived(

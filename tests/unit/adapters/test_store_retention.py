@@ -298,7 +298,7 @@ def test_ids_that_stay_known_have_a_bound(shelf: Shelf, table: str) -> None:
     bounds = Forget(60, 60, 60, 25)
     assert [shelf.do(bounds) for _ in range(3)] == [25, 14, 0]
     gone = shelf.do(Expire(0.0, 99))
-    assert (len(gone) == 39) is (table == "known")
+    assert (len(gone.forgotten) == 39) is (table == "known")
     left = shelf.db.execute(f"SELECT min(until_awake_s), count(*) FROM {table}").fetchone()
     assert left == (40.0, 60)
 
