@@ -18,6 +18,7 @@ import sys
 import threading
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -86,11 +87,19 @@ def open_database(path: Path) -> Database:
         sound = _is_sound(path)
         # What opens all the same goes on as it is where there is no room to mend it.
         if not sound or (beside(path, ".suspect").exists() and salvage.has_room(path)):
-            log.error("the message store %s is damaged; saving what can be read", path)
-            salvage.mend(path)
+            _mend(path)
         connection = _connect(path)
         if schema.version_of(connection) < schema.VERSION:
-            schema.migrate(connection)
+            try:
+                schema.migrate(connection)
+            except sqlite3.Error as error:
+                if not failures.is_damage(error):
+                    raise
+                # It reads more of a large one than was looked at.
+                connection.close()
+                connection = None
+                _mend(path)
+                connection = _connect(path)
         return Database(path, connection, lock)
     except BaseException as error:
         if connection is not None:
@@ -101,6 +110,11 @@ def open_database(path: Path) -> Database:
         if isinstance(error, OSError):
             raise failures.explain_os(error) from error
         raise
+
+
+def _mend(path: Path) -> None:
+    log.error("the message store %s is damaged; saving what can be read", path)
+    salvage.mend(path)
 
 
 def _lock(path: Path) -> int:
@@ -180,7 +194,8 @@ def _is_sound(path: Path) -> bool:
             named = application == schema.APPLICATION_ID and version > 0
             return named and _reads_well(db, path) and not _log_has_hole(path)
     except sqlite3.Error as error:
-        if _is_damage(error):
+        # What was asked is right for each database that we have written, if it is as it was.
+        if failures.is_damage(error) or failures.makes_no_sense(error):
             return False
         raise
 
@@ -193,6 +208,8 @@ def _connect(path: Path) -> sqlite3.Connection:
             raise failures.disk_error(f"no write-ahead log is possible, only {mode}")
         for setting in _SETTINGS:
             connection.execute(setting).fetchall()
+        # What the card has spoiled of one text must not hide all that is shown with it.
+        connection.text_factory = partial(str, encoding="utf-8", errors="replace")
     except BaseException:
         connection.close()
         raise
@@ -219,8 +236,8 @@ def _log_has_hole(path: Path) -> bool:
 
     The last commit may be torn by a power cut, which is no damage: nobody was told of it.  Nor is
     what others have left there that failed.  One before the last was on disk before that began.
-    How far SQLite has read stands in the index of
-    the log (sqlite.org/walformat.html, 2.1); nobody else has a lock on that file now.
+    How far SQLite has read stands in the index of the log (sqlite.org/walformat.html, 2.1); nobody
+    else has a lock on that file now.
     """
     try:
         index = beside(path, "-shm").read_bytes()[:20]
@@ -231,10 +248,6 @@ def _log_has_hole(path: Path) -> bool:
         return frames.misses_commits(int.from_bytes(index[16:20], sys.byteorder))
     finally:
         frames.close()
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    return failures.primary_code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def _tables(db: sqlite3.Connection) -> list[str]:
@@ -276,7 +289,7 @@ class SlowCheck:
                     if answer != "ok":
                         return False
         except sqlite3.Error as error:
-            return not _is_damage(error)
+            return not failures.is_damage(error)
         finally:
             self._db = None
         return True

@@ -15,6 +15,8 @@ _PRIMARY: Final = 0xFF
 
 _FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
+_DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
 _LOSES_TRANSACTION: Final = frozenset(
     {
         sqlite3.SQLITE_FULL,
@@ -41,11 +43,35 @@ def loses_transaction(error: sqlite3.Error) -> bool:
     return primary_code(error) in _LOSES_TRANSACTION
 
 
+def is_damage(error: sqlite3.Error) -> bool:
+    """Tell whether the file is not what we wrote."""
+    return primary_code(error) in _DAMAGE
+
+
+def makes_no_sense(error: sqlite3.Error) -> bool:
+    """Tell whether SQLite, or Python's module, could make nothing of what was asked or found."""
+    return primary_code(error) in {sqlite3.SQLITE_ERROR, None}
+
+
 def disk_full() -> StoreError:
     """There is no room."""
     return StoreError(
         "disk-full",
         "The disk is full, so nothing more can be stored. Delete something or use a larger card.",
+    )
+
+
+def stopped() -> StoreError:
+    """Nothing is stored any more."""
+    return StoreError("store-failed", "The store has stopped. Restart this station.")
+
+
+def unreadable(path: Path) -> StoreError:
+    """A part of the file that is in use is not what we wrote."""
+    return StoreError(
+        "store-corrupt",
+        f"A part of the message store {path} can't be read any more. Start this station again: "
+        "what can be read is saved then, for which the disk needs as much room again.",
     )
 
 
@@ -67,14 +93,16 @@ def explain(error: sqlite3.Error, path: Path) -> StoreError:
         # A full disk also fails in ways that SQLite does not call full: no room for the index of
         # the log, no room in the operator's quota.
         return disk_full() if _no_room(path) else disk_error(str(error))
-    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+    if code in _DAMAGE:
         return damaged(path)
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return StoreError(
             "store-locked",
             f"Another program keeps the message store {path} locked. Close it and try again.",
         )
-    return StoreError("store-failed", f"The message store could not do this: {error}.")
+    # What Python's module says by itself may hold what stands in the database.
+    why = error if code is not None else "what stands in it makes no sense"
+    return StoreError("store-failed", f"The message store could not do this: {why}.")
 
 
 def explain_os(error: OSError) -> StoreError:

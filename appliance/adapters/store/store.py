@@ -136,12 +136,14 @@ class Store:
 
     def _thread_ended(self, _: None) -> None:
         self._closing = True
+        loop = asyncio.get_running_loop()
         # Only if the thread broke down is there anything left.
         with suppress(queue.Empty):
             while True:
                 job = self._jobs.get_nowait()
                 if job is not None and job.on_failed is not None:
-                    job.on_failed(_closed())
+                    # By itself, as in `_deliver`.
+                    loop.call_soon(job.on_failed, _closed())
         self._ended.set()
 
     def _bind(self) -> asyncio.AbstractEventLoop:

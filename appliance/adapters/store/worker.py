@@ -18,11 +18,12 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeGuard, TypeVar
 
 from appliance.adapters.store import failures
-from appliance.adapters.store.database import WAL_SIZE, Database
+from appliance.adapters.store.database import WAL_SIZE, Database, suspect
 from appliance.adapters.store.operations import READS, SENT, WRITES
 from appliance.node.ports import Incoming, Operation, StoreError
 
@@ -125,12 +126,12 @@ class Worker:
         try:
             while self._turn():
                 pass
-            self._give_up()
+            self._give_up(self._failing or failures.stopped())
             if self._commits:
                 self._copy_log("TRUNCATE")
         except Exception:
             log.exception("the store stopped")
-            self._give_up()
+            self._give_up(failures.stopped())
         finally:
             self._database.close()
 
@@ -138,7 +139,7 @@ class Worker:
         """Carry out what waits, and commit it if somebody waits for that; False: told to finish."""
         finish = self._take()
         idle = not self._batch
-        if self._failing is not None and self._overdue():
+        if self._failing is not None and (finish or self._overdue()):
             # Alone, since the next may be too long for what room there is.
             self._put_back()
             if self._in_transaction:
@@ -150,15 +151,15 @@ class Worker:
         self._flush()
         if not self._in_transaction:
             self._roll_back()
+            self._commit_at = self._commit_at if self._undone else None
         elif self._must_commit or finish or self._overdue():
             self._commit()
             self._flush()
         self._copy_log_if_due(idle=idle)
         return not finish
 
-    def _give_up(self) -> None:
-        """Tell those who were taken in that nothing more will be stored."""
-        error = StoreError("store-failed", "The store has stopped. Restart this station.")
+    def _give_up(self, error: StoreError) -> None:
+        """Tell those who were taken in why nothing more will be stored."""
         self._roll_back()
         for job in (*self._undone, *(job for job, _ in self._in_transaction), *self._batch):
             self._fail(job, error)
@@ -272,6 +273,11 @@ class Worker:
     def _explain(self, error: sqlite3.Error | StoreError) -> StoreError:
         if isinstance(error, StoreError):
             return error
+        if failures.is_damage(error):
+            # Noted at once: the station may not get so far that it looks for damage by itself.
+            with suppress(OSError):
+                suspect(self._database.path)
+            return failures.unreadable(self._database.path)
         return failures.explain(error, self._database.path)
 
     # -- Transactions
@@ -292,7 +298,7 @@ class Worker:
     def _abandon(self, error: sqlite3.Error) -> None:
         """Undo the transaction, and tell everybody who has something in it that was not shown."""
         self._roll_back()
-        why = failures.explain(error, self._database.path)
+        why = self._explain(error)
         if self._in_transaction and self._failing is None:
             log.error("%d operations could not be stored: %s", len(self._in_transaction), error)
         for job, result in self._in_transaction:

@@ -139,7 +139,7 @@ async def test_while_commits_fail_only_so_much_is_shown(
         assert not late.applied.done()
         # Told to finish, the store has to say that it could not keep its word.
         await store.close()
-        assert [(await one.failed).code for one in shown] == ["store-failed"] * 2
+        assert [(await one.failed).code for one in shown] == ["disk-error"] * 2
     assert state_on_disk(path, messages[0].record.id) is DeliveryState.QUEUED
 
 
@@ -180,4 +180,65 @@ async def test_what_was_shown_waits_until_it_can_be_carried_out_again(
         await asyncio.gather(shown[0].durable, shown[1].durable)
     states = [state_on_disk(path, id_) for id_ in ids]
     assert states == [DeliveryState.DELIVERED] * 2 + [DeliveryState.QUEUED]
+    await store.close()
+
+
+async def test_at_the_end_what_was_shown_is_tried_once_more_and_else_it_is_said_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "RETRY_S", 3600.0)
+    path = tmp_path / "store.db"
+    store = Store.open(path)
+    message = outgoing(ANN)
+    await store.perform(message)
+    with commits_fail(path):
+        shown = Shown(store, got(ANN, DeliveryState.DELIVERED, message.record.id))
+        await shown.applied
+        await refused(store)
+    await store.close()
+    assert await shown.durable == (message.record.id,)
+
+    store = Store.open(path)
+    await store.perform(SetValue("x", b"y"))
+    with commits_fail(path):
+        shown = Shown(store, got(ANN, DeliveryState.READ, message.record.id))
+        await shown.applied
+        await store.close()
+        assert (await shown.failed).code == "disk-error"
+    assert state_on_disk(path, message.record.id) is DeliveryState.DELIVERED
+
+
+async def test_what_was_shown_and_can_not_be_done_again_does_not_keep_the_thread_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "RETRY_S", 0.02)
+    patiences: list[float | None] = []
+    patience = worker.Worker._patience_s
+
+    def noted(self: worker.Worker) -> float | None:
+        patiences.append(patience(self))
+        return patiences[-1]
+
+    calls = 0
+
+    def once(_: sqlite3.Connection, __: SetValue) -> str:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise StoreError("store-failed", "Not again.")
+        return "done"
+
+    monkeypatch.setattr(worker.Worker, "_patience_s", noted)
+    path = tmp_path / "store.db"
+    store = Store.open(path)
+    await store.perform(outgoing(ANN))
+    with monkeypatch.context() as patch, commits_fail(path):
+        patch.setitem(operations.WRITES, SetValue, once)
+        shown = Shown(store, SetValue("x", b""))
+        await shown.applied
+        await refused(store)
+        assert (await shown.failed).code == "store-failed"
+    await store.perform(GetMessage(bytes(32)))
+    await store.perform(GetMessage(bytes(32)))
+    assert patiences[-1] is None
     await store.close()

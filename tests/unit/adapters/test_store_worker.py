@@ -229,3 +229,29 @@ async def test_a_thread_that_breaks_down_leaves_nobody_waiting(
     with pytest.raises(StoreError):
         await store.perform(CountUnread())
     await store.close()
+
+
+async def test_what_breaks_down_tells_all_though_one_who_is_told_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    go_on = threading.Event()
+
+    def end(self: worker.Worker) -> None:
+        go_on.wait(5.0)
+        self._database.close()
+
+    def fail(_: object) -> None:
+        raise ValueError("mine")
+
+    monkeypatch.setattr(worker.Worker, "run", end)
+    store = Store.open(tmp_path / "store.db")
+    told: list[StoreError] = []
+    store.submit(SetValue("x", b""), on_failed=fail)
+    store.submit(SetValue("x", b""), on_failed=told.append)
+    go_on.set()
+    await asyncio.wait_for(store.close(), 5)
+    await asyncio.sleep(0)
+    assert [one.code for one in told] == ["store-closed"]
+    assert [str(complaint["exception"]) for complaint in complaints] == ["mine"]
