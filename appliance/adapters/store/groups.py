@@ -42,8 +42,9 @@ def get_groups(db: sqlite3.Connection, _: GetGroups) -> tuple[tuple[GroupId, byt
 def share_history(db: sqlite3.Connection, operation: ShareHistory) -> int:
     """Let the latest messages of a group wait for a station; return how many those are."""
     rows = db.execute(
-        "SELECT number FROM messages WHERE conversation = ? AND author != ?"
-        " AND NOT notice ORDER BY position DESC LIMIT ?",
+        "SELECT number FROM messages WHERE conversation = ? AND author != ? AND NOT notice"
+        " AND EXISTS (SELECT 1 FROM records WHERE records.number = messages.number AND raw != x'')"
+        " ORDER BY position DESC LIMIT ?",
         (conversation_key(operation.group), operation.station.key, max(operation.limit, 0)),
     ).fetchall()
     outbox.add_to_outbox(db, operation.station, [number for (number,) in rows])

@@ -29,7 +29,7 @@ _HANDED = """
 """
 
 _RAW = """
-    SELECT raw FROM records WHERE id = ?
+    SELECT raw FROM records WHERE id = ? AND raw != x''
     AND NOT EXISTS (SELECT 1 FROM messages WHERE messages.number = records.number AND notice)
 """
 

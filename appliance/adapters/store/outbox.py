@@ -136,7 +136,8 @@ def pending(db: sqlite3.Connection, operation: Pending) -> tuple[tuple[bytes, by
             record_id, raw = db.execute(
                 "SELECT id, raw FROM records WHERE number = ?", (waiting[2],)
             ).fetchone()
-            if record_id not in operation.skip:
+            # An empty one was lost with a part of the disk, and only its text is left.
+            if raw and record_id not in operation.skip:
                 found.append((record_id, raw))
     return tuple(found)
 

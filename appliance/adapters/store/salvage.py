@@ -289,8 +289,8 @@ def _keep_texts(db: sqlite3.Connection) -> None:
     empty = "SELECT number FROM records WHERE raw = x''"
     db.execute(
         f"UPDATE messages SET expires_awake_s = 0, problem = ?"  # noqa: S608
-        f" WHERE outgoing AND number IN ({empty}) AND NOT EXISTS"
-        f" (SELECT 1 FROM recipients WHERE message = number AND state >= ?)",
+        f" WHERE outgoing AND number IN ({empty})"
+        f" AND (SELECT coalesce(min(state), 0) FROM recipients WHERE message = number) < ?",
         (LOST, int(DeliveryState.DELIVERED)),
     )
     for table, column, parent, _ in _references(db):
