@@ -63,15 +63,20 @@ def listing(directory: Path, *, hidden: bool = False) -> list[Spot]:
         for entry in entries:
             if entry.name.startswith(".") and not hidden:
                 continue
-            found.append(_spot(entry))
+            spot = _spot(entry)
+            if spot is not None:
+                found.append(spot)
             if len(found) >= MAX_ENTRIES:
                 break
     return sorted(found, key=lambda one: (not one.is_dir, one.path.name.casefold()))
 
 
-def _spot(entry: os.DirEntry[str]) -> Spot:
+def _spot(entry: os.DirEntry[str]) -> Spot | None:
+    """Return a directory or a file; None for what has no end, such as a pipe or a device."""
     try:
         is_dir = entry.is_dir()
+        if not is_dir and not entry.is_file():
+            return None
         size = 0 if is_dir else entry.stat().st_size
     except OSError:
         is_dir, size = False, 0

@@ -14,7 +14,7 @@ from appliance.tui.editor import Editor
 from appliance.tui.keybar import Hint
 from appliance.tui.look import INVERSE, PLAIN
 from appliance.tui.pane import Pane, Row, boxed, edge, floor, spread
-from appliance.tui.text import fit, plain, wrap
+from appliance.tui.text import fit, one_line, plain, wrap
 
 ESC_BACK = Hint("Esc", "back")
 
@@ -151,7 +151,7 @@ class Dialog(Pane):
         inside: list[Row] = [[(" ", PLAIN), *row] for row in shown]
         inside += [[] for _ in range(room - len(inside))]
         return [
-            edge(fit(self.heading(), width - 4), width, right=more),
+            edge(fit(one_line(self.heading()), width - 4), width, right=more),
             *(boxed(row, width) for row in inside),
             floor(width),
         ]

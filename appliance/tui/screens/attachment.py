@@ -14,7 +14,7 @@ from appliance.tui.dialogs import Item, ListDialog, paragraphs
 from appliance.tui.pane import Row
 from appliance.tui.screens.files import SaveDialog
 from appliance.tui.screens.voice import PlayDialog
-from appliance.tui.text import plain, plain_name
+from appliance.tui.text import one_line, plain, plain_name
 from appliance.tui.wording import attachment_state, attachment_title, is_voice
 
 _MAX_SAME_NAMES: Final = 100
@@ -84,7 +84,7 @@ class AttachmentDialog(ListDialog):
             except OSError as error:
                 app.say(f"It can't be saved there: {error.strerror}.", True)
             else:
-                app.say(f"Saved: {plain_name(str(path))}", False)
+                app.say(f"Saved: {one_line(str(path))}", False)
             return
         app.say("There are too many files of that name. Choose another directory.", True)
 

@@ -65,8 +65,9 @@ class FileDialog(PromptDialog):
                 spots = await asyncio.to_thread(browsing.start)
             else:
                 spots = await asyncio.to_thread(browsing.listing, directory, hidden=hidden)
-        except OSError as error:
-            self._trouble = f"That can't be opened: {error.strerror}."
+        except (OSError, RuntimeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "there is no home directory"
+            self._trouble = f"That can't be opened: {why}."
         else:
             self._directory, self._spots = directory, spots
             self._chosen, self._trouble = 0, ""
@@ -140,7 +141,7 @@ class FileDialog(PromptDialog):
     def _enter(self) -> None:
         typed = self.editor.text.strip()
         if typed.startswith(("/", "~")):
-            self.station_app.start(self._typed(Path(typed).expanduser()))
+            self.station_app.start(self._typed(typed))
             return
         found = self.found()
         if not found:
@@ -148,12 +149,14 @@ class FileDialog(PromptDialog):
         spot = found[max(min(self._chosen, len(found) - 1), 0)]
         self._choose(spot.path, is_dir=spot.is_dir)
 
-    async def _typed(self, path: Path) -> None:
+    async def _typed(self, typed: str) -> None:
+        path = Path(typed)
         try:
+            path = await asyncio.to_thread(path.expanduser)
             is_dir = await asyncio.to_thread(path.is_dir)
             there = is_dir or await asyncio.to_thread(path.is_file)
             parent = await asyncio.to_thread(path.parent.is_dir)
-        except OSError:
+        except (OSError, RuntimeError):  # the latter: nobody of that name has a home here
             is_dir = there = parent = False
         if there:
             self._choose(path, is_dir=is_dir)
@@ -164,6 +167,8 @@ class FileDialog(PromptDialog):
         self.station_app.redraw()
 
     def _choose(self, path: Path, *, is_dir: bool) -> None:
+        if self not in self.station_app.main.dialogs:
+            return  # left, or chosen already, while the disk was asked
         if is_dir:
             self._go(path)
         elif not self.takes_directories:

@@ -10,6 +10,7 @@ from appliance.tui.look import BAD, BOLD, PLAIN
 from appliance.tui.pane import Row
 from appliance.tui.screens.group import GroupsDialog
 from appliance.tui.screens.leave import LeaveDialog
+from appliance.tui.text import one_line, plain_name
 from appliance.tui.wording import name, number
 
 
@@ -165,12 +166,12 @@ class WhoAmIPage(PageDialog):
         if status is None:
             return paragraphs("Your station has not answered yet.", width)
         return [
-            [("Name     ", BOLD), (status.name, PLAIN)],
+            [("Name     ", BOLD), (plain_name(status.name), PLAIN)],
             [("Number   ", BOLD), (number(status.number), PLAIN)],
             [("Address  ", BOLD), (status.address, PLAIN)],
             [("Port     ", BOLD), (str(status.port), PLAIN)],
             [("Version  ", BOLD), (status.version, PLAIN)],
-            [("Voice    ", BOLD), (status.media.detail, PLAIN)],
+            [("Voice    ", BOLD), (one_line(status.media.detail), PLAIN)],
             [],
             [("Id, to read aloud:", BOLD)],
             *paragraphs(status.spoken_id, width),
