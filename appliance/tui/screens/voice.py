@@ -126,6 +126,9 @@ class RecordDialog(ListDialog):
     def put_aside(self) -> None:
         self._done = True
         self._add()
+        found = self.recording()
+        if found is not None and found.state == "recording":
+            self._stop()  # nothing says any more that the microphone is open
 
     def _throw_away(self) -> None:
         found = self.recording()
@@ -136,7 +139,7 @@ class RecordDialog(ListDialog):
         found = self.recording()
         if found is None or found.state == "gone":
             return None
-        return Enclosure(found.id, "voice message", found.bytes, voice_ms=found.duration_ms)
+        return Enclosure(found.id, "voice message", found.bytes, voice_ms=max(found.duration_ms, 1))
 
     def _add(self) -> None:
         enclosed = self._enclosure()
@@ -158,6 +161,7 @@ class PlayDialog(Dialog):
         self._what = what
         self._id = ""
         self._trouble = ""
+        self._done = False
 
     def opened(self) -> None:
         """Begin to play."""
@@ -172,6 +176,8 @@ class PlayDialog(Dialog):
         else:
             self._id = begun.id
             app.operator.voice.plays(begun)
+            if self._done:  # left before it began
+                app.operator.voice.stop_playing()
         app.redraw()
 
     def playback(self) -> Playback | None:
@@ -209,6 +215,7 @@ class PlayDialog(Dialog):
             super().on_key_pressed(key, character)
 
     def close(self) -> None:
+        self._done = True
         found = self.playback()
         if found is not None and found.state != "over":
             self.station_app.operator.voice.stop_playing()
