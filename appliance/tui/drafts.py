@@ -22,6 +22,7 @@ class Drafts:
 
     def __init__(self, conversation: str) -> None:
         self._editors: dict[str, Editor] = {}
+        self._loaded: set[str] = set()
         self._unsaved: set[str] = set()
         self._changed = asyncio.Event()
         self._saving = asyncio.Lock()
@@ -61,12 +62,17 @@ class Drafts:
         self.put(conversation, filled(f"{text}\n{now}" if now else text))
 
     async def load(self, client: StationClient, conversation: str) -> None:
-        """Fetch a conversation's text, unless something was typed meanwhile."""
-        if conversation in self._editors:
+        """Fetch a conversation's text, once; what was typed before it came stands behind it."""
+        if conversation in self._loaded:
             return
         text = await client.draft(conversation)
+        if conversation in self._loaded:
+            return
+        self._loaded.add(conversation)
         if conversation not in self._editors:
             self._editors[conversation] = filled(text)
+        elif text:
+            self.give_back(conversation, text)
 
     async def flush(self, client: StationClient) -> None:
         """Store what is not stored yet.  Raises ClientError, and keeps it then."""
@@ -74,6 +80,8 @@ class Drafts:
             while self._unsaved:
                 conversation = self._unsaved.pop()
                 try:
+                    # What was kept before must not be lost to what was typed while it was away.
+                    await self.load(client, conversation)
                     text = self._editors.get(conversation, Editor()).text
                     await client.set_draft(conversation, text)
                 except RequestError:
