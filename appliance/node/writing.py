@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from appliance.model.attachment import Attachment
 from appliance.model.card import Prekey
@@ -23,7 +23,11 @@ from appliance.node.group_messages import SealedToGroup
 from appliance.node.group_rules import GroupRefusedError
 from appliance.node.ports import Moment, StoredMessage
 from appliance.node.ports.receipting import Unopened
-from appliance.protocol.sealing import seal
+from appliance.protocol.sealing import BUCKETS, seal
+
+MAX_WRITTEN: Final = BUCKETS[-1] - 256
+"""Bytes of a content: what can be sealed, less what a group adds, and the id of the record that
+said the same before.  So whatever is taken can be opened by all, and sealed again."""
 
 
 class MessageRefusedError(Exception):
@@ -187,6 +191,13 @@ class Writer:
     ) -> Written:
         first = unopened.message if unopened is not None else None
         content = Text(self._key.id, draft.text, draft.attachments, first).encode()
+        if unopened is None and len(content) > MAX_WRITTEN:
+            raise MessageRefusedError(
+                "too-long",
+                f"The text and what is said of its files take {len(content)} bytes together;"
+                f" {MAX_WRITTEN} can be sent.",
+                "Send it in parts.",
+            )
         sealed: SealedToGroup | None = None
         to: tuple[Address, ...] = ()
         group: bytes | None = None

@@ -8,10 +8,17 @@ from dataclasses import replace
 import pytest
 from mail_world import Desk, world
 
+from appliance.model.attachment import MAX_PREVIEW_CHARS, Attachment
 from appliance.model.card import Prekey
 from appliance.model.codec import decode, encode
 from appliance.model.identity import Address
-from appliance.model.message import MAX_TEXT_CHARS, DeliveryState, Receipt, Text
+from appliance.model.message import (
+    MAX_ATTACHMENTS,
+    MAX_TEXT_CHARS,
+    DeliveryState,
+    Receipt,
+    Text,
+)
 from appliance.model.record import (
     Certainty,
     Record,
@@ -61,6 +68,23 @@ def test_what_can_not_be_sent_is_said() -> None:
         a.write(None, longest)
         w.settle()
         assert b.inbox() == [longest] * 2
+
+
+def test_a_long_text_with_files_of_which_much_is_said_is_refused_and_not_lost() -> None:
+    with world() as w:
+        a, b = w.desks
+        files = tuple(
+            Attachment(bytes([n]) * 32, 1, "🐎" * 60, preview="🐎" * MAX_PREVIEW_CHARS)
+            for n in range(MAX_ATTACHMENTS)
+        )
+        long, most = "🐎" * MAX_TEXT_CHARS, "🐎" * 11_000
+        for to in (Address(b.id), None):
+            for text in (long, most):
+                assert codes(a, Draft(to, text, attachments=files)) == ["too-long"]
+        a.write(b, long, attachments=files[:1])
+        a.write(b, "short", attachments=files)
+        w.settle()
+        assert sorted(b.inbox()) == sorted([long, "short"])
 
 
 def answer(desk: Desk, peer: Desk, record: Record) -> Outcome | None:
