@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from appliance.model.cargo import Load
+from appliance.model.cargo import Load, Shipped
 from appliance.model.codec import FormatError
 from appliance.model.identity import CONSOLE, StationId, StationKey
-from appliance.model.message import DeliveryState, Receipt, Reseal, Text
-from appliance.model.record import Certainty, Record, RecordKind
-from appliance.node.clock import LamportClock, order_of
+from appliance.model.message import DeliveryState, Receipt, Reseal
+from appliance.model.record import Record, RecordKind, read_record
+from appliance.node.clock import LamportClock
 from appliance.node.delivery import Delivery
 from appliance.node.effects import Effect, MessageChanged, Send, Transact
 from appliance.node.group_mail import GroupMail
-from appliance.node.opening import KeyToComeError, Opener, UnknownKeyError, conversation_with
-from appliance.node.ports import Incoming, Moment, SaveIncoming, SaveReceipt, StoredMessage
-from appliance.node.ports.receipting import GetComplete
+from appliance.node.opening import KeyToComeError, Opener, UnknownKeyError, as_kept
+from appliance.node.ports import Incoming, Moment, SaveIncoming, SaveReceipt
+from appliance.node.ports.receipting import GetComplete, LetWait
 from appliance.node.receipts import Receipts
 from appliance.node.resealing import Resealer
 from appliance.protocol.acks import Ack, Outcome, encode_acks
 from appliance.protocol.frames import Channel
 from appliance.protocol.sealing import OpenError
+
+MAX_ANSWERED: Final = 1024
+"""Records that say what is here under another id, and are not answered again in this run."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class Inbox:
         self._opener, self._delivery = opener, delivery
         self._receipts, self._resealer = receipts, resealer
         self._has_line = has_line
+        self._answered: OrderedDict[bytes, None] = OrderedDict()
 
     def wants(self, record: Record) -> bool:
         """Tell whether a record that a neighbour has brought is for us, be it with others."""
@@ -114,7 +120,7 @@ class Inbox:
         except KeyToComeError:
             return self._keep(came)
         believed = self._clock.witness(record.stamp.lamport)
-        message = _as_kept(record, text, believed, moment)
+        message = as_kept(record, text, believed, moment)
         # What went to many is receipted at once only where that costs no more than an answer.
         receipt = None
         if record.to or record.author in self._delivery.outbox.peers():
@@ -128,7 +134,7 @@ class Inbox:
             if receipt is None:
                 self._receipts.owe(record.author, moment)
             if load is not None:
-                effects += self._delivery.carry.taken(load, result.shipped, moment)
+                effects += self._taken_along(load, result.shipped, moment)
                 if result.new and receipt is not None:
                     effects += self._delivery.dispatch((record.author,), receipt, moment)
             elif peer == record.author:
@@ -140,12 +146,46 @@ class Inbox:
             if result.new:
                 self._clock.accept(believed)
                 effects.append(MessageChanged(record.id))
+            elif receipt is not None and text.first is not None:
+                effects += self._said_before(came, receipt, result.receipts)
             return effects
 
         def not_stored(_: str) -> Sequence[Effect]:
             return self._not_stored(came)
 
         return [Transact(SaveIncoming(message, record, receipt, to_many), stored, not_stored)]
+
+    def _said_before(
+        self, came: Arrival, receipt: Record, receipts: tuple[bytes, ...]
+    ) -> list[Effect]:
+        """Answer to a record that says what is here under another id.
+
+        What names the other id tells nothing to who carries this one, nor to an author who has lost
+        the other.
+        """
+        record, moment, load = came.record, came.moment, came.load
+        said = (Receipt.decode(read_record(raw).content).records for raw in receipts)
+        if record.id in self._answered or any(record.id in ids for ids in said):
+            return []
+
+        def stored(_: None) -> Sequence[Effect]:
+            self._answered[record.id] = None
+            while len(self._answered) > MAX_ANSWERED:
+                self._answered.popitem(last=False)
+            effects = self._delivery.carry.spread(receipt, moment)
+            if load is not None and record.to:  # it is known from then on
+                effects += self._delivery.carry.ship(load, moment)
+            return [*effects, *self._delivery.dispatch((record.author,), receipt, moment)]
+
+        return [Transact(LetWait(((record.author, receipt),)), stored)]
+
+    def _taken_along(self, load: Load, shipped: Shipped | None, moment: Moment) -> list[Effect]:
+        """Say that a message is on disk here, be it that there is no room to carry it as well."""
+        carry = self._delivery.carry
+        if shipped is None or not shipped.full or load.came_from == self._key.id:
+            return carry.taken(load, shipped, moment)
+        on_disk = ack(load.came_from, load.record, Outcome.STORED)
+        return [*carry.shipped(load, shipped, moment), on_disk]
 
     def _not_stored(self, came: Arrival) -> Sequence[Effect]:
         if came.load is not None:
@@ -217,16 +257,40 @@ class Inbox:
                 *effects,
             ]
 
-        effects = self._resealer.ask(
-            record,
+        if self._resealer.has_asked(record.id, moment):
+            return [] if load is None else self._delivery.carry.ship(load, moment)
+        if not self._resealer.may_ask(record, moment):
+            if load is None:
+                return []  # it is brought again
+            if record.to and load.came_from != record.author:
+                # Of no use to anybody else, and to be brought again after a restart.
+                raise OpenError("it is asked for later, together with others")
+            return self._delivery.carry.ship(load, moment)
+        request = self._resealer.ask(
+            record.author,
+            (record.id,),
+            record.precedence,
             moment,
             came.uptime_s,
             asked=asked,
             failed=lambda: self._not_stored(came),
         )
-        if effects is not None:
-            return effects
-        return [] if load is None else self._delivery.carry.not_taken(load)
+        return [request]
+
+    def next_wakeup(self) -> float:
+        """Say when to call `wakeup`, in seconds of being awake."""
+        return self._resealer.next_wakeup()
+
+    def wakeup(self, moment: Moment, *, uptime_s: float) -> list[Effect]:
+        """Do what is due."""
+
+        def asked(author: StationId, request: Record) -> Sequence[Effect]:
+            return [
+                *self._delivery.carry.spread(request, moment),
+                *self._delivery.dispatch((author,), request, moment),
+            ]
+
+        return self._resealer.wakeup(moment, uptime_s, asked=asked)
 
     def _asked(self, came: Arrival) -> list[Effect]:
         """Seal again what somebody could not open."""
@@ -245,6 +309,11 @@ class Inbox:
                 return [*effects, *self._delivery.carry.ship(load, moment)]
             return [*effects, ack(came.peer, record, Outcome.STORED)]
 
+        def too_often() -> list[Effect]:
+            if load is not None:  # the neighbour that brings it is not to blame
+                raise OpenError("asked too often")
+            return [ack(came.peer, record, Outcome.LATER)]
+
         return self._resealer.asked(
             record,
             moment,
@@ -252,6 +321,7 @@ class Inbox:
             sealed=sealed,
             done=done,
             failed=lambda: self._not_stored(came),
+            too_often=too_often,
         )
 
     # -- Receipts
@@ -304,26 +374,6 @@ class Inbox:
             return carry.ship(carry.load_of(word, moment, came_from=own), moment)
 
         return [Transact(GetComplete(carried), found)]
-
-
-def _as_kept(record: Record, text: Text, believed: int, moment: Moment) -> StoredMessage:
-    return StoredMessage(
-        id=record.id,
-        conversation=conversation_with(record),
-        author=record.author,
-        outgoing=False,
-        text=text.text,
-        line=record.to[0].line if record.to else CONSOLE,
-        precedence=record.precedence,
-        order=order_of(believed, record.id),
-        written_ms=record.stamp.wall_ms,
-        written_sure=record.stamp.certainty is not Certainty.UNSET,
-        received_ms=moment.wall_ms,
-        received_sure=moment.sure,
-        unread=True,
-        first=text.first,
-        attachments=text.attachments,
-    )
 
 
 def ack(peer: StationId, record: Record, outcome: Outcome) -> Effect:

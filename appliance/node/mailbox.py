@@ -21,11 +21,11 @@ from appliance.node.effects import Effect, MessageChanged, Transact
 from appliance.node.group_mail import Along, GroupMail
 from appliance.node.inbox import Inbox
 from appliance.node.opening import Opener
+from appliance.node.outbox import waits
 from appliance.node.ports import (
     GetUnread,
     MarkRead,
     Moment,
-    NoteProblem,
     Operation,
     OutboxDone,
     SaveOutgoing,
@@ -80,7 +80,9 @@ class Mailbox:
             opener=opener,
             delivery=delivery,
             receipts=self._receipts,
-            resealer=Resealer(key, clock, prekey=prekey, again=self._again),
+            resealer=Resealer(
+                key, clock, prekey=prekey, is_stranger=is_stranger, again=self._again
+            ),
             groups=groups,
             has_line=has_line,
         )
@@ -90,13 +92,18 @@ class Mailbox:
 
     def next_wakeup(self) -> float:
         """Say when to call `wakeup`."""
-        return min(self._delivery.next_wakeup(), self._receipts.next_wakeup())
+        return min(
+            self._delivery.next_wakeup(),
+            self._receipts.next_wakeup(),
+            self.inbox.next_wakeup(),
+        )
 
     def wakeup(self, moment: Moment, *, uptime_s: float) -> list[Effect]:
         """Do what is due."""
         return [
             *self._delivery.wakeup(moment),
             *self._receipts.wakeup(moment, uptime_s=uptime_s),
+            *self.inbox.wakeup(moment, uptime_s=uptime_s),
         ]
 
     # -- Writing
@@ -168,14 +175,19 @@ class Mailbox:
         effects: list[Effect] = []
         if stored:
             effects.append(Transact(OutboxDone(peer, stored), lambda _: (), lazy=True))
-        refused = tuple(ack.record for ack in acks if ack.outcome is Outcome.REFUSED)
+        # Who only has no room to carry a record refuses it as well, and has read it perhaps.
+        refused = tuple(
+            ack.record
+            for ack in acks
+            if ack.outcome is Outcome.REFUSED and self.outbox.awaits(peer, ack.record)
+        )
         if refused:
             effects += self._delivery.outbox.refused(peer, refused, moment)
-            effects.append(_waits(peer, refused, REFUSED))
+            effects.append(waits(peer, refused, REFUSED))
         later = tuple(ack.record for ack in acks if ack.outcome is Outcome.LATER)
         if later:
             self._delivery.outbox.postpone(peer, moment)
-            effects.append(_waits(peer, later, THEIR_DISK))
+            effects.append(waits(peer, later, THEIR_DISK))
         return effects + self._delivery.landed(peer, stored, moment)
 
     # -- Reading
@@ -201,12 +213,12 @@ class Mailbox:
                 return ()
             # What is noted in groups is signed by us: nobody waits to hear that it was read.
             theirs = tuple(one for one in unread if one[1] != self._key.id)
-            receipts = self._receipts.of_read(theirs, moment, uptime_s)
+            alone = isinstance(conversation, StationId)
+            receipts = self._receipts.of_read(theirs, moment, uptime_s, to_many=not alone)
             messages = tuple(message for message, _ in unread)
 
             def marked(_: None) -> Sequence[Effect]:
                 done(len(messages))
-                alone = isinstance(conversation, StationId)
                 offers = [
                     self._delivery.dispatch((to,), receipt, moment)
                     if alone
@@ -223,10 +235,3 @@ class Mailbox:
             return ()
 
         return [Transact(GetUnread(conversation, up_to), found, not_marked)]
-
-
-def _waits(peer: StationId, records: tuple[bytes, ...], why: str) -> Effect:
-    def noted(changed: tuple[bytes, ...]) -> Sequence[Effect]:
-        return [MessageChanged(message) for message in changed]
-
-    return Transact(NoteProblem(peer, records, why), lambda _: (), lazy=True, early=noted)

@@ -6,10 +6,12 @@ from typing import Protocol
 
 from appliance.model.codec import FormatError
 from appliance.model.group import GroupId
-from appliance.model.identity import StationId
+from appliance.model.identity import CONSOLE, StationId
 from appliance.model.message import Text
-from appliance.model.record import Record
+from appliance.model.record import Certainty, Record
 from appliance.model.secret import Secret
+from appliance.node.clock import order_of
+from appliance.node.ports import Moment, StoredMessage
 from appliance.protocol.sealing import OpenError, open_sealed
 
 
@@ -94,3 +96,24 @@ def conversation_with(record: Record) -> StationId | GroupId | None:
     if record.group is not None:
         return GroupId(record.group)
     return record.author if record.to else None
+
+
+def as_kept(record: Record, text: Text, believed: int, moment: Moment) -> StoredMessage:
+    """Return somebody else's message as it is kept; `believed` is what its counter is taken for."""
+    return StoredMessage(
+        id=record.id,
+        conversation=conversation_with(record),
+        author=record.author,
+        outgoing=False,
+        text=text.text,
+        line=record.to[0].line if record.to else CONSOLE,
+        precedence=record.precedence,
+        order=order_of(believed, record.id),
+        written_ms=record.stamp.wall_ms,
+        written_sure=record.stamp.certainty is not Certainty.UNSET,
+        received_ms=moment.wall_ms,
+        received_sure=moment.sure,
+        unread=True,
+        first=text.first,
+        attachments=text.attachments,
+    )

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from appliance.model.codec import FormatError
 from appliance.model.identity import StationId
-from appliance.model.record import Precedence, Record, is_urgent
-from appliance.node.effects import Effect, Send, Transact
-from appliance.node.ports import Moment, Pending
+from appliance.model.record import Precedence, Record, is_urgent, read_record
+from appliance.node.effects import Effect, MessageChanged, Send, Transact
+from appliance.node.ports import Moment, NoteProblem, Pending
 from appliance.protocol.frames import Channel
 
 BATCH: Final = 32
@@ -29,6 +30,8 @@ that the two of us do not spin."""
 
 UNANSWERED_S: Final = 120.0
 """A session is reliable, so a missing answer is a fault at the other side; offer it again then."""
+
+DAMAGED: Final = "it is damaged on this disk; write it again"
 
 POSTPONED_S: Final = 20.0
 """After somebody could not store something, the peer or we."""
@@ -46,7 +49,7 @@ class _Lane:
     seconds of being awake."""
 
     refused: set[bytes] = field(default_factory=set)
-    """What the peer will not take; not offered again in this session."""
+    """What the peer will not take, or is damaged; not offered again in this session."""
 
     looking: bool = False
     """A look into the store is under way."""
@@ -69,6 +72,13 @@ class _Lane:
     def crammed(self) -> bool:
         """There is no room even for what is urgent."""
         return self.paused_until is not None or len(self.in_flight) >= 2 * MAX_IN_FLIGHT
+
+    def leave_out(self, records: Sequence[bytes], moment: Moment) -> None:
+        """Offer these no more in this session; when they are too many, nothing for a while."""
+        if len(self.refused) < MAX_REFUSED:
+            self.refused.update(records)
+        else:
+            self.paused_until = moment.awake_s + UNANSWERED_S
 
     @property
     def wake_at(self) -> float | None:
@@ -109,6 +119,11 @@ class Outbox:
         """Tell whether something is on its way to a peer, or about to be."""
         lane = self._lanes.get(peer)
         return lane is not None and bool(lane.in_flight or lane.looking or lane.again)
+
+    def awaits(self, peer: StationId, record: bytes) -> bool:
+        """Tell whether a peer has still to say what became of a record."""
+        lane = self._lanes.get(peer)
+        return lane is not None and record in lane.in_flight
 
     def session_up(self, peer: StationId, moment: Moment, *, for_everyone: bool) -> list[Effect]:
         """A session stands: offer all that the peer has not got, on request what is for everyone
@@ -151,10 +166,8 @@ class Outbox:
     def refused(self, peer: StationId, records: Sequence[bytes], moment: Moment) -> list[Effect]:
         """A peer will not take some records: they stay in the store and out of its way."""
         lane = self._lanes.get(peer)
-        if lane is not None and len(lane.refused) < MAX_REFUSED:
-            lane.refused.update(records)
-        elif lane is not None:
-            lane.paused_until = moment.awake_s + UNANSWERED_S
+        if lane is not None:
+            lane.leave_out(records, moment)
         return self.landed(peer, records, moment)
 
     def postpone(self, peer: StationId, moment: Moment) -> None:
@@ -188,12 +201,14 @@ class Outbox:
             if self._lanes.get(peer) is not lane:
                 return ()
             effects: list[Effect] = []
+            looked_at = 0
             for record, raw in pending:
                 if lane.full:
                     break
+                looked_at += 1
                 if record not in lane.in_flight:
-                    effects.append(self._send(peer, lane, record, raw, moment))
-            more = len(effects) < len(pending) or len(pending) == BATCH
+                    effects.append(self._bring(peer, lane, record, raw, moment))
+            more = looked_at < len(pending) or len(pending) == BATCH
             if (lane.again or more) and not lane.full:
                 return [*effects, *self._look(peer, moment)]
             lane.again = lane.again or more
@@ -209,8 +224,33 @@ class Outbox:
             Transact(Pending(peer, moment.awake_s, skip, BATCH, lane.for_everyone), found, broken)
         ]
 
+    def _bring(
+        self, peer: StationId, lane: _Lane, record: bytes, raw: bytes, moment: Moment
+    ) -> Effect:
+        """Send what was in the store, unless the disk has spoilt it: it would end each session."""
+        if _is_sound(record, raw):
+            return self._send(peer, lane, record, raw, moment)
+        lane.leave_out((record,), moment)
+        return waits(peer, (record,), DAMAGED)
+
     def _send(
         self, peer: StationId, lane: _Lane, record: bytes, raw: bytes, moment: Moment
     ) -> Effect:
         lane.in_flight[record] = (len(raw), moment.awake_s + UNANSWERED_S)
         return Send(peer, Channel.RECORD, raw, urgent=is_urgent(raw))
+
+
+def _is_sound(record: bytes, raw: bytes) -> bool:
+    try:
+        return read_record(raw).id == record
+    except FormatError:
+        return False
+
+
+def waits(peer: StationId, records: tuple[bytes, ...], why: str) -> Effect:
+    """Say why records wait for a peer."""
+
+    def noted(changed: tuple[bytes, ...]) -> Sequence[Effect]:
+        return [MessageChanged(message) for message in changed]
+
+    return Transact(NoteProblem(peer, records, why), lambda _: (), lazy=True, early=noted)

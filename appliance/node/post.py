@@ -5,6 +5,7 @@ The two know nothing of each other; what one learns is handed to the other here.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -37,6 +38,8 @@ from appliance.protocol.acks import Ack, Outcome, decode_acks, encode_acks
 from appliance.protocol.carrying import decode_parcels
 from appliance.protocol.frames import Channel
 from appliance.protocol.sealing import OpenError
+
+log = logging.getLogger(__name__)
 
 OVERDUE_S: Final = 60.0
 """How often the store is asked for what waits for somebody and nobody carries: what a crash or a
@@ -167,7 +170,10 @@ class Post:
         answers: list[Ack] = []
         loads: list[Load] = []
         for parcel in decode_parcels(data):
-            known = record_id_of(parcel.raw)
+            try:
+                known = record_id_of(parcel.raw)
+            except FormatError:
+                continue  # their disk has spoilt it, and the others are worth having
             if self.carry.knows(known):
                 answers.append(Ack(known, Outcome.CARRIED))
                 continue
@@ -218,9 +224,13 @@ class Post:
 
     def _spread_overdue(self, moment: Moment) -> Effect:
         def found(waiting: tuple[bytes, ...]) -> list[Effect]:
-            records = [read_record(raw) for raw in waiting]
-            spread = [self.carry.spread(record, moment) for record in records]
-            return [effect for effects in spread for effect in effects]
+            effects: list[Effect] = []
+            for raw in waiting:
+                try:
+                    effects += self.carry.spread(read_record(raw), moment)
+                except FormatError as error:  # the others must not wait for it
+                    log.warning("a record of ours on this disk is damaged: %s", error)
+            return effects
 
         return Transact(Overdue(moment.awake_s, OVERDUE), found)
 

@@ -26,7 +26,8 @@ DELAY_S: Final = 0.05
 MAX_DELAY_S: Final = 60.0
 
 MAX_OWING: Final = 1024
-"""Authors that are waited with; the others are found in the store."""
+"""Authors that are waited with, strangers only where nobody else is; the others are found in the
+store."""
 
 LOOK_S: Final = (5.0, 60.0)
 """When the store is first asked for what has no receipt, after the start, and how often."""
@@ -79,9 +80,19 @@ class Receipts:
 
     def owe(self, author: StationId, moment: Moment) -> None:
         """A message to many is here, without a receipt."""
-        if author not in self._due and len(self._due) < MAX_OWING:
+        if author not in self._due and self._has_room(author):
             delay_s = min(self._stations() * DELAY_S, MAX_DELAY_S)
             self._due[author] = moment.awake_s + delay_s * self._random()
+
+    def _has_room(self, author: StationId) -> bool:
+        if len(self._due) < MAX_OWING:
+            return True
+        if self._is_stranger(author):
+            return False
+        stranger = next((one for one in self._due if self._is_stranger(one)), None)
+        if stranger is not None:
+            del self._due[stranger]
+        return stranger is not None
 
     # -- Time, in seconds of being awake
 
@@ -99,12 +110,17 @@ class Receipts:
             self._look_at = now + LOOK_S[1]
             effects.append(self._look(moment))
         for author in [author for author, at in self._due.items() if at <= now]:
-            if self._is_stranger(author) and not self._strangers.allows(self._key.id, now):
+            if not self._may_tell(author, moment):
                 self._due[author] = now + STRANGERS_S * (1 + self._random() * len(self._due))
                 continue
             del self._due[author]
             effects.append(self._write(author, moment, uptime_s))
         return effects
+
+    def _may_tell(self, author: StationId, moment: Moment) -> bool:
+        if not self._is_stranger(author):
+            return True
+        return self._strangers.allows(self._key.id, moment.awake_s)
 
     def _look(self, moment: Moment) -> Effect:
         def found(authors: tuple[StationId, ...]) -> Sequence[Effect]:
@@ -142,14 +158,25 @@ class Receipts:
     # -- What our operator has read
 
     def of_read(
-        self, read: tuple[tuple[bytes, StationId], ...], moment: Moment, uptime_s: float
+        self,
+        read: tuple[tuple[bytes, StationId], ...],
+        moment: Moment,
+        uptime_s: float,
+        *,
+        to_many: bool,
     ) -> tuple[tuple[StationId, Record], ...]:
-        """Write what tells authors that their messages were read."""
+        """Write what tells authors that their messages were read.
+
+        Those of strangers `to_many` have their small allowance here too; beyond it they are not
+        told, unless they still have to hear that it has come.
+        """
         by_author: dict[StationId, list[bytes]] = {}
         for message, author in read:
             by_author.setdefault(author, []).append(message)
         receipts: list[tuple[StationId, Record]] = []
         for author, ids in by_author.items():
+            if to_many and not self._may_tell(author, moment):
+                continue
             for start in range(0, len(ids), MAX_RECEIPTED):
                 part = tuple(ids[start : start + MAX_RECEIPTED])
                 receipt = self.make(author, DeliveryState.READ, part, moment, uptime_s)

@@ -7,6 +7,7 @@ is delivered, so nothing is lost.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from typing import Final
 from appliance.model.card import Prekey
 from appliance.model.codec import FormatError
 from appliance.model.identity import Address, StationId, StationKey
-from appliance.model.message import Reseal
-from appliance.model.record import Record, RecordKind, make_record
+from appliance.model.message import MAX_RECEIPTED, Reseal
+from appliance.model.record import Precedence, Record, RecordKind, make_record
 from appliance.node.call_gate import CallGate
 from appliance.node.clock import LamportClock
 from appliance.node.effects import Effect, Transact
@@ -25,12 +26,20 @@ from appliance.node.ports import Moment, Operation
 from appliance.node.ports.receipting import GetUnopened, LetWait, SaveResealed, Unopened
 
 MAX_ASKED: Final = 4096
-"""Records for which we have asked, and do not ask again in this run."""
+"""Records for which we have asked lately, and do not ask again ..."""
+
+ASK_AGAIN_S: Final = 3600.0
+"""... for so long.  Who brings one still has forgotten our request, or could not follow it."""
 
 ASKED: Final = 64
 ASKED_S: Final = 10.0
 """Requests of one station that are followed in a row, or that we send it, and seconds until there
-is one more: each makes the other write to its disk."""
+is one more: each makes the other write to its disk.  Strangers share one such allowance, since keys
+are free to make."""
+
+MAX_WAITING: Final = 4096
+"""Records beyond that allowance that are asked for later and together; others are brought again by
+their author, or after a restart."""
 
 
 @dataclass(frozen=True)
@@ -53,48 +62,126 @@ class Resealer:
         clock: LamportClock,
         *,
         prekey: Callable[[], Prekey],
+        is_stranger: Callable[[StationId], bool],
         again: Callable[[Unopened, Prekey, Moment, float], Again | None],
     ) -> None:
-        """`prekey` returns our present one; `again` writes a record that says the same."""
+        """`prekey` returns our present one; `again` writes a record that says the same.
+
+        `is_stranger` tells of whom nothing is known.
+        """
         self._key, self._clock = key, clock
-        self._prekey, self._again = prekey, again
-        self._asked: OrderedDict[bytes, None] = OrderedDict()
+        self._prekey, self._is_stranger, self._again = prekey, is_stranger, again
+        self._asked: OrderedDict[bytes, float] = OrderedDict()
+        """What we have asked for, and when to do it again, in seconds of being awake."""
+        self._waiting: dict[StationId, dict[bytes, Precedence]] = {}
+        """By author: what is still to be asked for, and how urgent it is."""
+        self._ask_at = math.inf
+        """When to do that, in seconds of being awake."""
         self._asks = CallGate(burst=ASKED, refill_s=ASKED_S)
         self._follows = CallGate(burst=ASKED, refill_s=ASKED_S)
 
+    # -- What we ask for
+
+    def has_asked(self, record: bytes, moment: Moment) -> bool:
+        """Tell whether a record was asked for lately."""
+        return moment.awake_s < self._asked.get(record, -math.inf)
+
+    def may_ask(self, record: Record, moment: Moment) -> bool:
+        """Tell whether to ask for a record now; if not, that is done later, for many together."""
+        if self._allows(record.author, moment):
+            return True
+        if sum(map(len, self._waiting.values())) < MAX_WAITING:
+            self._waiting.setdefault(record.author, {})[record.id] = record.precedence
+            self._ask_at = min(self._ask_at, moment.awake_s + ASKED_S)
+        return False
+
+    def _allows(self, author: StationId, moment: Moment) -> bool:
+        who = self._key.id if self._is_stranger(author) else author
+        return self._asks.allows(who, moment.awake_s)
+
     def ask(
         self,
-        record: Record,
+        author: StationId,
+        records: tuple[bytes, ...],
+        precedence: Precedence,
         moment: Moment,
         uptime_s: float,
         *,
         asked: Callable[[Record], Sequence[Effect]],
         failed: Callable[[], Sequence[Effect]],
-    ) -> list[Effect] | None:
-        """Ask an author to seal a record again; `asked` is called with the request on disk.
-
-        None: not now, or it was asked already.
-        """
-        if record.id in self._asked or not self._asks.allows(record.author, moment.awake_s):
-            return None
+    ) -> Effect:
+        """Ask an author to seal records again; `asked` is called with the request on disk."""
         request = make_record(
             self._key,
             RecordKind.RESEAL,
-            Reseal(self._prekey(), (record.id,)).encode(),
+            Reseal(self._prekey(), records).encode(),
             stamp=self._clock.stamp(moment, uptime_s=uptime_s),
-            to=(Address(record.author),),
-            precedence=record.precedence,
+            to=(Address(author),),
+            precedence=precedence,
         )
-        self._asked[record.id] = None
+        for record in records:
+            self._asked.pop(record, None)
+            self._asked[record] = moment.awake_s + ASK_AGAIN_S
         while len(self._asked) > MAX_ASKED:
             self._asked.popitem(last=False)
 
         def not_stored(_: str) -> Sequence[Effect]:
-            self._asked.pop(record.id, None)
+            for record in records:
+                self._asked.pop(record, None)
             return failed()
 
-        waiting = LetWait(((record.author, request),))
-        return [Transact(waiting, lambda _: asked(request), not_stored)]
+        return Transact(LetWait(((author, request),)), lambda _: asked(request), not_stored)
+
+    def next_wakeup(self) -> float:
+        """Say when to call `wakeup`, in seconds of being awake."""
+        return self._ask_at
+
+    def wakeup(
+        self,
+        moment: Moment,
+        uptime_s: float,
+        *,
+        asked: Callable[[StationId, Record], Sequence[Effect]],
+    ) -> list[Effect]:
+        """Ask for what had to wait; `asked` is called with each request that is on disk."""
+        if moment.awake_s < self._ask_at:
+            return []
+        effects = [
+            self._ask_for_many(author, moment, uptime_s, asked)
+            for author in list(self._waiting)
+            if self._allows(author, moment)
+        ]
+        self._ask_at = moment.awake_s + ASKED_S if self._waiting else math.inf
+        return effects
+
+    def _ask_for_many(
+        self,
+        author: StationId,
+        moment: Moment,
+        uptime_s: float,
+        asked: Callable[[StationId, Record], Sequence[Effect]],
+    ) -> Effect:
+        all_of_it = list(self._waiting.pop(author).items())
+        now, later = all_of_it[:MAX_RECEIPTED], dict(all_of_it[MAX_RECEIPTED:])
+        if later:
+            self._waiting[author] = later
+
+        def not_stored() -> Sequence[Effect]:
+            self._waiting[author] = self._waiting.get(author, {}) | dict(now)
+            self._ask_at = min(self._ask_at, moment.awake_s + ASKED_S)
+            return ()
+
+        return self.ask(
+            author,
+            tuple(record for record, _ in now),
+            max(precedence for _, precedence in now),
+            moment,
+            uptime_s,
+            asked=lambda request: asked(author, request),
+            failed=not_stored,
+        )
+
+    # -- What others ask for
 
     def asked(
         self,
@@ -105,18 +192,19 @@ class Resealer:
         sealed: Callable[[StationId, Record, tuple[bytes, ...]], Sequence[Effect]],
         done: Callable[[], Sequence[Effect]],
         failed: Callable[[], Sequence[Effect]],
+        too_often: Callable[[], list[Effect]],
     ) -> list[Effect]:
         """Do what somebody asks; raises FormatError.
 
         `sealed` is called with each new record that is on disk, and what is not carried any more;
-        `done` when there is nothing left to do.
+        `done` when there is nothing left to do; `too_often` when nothing is done.
         """
         if [address.station for address in request.to] != [self._key.id]:
             raise FormatError("reseal: not for this station")
         wanted = Reseal.decode(request.content)
         station = request.author
         if not self._follows.allows(station, moment.awake_s):
-            return list(failed())
+            return too_often()
 
         def found(unopened: tuple[Unopened, ...]) -> Sequence[Effect]:
             return seal_all(list(unopened))

@@ -1,5 +1,7 @@
 """Messages sealed to a prekey that is destroyed: asked for again, and nothing is lost."""
 
+import sqlite3
+
 import pytest
 from mail_world import Desk, World, world
 from prekey_disk import PrekeyDisk
@@ -163,3 +165,30 @@ def test_nobody_can_have_sealed_again_what_is_not_his() -> None:
         assert waiting(a, c) == []
         assert [one.id for one in waiting(a, b)] == [record.id]
         assert c.inbox() == []
+
+
+def test_an_author_who_has_lost_what_was_sealed_again_hears_that_it_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resealing, "ASK_AGAIN_S", 60.0)
+    with world() as w:
+        a, b = w.desks
+        w.cut(w.links[0])
+        a.write(b, "late")
+        w.settle()
+        backup = sqlite3.connect(":memory:", isolation_level=None)
+        a.db.backup(backup)
+        new_prekey(b, 77)
+        w.connect(a, b)
+        w.settle(8.0)
+        assert state(a) == [DELIVERED]
+        a.crash()
+        w.settle()
+        a.db = backup
+        a.told.clear()
+        a.start()
+        w.connect(a, b)
+        w.settle(200.0)
+        assert b.inbox() == ["late"]
+        assert state(a) == [DELIVERED]
+        assert waiting(a, b) == [] == waiting(b, a)
