@@ -217,6 +217,9 @@ class Carry:
             for other, lane in self._lanes.items():
                 if other != peer and self._gossips(other):
                     lane.add(record.id, urgency)
+        elif load.age_s >= load.lifetime_s:
+            # The store has not noted it, so nothing would ever take it out of what is known.
+            self.refuse(record.id)
         elif not if_waiting and record.id not in self._carried:
             self._known.add(record.id)
 
