@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mail_world import Desk
+from mail_world import Desk, World
 
 from appliance.model.group import GroupId
 from appliance.model.group_change import History
@@ -16,6 +16,38 @@ from appliance.node.ports import GetMessages, Moment, StoredMessage
 from appliance.node.writing import Draft
 
 TO_THE_END = (1 << 63) - 1
+
+
+def all_meet(w: World) -> None:
+    """Everybody has a session with everybody."""
+    for number, one in enumerate(w.desks):
+        for other in w.desks[number + 1 :]:
+            if not any(one in link.ends and other in link.ends for link in w.links):
+                w.connect(one, other)
+    w.settle()
+
+
+def know_each_other(w: World) -> None:
+    """Their operators have written to each other once."""
+    for one in w.desks:
+        for other in w.desks:
+            if one is not other:
+                one.write(other, "hello")
+    w.settle()
+
+
+def part(w: World, *island: Desk) -> None:
+    """Cut whatever joins these with the rest."""
+    for link in list(w.links):
+        if len(set(link.ends) & set(island)) == 1:
+            w.cut(link)
+    w.settle()
+
+
+def friends(w: World) -> None:
+    """All have a session, and none is a stranger to another."""
+    all_meet(w)
+    know_each_other(w)
 
 
 def act(desk: Desk, wish: Callable[[Groups, Moment], GroupResult]) -> list[GroupId]:

@@ -4,19 +4,22 @@ import pytest
 from group_desks import (
     accept,
     act,
+    all_meet,
     carried_to,
     conversation,
+    friends,
     invite,
     is_in,
     known,
     make,
     notices,
+    part,
     read_all,
     remove,
     texts,
     write,
 )
-from mail_world import Desk, World, world
+from mail_world import Desk, world
 from prekey_disk import PrekeyDisk
 
 from appliance.model.group import GroupId
@@ -28,37 +31,6 @@ from appliance.node.group_state import GRACE_S, USE_S, Standing
 from appliance.node.ports import CountUnread
 
 DELIVERED, READ = DeliveryState.DELIVERED, DeliveryState.READ
-
-
-def all_meet(w: World) -> None:
-    """Everybody has a session with everybody."""
-    for number, one in enumerate(w.desks):
-        for other in w.desks[number + 1 :]:
-            if not any(one in link.ends and other in link.ends for link in w.links):
-                w.connect(one, other)
-    w.settle()
-
-
-def know_each_other(w: World) -> None:
-    """Their operators have written to each other once."""
-    for one in w.desks:
-        for other in w.desks:
-            if one is not other:
-                one.write(other, "hello")
-    w.settle()
-
-
-def part(w: World, *island: Desk) -> None:
-    """Cut whatever joins these with the rest."""
-    for link in list(w.links):
-        if len(set(link.ends) & set(island)) == 1:
-            w.cut(link)
-    w.settle()
-
-
-def friends(w: World) -> None:
-    all_meet(w)
-    know_each_other(w)
 
 
 def of(desk: Desk, group: GroupId, text: str) -> dict[Desk, DeliveryState]:
