@@ -35,6 +35,14 @@ _GONE: Final = ("The daemon went away.", "Look whether it runs: fencewire status
 _SILENT: Final = ("The daemon does not answer.", "Restart it if that stays.")
 
 
+class _SourceError(Exception):
+    """What is to be sent can't be read; the daemon has nothing to do with it."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error.strerror)
+        self.error = error
+
+
 class Exchange:
     """One request and its answer."""
 
@@ -94,9 +102,12 @@ class Exchange:
         request = h11.Request(method="POST", target=target, headers=headers)
         self._writer.write(self._http.send(request) or b"")
         while size:
-            piece = await asyncio.to_thread(source.read, min(size, _SEND_BYTES))
+            try:
+                piece = await asyncio.to_thread(source.read, min(size, _SEND_BYTES))
+            except OSError as error:
+                raise _SourceError(error) from error
             if not piece:
-                raise OSError(0, "the file became shorter while it was read")
+                raise _SourceError(OSError(0, "the file became shorter while it was read"))
             size -= len(piece)
             self._writer.write(self._http.send(h11.Data(data=piece)) or b"")
             async with asyncio.timeout(_STALLED_S):
@@ -182,6 +193,7 @@ async def upload(
     """Send so many bytes of a file; return status and body of the answer.
 
     However long it takes, but with nothing at all from the daemon for `timeout_s` at the end.
+    Raises OSError when the file can't be read.
     """
     try:
         async with exchange(path) as one:
@@ -191,6 +203,8 @@ async def upload(
                 while (piece := await one.chunk()) is not None:
                     pieces.append(piece)
             return status, b"".join(pieces)
+    except _SourceError as error:
+        raise error.error from None
     except TimeoutError as error:
         raise ConnectionLost(*_SILENT) from error
 

@@ -25,6 +25,7 @@ from appliance.api.paths import trouble_path
 from appliance.api.routes import EVENTS, ROUTES
 from appliance.api.schema import Event, Message
 from appliance.api.server import ApiServer
+from appliance.api.unix_http import upload
 
 
 async def test_stations_and_name(client: Client, backend: MemoryBackend) -> None:
@@ -174,6 +175,18 @@ async def test_a_socket_that_speaks_something_else_is_no_surprise(tmp_path: Path
                 async for _ in Client(tmp_path / "s", timeout_s=2).events():
                     pass
             answers.pop(0)
+
+
+async def test_a_file_that_cannot_be_read_is_no_fault_of_the_daemon(
+    client: Client, tmp_path: Path
+) -> None:
+    (tmp_path / "short").write_bytes(b"shorter")
+    with (tmp_path / "short").open("rb") as source:
+        async with asyncio.timeout(5):  # not until the daemon gives up
+            with pytest.raises(OSError, match="shorter"):
+                await upload(
+                    client.path, "/v1/attachments?name=a&type=a/b", source, 1_000, timeout_s=5
+                )
 
 
 async def test_a_daemon_that_hangs_is_given_up(tmp_path: Path) -> None:
