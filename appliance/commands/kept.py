@@ -38,7 +38,8 @@ async def message(client: Client, out: Output, args: argparse.Namespace) -> int:
 
     out.json(one)
     to = "everyone" if one.conversation == EVERYONE else name(one.conversation)
-    who = f"you to {to}" if one.outgoing else visible(one.author_name)
+    unknown = f"{visible(one.author_name)}? ·{one.author[:4]}"
+    who = f"you to {to}" if one.outgoing else labels.get(one.author, unknown)
     out.line(f"{clock(one.written_at)} {who}: {paragraphs(one.text, indent='    ')}")
     for file in one.attachments:
         out.line(f"    {described(file)}")

@@ -46,6 +46,8 @@ async def test_a_message_shows_whom_it_came_to(
     assert lines[5].split() == ["school?", "\u00b7zzzz", "queued"]
     as_json = await fencewire("message", sent.id, "--json")
     assert [line.get("state") for line in as_json.lines] == ["delivered", "read", "queued"]
+    theirs = await fencewire("message", backend.kept[-1].id)
+    assert theirs.out.splitlines()[0].endswith("clinic? \u00b7k7qd: thanks")
     missing = await fencewire("message", "00")
     assert missing.code == exits.FAILED
 
