@@ -67,11 +67,10 @@ class GroupCame:
 
 @dataclass(frozen=True)
 class PageCame:
-    """Part of a conversation; `fresh`: its newest part, instead of what was here."""
+    """Messages right before those that are here."""
 
     conversation: str
     page: MessagePage
-    fresh: bool
 
 
 @dataclass(frozen=True)
@@ -96,6 +95,14 @@ class Counted:
     """Messages that were looked at for what waits in their conversations."""
 
     messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class GivenUpSeen:
+    """The operator has seen of messages that they were given up."""
+
+    conversation: str
+    messages: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -170,7 +177,9 @@ class AlarmsRead:
 
 @dataclass(frozen=True)
 class EmergencyShown:
-    """The operator goes to the emergency that is shown."""
+    """The operator goes to an emergency."""
+
+    message: str
 
 
 @dataclass(frozen=True)
@@ -190,6 +199,7 @@ Action: TypeAlias = (
     | NewerCame
     | WindowCame
     | Counted
+    | GivenUpSeen
     | RemovedCame
     | MessageCame
     | MarkedRead

@@ -5,6 +5,7 @@ What stays out: the sound of calls, which the voice process makes.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 AGAIN_S: Final = 5.0
@@ -16,19 +17,20 @@ class Alerts:
     """Says when the terminal's bell is due."""
 
     def __init__(self) -> None:
-        self._message = ""
+        self._heard: frozenset[str] = frozenset()
         self._sounded_s = 0.0
         self._times = 0
 
-    def due(self, message: str | None, now_s: float, touched_s: float) -> bool:
-        """Tell whether it has to sound now for an emergency (its id; None: there is none).
+    def due(self, messages: Collection[str], now_s: float, touched_s: float) -> bool:
+        """Tell whether it has to sound now for emergencies that nobody has looked at (their ids).
 
         `touched_s`: when somebody last pressed a key.
         """
-        if message is None:
+        before, self._heard = self._heard, frozenset(messages)
+        if not messages:
             return False
-        if message != self._message:
-            self._message, self._times = message, 0
+        if not self._heard <= before:
+            self._times = 0
         elif (
             touched_s > self._sounded_s
             or now_s < self._sounded_s + AGAIN_S

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import termios
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -23,6 +22,7 @@ from appliance.tui.actions import (
     Action,
     AlarmsRead,
     EmergencyShown,
+    GivenUpSeen,
     MessageCame,
     Selected,
 )
@@ -49,6 +49,7 @@ from appliance.tui.screens.verify import VerifyDialog
 from appliance.tui.screens.volume import VolumeDialog
 from appliance.tui.store import TuiState, reduce
 from appliance.tui.sync import Follower
+from appliance.tui.terminal import terminal_is_there, what_broke
 from appliance.tui.text import one_line
 from appliance.tui.wording import IN_REACH, Times
 from appliance.tui.writer import Writer
@@ -209,8 +210,20 @@ class FencewireApp(App[int], inherit_bindings=False):
         self.main.draw()
         seen = self.main.conversation.sight.seen
         in_sight = all(one.see_through for one in self.main.dialogs)
-        if seen is not None and in_sight and self.in_use():
+        if not in_sight or not self.in_use():
+            return
+        self.main.conversation.looked_at()
+        given_up = views.given_up(self.state) & frozenset(self.main.conversation.sight.whole)
+        if given_up:
+            self.dispatch(GivenUpSeen(self.state.selected, given_up))
+        if seen is not None:
             self.operator.seen(self.state.selected, seen)
+
+    def _fatal_error(self) -> None:
+        """Say what broke, without what stands in variables: on the image it goes to the journal."""
+        self.bell()
+        self._exit_renderables.append(what_broke(self.console))
+        self._close_messages_no_wait()
 
     def tick(self) -> None:
         """Draw what changes with time alone: once a minute, or a second with a call."""
@@ -231,8 +244,7 @@ class FencewireApp(App[int], inherit_bindings=False):
             self.redraw()
 
     def _alert(self) -> None:
-        loud = self.state.emergency
-        if self._alerts.due(loud.id if loud else None, self.now_s(), self._touched_s):
+        if self._alerts.due(self.state.emergencies.open, self.now_s(), self._touched_s):
             self.bell()
 
     def say(self, text: str, bad: bool) -> None:
@@ -317,7 +329,7 @@ class FencewireApp(App[int], inherit_bindings=False):
             for dialog in [one for one in self.main.dialogs if not one.rings]:
                 dialog.put_aside()
                 self.main.close_dialog(dialog)
-            self.dispatch(EmergencyShown())
+            self.dispatch(EmergencyShown(loud.id))
             self.reader.jump(loud)
         else:
             self.dispatch(AlarmsRead())
@@ -381,12 +393,3 @@ def run_tui(api_path: Path | None) -> int:
     setattr(sys, "__stderr__", sys.__stdout__)  # noqa: B010 - typed as final; textual draws there
     app = FencewireApp(Client(api_path))
     return app.run(mouse=False) or 0
-
-
-def terminal_is_there() -> bool:
-    """Tell whether the terminal that we were started on still has somebody at its other end."""
-    try:
-        termios.tcgetattr(0)
-    except termios.error:
-        return False
-    return True

@@ -90,13 +90,7 @@ class StationClient(Protocol):
     ) -> MessagePage: ...
 
     async def search(
-        self,
-        words: str,
-        conversation: str | None = None,
-        *,
-        before: int | None = None,
-        before_id: str | None = None,
-        limit: int = 50,
+        self, words: str, *, before: int | None, before_id: str | None
     ) -> FoundMessages: ...
 
     async def recipients(

@@ -70,6 +70,9 @@ class ComposerPane(Pane):
         to = "everyone" if state.selected == EVERYONE else views.title_of(state, state.selected)
         pane = self.station_app.main.conversation
         right = "more below: PgDn" if pane.sight.below else ""
+        talk = views.talk(state)
+        if talk is not None and talk.unread_before:
+            right = "unread further up: Home" if not length else "unread further up"
         style = FRAME
         if length > _COUNT_FROM_CHARS:
             right = f"{length} of {MAX_MESSAGE_CHARS} characters"

@@ -101,6 +101,18 @@ class ConversationPane(Pane):
         self._scroller.place = None
         self._new_from = None
 
+    def start_at(self, message: str) -> None:
+        """Bring a message that is here to the top, as the first that is new."""
+        self._scroller.place = Place(message, 0)
+        self._new_from = message
+
+    def looked_at(self) -> None:
+        """Note that somebody is there and looks at what is in sight."""
+        talk = views.talk(self.station_app.state)
+        unread = {one.id for one in talk.messages if one.unread} if talk else set()
+        seen = self._scroller.looked_at.union(self.sight.whole)
+        self._scroller.looked_at = seen & unread
+
     def to_top(self) -> None:
         """Show the beginning of what is here."""
         found = self._entries()

@@ -16,7 +16,14 @@ from appliance.tui.look import BAD, BOLD, CARE, FRAME, GOOD, INVERSE, LOUD, PLAI
 from appliance.tui.pane import Row, row_cells, spread
 from appliance.tui.store import TuiState
 from appliance.tui.text import fit, one_line, plain, plain_name, wrap
-from appliance.tui.wording import Times, attachment_state, attachment_title, call_end, delivery
+from appliance.tui.wording import (
+    Times,
+    attachment_state,
+    attachment_title,
+    call_end,
+    delivery,
+    suffix,
+)
 
 _INDENT = 8
 """Columns of the time, `~13:58` at most, and the space around it."""
@@ -97,7 +104,7 @@ def author(state: TuiState, message: Message) -> str:
     if message.conversation in state.stations:
         station = state.stations.get(message.author)
         if station is not None:
-            mark = "" if station.trust == "verified" else "?"
+            mark = "?" if station.trust != "verified" else suffix(station)
             return fit(plain_name(station.name), 16) + mark
     return views.station_name(state, message.author, plain_name(message.author_name), 24)
 

@@ -79,6 +79,13 @@ class Letters:
         else:
             self._letters[conversation] = letter
 
+    def give_back(self, conversation: str, letter: Letter) -> None:
+        """Put together what could not be sent and what was chosen since."""
+        since = self.of(conversation)
+        urgent = max(letter.precedence, since.precedence, key=PRECEDENCES.index)
+        lifetime_s = letter.lifetime_s if since.lifetime_s is None else since.lifetime_s
+        self.put(conversation, Letter(urgent, lifetime_s, (*letter.enclosed, *since.enclosed)))
+
     def take(self, conversation: str) -> Letter:
         """Return what goes with it, for sending."""
         return self._letters.pop(conversation, Letter())

@@ -84,7 +84,7 @@ class AlarmBanner(Pane):
         if not alarms:
             return self._emergency(width)
         more = f" (and {len(alarms) - 1} more)" if len(alarms) > 1 else ""
-        lines = wrap(plain(f"ALARM: {alarms[0]}{more}"), width - 2)[: _MAX_ALARM_ROWS - 1]
+        lines = wrap(one_line(f"ALARM: {alarms[0]}{more}"), width - 2)[: _MAX_ALARM_ROWS - 1]
         state = self.station_app.state
         of_name = any(one.alarm == alarms[0] for one in state.stations.values())
         advice = "Do not trust that name until you compared aloud.   " if of_name else ""
@@ -101,5 +101,7 @@ class AlarmBanner(Pane):
             return []
         who = views.station_name(state, loud.author, plain_name(loud.author_name))
         lines = wrap(f"EMERGENCY from {who}: {one_line(loud.text)}", width - 2)
-        lines = [*lines[: _MAX_ALARM_ROWS - 1], "F10 or Esc 1: show it"]
+        others = len(state.emergencies.open) - 1
+        more = f"   ({others} more)" if others else ""
+        lines = [*lines[: _MAX_ALARM_ROWS - 1], f"F10 or Esc 1: show it{more}"]
         return [[(pad(f" {line}", width), LOUD)] for line in lines]

@@ -110,7 +110,7 @@ class Operator:
             except ClientError as error:
                 self.drafts.give_back(conversation, text)
                 if letters is not None:
-                    letters.put(conversation, letter)
+                    letters.give_back(conversation, letter)
                 unsure = f" {_UNSURE}" if isinstance(error, ConnectionLost) else ""
                 self.say(f"Not sent. {error}{unsure}", True)
                 return
@@ -135,7 +135,9 @@ class Operator:
                 self.dispatch(GroupCame(await self.client.group(conversation)))
             self.dispatch(StatusCame(await self.client.status(), self.now_s()))
         except ClientError:
-            self._marked = None  # tried again when the conversation is drawn next
+            pass  # tried again when the conversation is drawn next
+        finally:
+            self._marked = None
 
     # Calls
 

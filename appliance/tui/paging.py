@@ -11,10 +11,14 @@ from typing import Final
 
 from appliance.api.schema import Message, MessagePage
 from appliance.tui.client import StationClient
-from appliance.tui.talks import Key, Talk, key_of, window
+from appliance.tui.talks import MAX_MESSAGES, Key, Talk, key_of, window
 
 PAGE_MESSAGES: Final = 100
 """Asked for at once."""
+
+MAX_LOOKS: Final = 25
+LOOK_MESSAGES: Final = 200
+"""So many pages of so many are looked through for the first message that is unread."""
 
 _ID_BITS: Final = 256
 _MAX_ORDER: Final = (1 << 63) - 1
@@ -29,6 +33,26 @@ def _number(key: Key) -> int:
     return order << _ID_BITS | int(message or "0", 16)
 
 
+class Meanwhile:
+    """What comes in a conversation while a part of it is on its way, and may not be in there."""
+
+    def __init__(self, conversation: str) -> None:
+        self._conversation = conversation
+        self.messages: dict[str, Message] = {}
+        """By id, the first first; at most as many as are kept of a conversation."""
+        self.passed: Key | None = None
+        """The last, by its place, of those that were too many."""
+
+    def note(self, message: Message) -> None:
+        """Take what was told of a message of whatever conversation."""
+        if message.conversation != self._conversation:
+            return
+        self.messages[message.id] = message
+        if len(self.messages) > MAX_MESSAGES:
+            first = key_of(self.messages.pop(next(iter(self.messages))))
+            self.passed = max(self.passed or first, first)
+
+
 class Pager:
     """Parts of conversations.  All methods raise `ClientError`."""
 
@@ -39,6 +63,30 @@ class Pager:
         """Return the newest part."""
         page = await self._client.messages(conversation, limit=PAGE_MESSAGES)
         return window(page.messages, more=page.more)
+
+    async def opening(self, conversation: str, unread: int) -> Talk:
+        """Return the newest part, or the one around the first message that nobody has looked at.
+
+        `unread`: how many there are.  One that came late may stand far back, by its order.
+        """
+        newest = await self.newest(conversation)
+        messages, more = newest.messages, newest.more
+        left = unread - sum(one.unread for one in messages)
+        found: Message | None = None
+        for _ in range(MAX_LOOKS):
+            if not more or not messages or (left <= 0 and not messages[0].unread):
+                break
+            page = await self._client.messages(
+                conversation,
+                before=messages[0].order,
+                before_id=messages[0].id,
+                limit=LOOK_MESSAGES,
+            )
+            messages, more = page.messages, page.more
+            there = [one for one in messages if one.unread]
+            found = there[0] if there else found
+            left -= len(there)
+        return newest if found is None else await self.around(conversation, key_of(found))
 
     async def older(self, conversation: str, first: Message) -> MessagePage:
         """Return the part before a message."""
@@ -92,6 +140,8 @@ class Pager:
         end = await self._client.messages(conversation, limit=1)
         newest = key_of(end.messages[-1]) if end.messages else wanted
         page = await self._before(conversation, _number(wanted) + 1)
+        if not page.messages:
+            return await self.newest(conversation)  # all of that had to make room
         talk = window(page.messages, more=page.more, newest=newest)
         if not talk.newer:
             return talk

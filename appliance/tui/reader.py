@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from appliance.api.schema import Message
 from appliance.tui import views
-from appliance.tui.talks import key_of
+from appliance.tui.talks import Key, key_of
 
 if TYPE_CHECKING:
     from appliance.tui.app import FencewireApp
@@ -71,7 +71,7 @@ class Reader:
             arrive()
 
     def to_beginning(self, *, mark: bool = False) -> None:
-        """Go to the oldest message; may mark it."""
+        """Go to what is unread before all that is here, or to the oldest message; may mark it."""
         pane = self._app.main.conversation
 
         def arrive() -> None:
@@ -81,10 +81,20 @@ class Reader:
                 pane.choose_in_sight(last=False)
 
         talk = views.talk(self._app.state)
-        if talk is not None and talk.more:
+        if talk is not None and talk.unread_before:
+            self._to_unread(min(talk.unread_before), mark=mark)
+        elif talk is not None and talk.more:
             self._fetch("beginning", self._app.follower.beginning, then=arrive)
         else:
             arrive()
+
+    def _to_unread(self, wanted: Key, *, mark: bool) -> None:
+        follower, pane = self._app.follower, self._app.main.conversation
+        self._fetch(
+            "around",
+            lambda conversation: follower.around(conversation, wanted),
+            then=lambda: pane.show(wanted[1]) if mark else pane.start_at(wanted[1]),
+        )
 
     def jump(self, message: Message) -> None:
         """Show a message in its conversation."""

@@ -15,6 +15,7 @@ from appliance.tui import views
 from appliance.tui.entries import DAY, Entry, entry_key, entry_lines
 from appliance.tui.pane import Row
 from appliance.tui.store import TuiState
+from appliance.tui.talks import Talk
 from appliance.tui.wording import Times
 
 _CACHED_ENTRIES = 300
@@ -60,6 +61,8 @@ class Scroller:
         """Id of the message that the reader is at; empty while they write."""
         self.place: Place | None = None
         """The line at the top; None: the end is in sight and stays so."""
+        self.looked_at: frozenset[str] = frozenset()
+        """Ids of messages that were in sight whole before, while somebody was there."""
 
     def lines(self, state: TuiState, entry: Entry, times: Times, width: int) -> list[Row]:
         """Lay an entry out, or remember how it was."""
@@ -99,9 +102,8 @@ class Scroller:
             # What comes behind is not here yet: nothing may move when it does.
             self.place = Place(entry_key(all_entries[start]), line)
         top = Place(entry_key(all_entries[start]), line) if all_entries else None
-        more = bool(talk and talk.more)
         whole = tuple(one.id for one, all_of in shown if isinstance(one, Message) and all_of)
-        seen = _seen(talk.messages if talk else (), whole, more)
+        seen = _seen(talk or Talk(), self.looked_at.union(whole))
         return Sight(rows[:height], top, below, whole, seen)
 
     def _start(self, all_entries: list[Entry]) -> tuple[int, int]:
@@ -119,7 +121,7 @@ class Scroller:
         self, state: TuiState, all_entries: list[Entry], times: Times, width: int, height: int
     ) -> tuple[int, int]:
         """Return the place from which the end is in sight, or an unread message before it."""
-        unread = _first_unread(all_entries)
+        unread = _first_unread(all_entries, self.looked_at)
         used, at = 0, len(all_entries)
         while at > 0 and used < height:
             at -= 1
@@ -154,28 +156,30 @@ class Scroller:
         self.place = Place(entry_key(all_entries[at]), max(line, 0))
 
 
-def _first_unread(all_entries: list[Entry]) -> int | None:
+def _first_unread(all_entries: list[Entry], looked_at: frozenset[str]) -> int | None:
     for at, entry in enumerate(all_entries):
-        if isinstance(entry, Message) and entry.unread:
+        if isinstance(entry, Message) and entry.unread and entry.id not in looked_at:
             new = at > 0 and entry_key(all_entries[at - 1]) == "new"
             return at - 1 if new else at
     return None
 
 
-def _seen(messages: tuple[Message, ...], whole: tuple[str, ...], more: bool) -> int | None:
+def _seen(talk: Talk, looked_at: frozenset[str]) -> int | None:
     """Return up to where all unread messages are in sight whole or were read before.
 
-    Reading is reported "up to", so an unread message further up, or one that is not loaded, holds
-    the report back.
+    Reading is reported "up to" an order, which several messages may have.  So an unread message
+    further up, of the same order, or one that is not loaded, holds the report back.
     """
-    first = views.first_unread(messages)
-    if first is None or (more and first == 0):
+    first = views.first_unread(talk.messages)
+    if first is None or talk.unread_before or (talk.more and first == 0):
         return None
-    seen: int | None = None
-    for message in messages[first:]:
+    seen: list[int] = []
+    held = talk.messages[-1].order if talk.newer else None
+    for message in talk.messages[first:]:
         if not message.unread:
             continue
-        if message.id not in whole:
-            return seen
-        seen = message.order
-    return seen
+        if message.id not in looked_at:
+            held = message.order
+            break
+        seen.append(message.order)
+    return max((order for order in seen if held is None or order < held), default=None)

@@ -24,7 +24,7 @@ from appliance.api.schema import (
     Verification,
 )
 from appliance.api.storage import Removed
-from appliance.tui import talks, tallies
+from appliance.tui import emergencies, talks, tallies
 from appliance.tui.actions import (
     Action,
     AlarmCame,
@@ -32,6 +32,7 @@ from appliance.tui.actions import (
     CallCame,
     Counted,
     EmergencyShown,
+    GivenUpSeen,
     GroupCame,
     LinksCame,
     Loaded,
@@ -49,6 +50,7 @@ from appliance.tui.actions import (
     VerificationCame,
     WindowCame,
 )
+from appliance.tui.emergencies import Emergencies
 from appliance.tui.talks import Talk
 from appliance.tui.tallies import Tallies
 from appliance.tui.text import plain_name
@@ -138,8 +140,13 @@ class TuiState:
     playbacks: Mapping[str, Playback] = field(default_factory=dict)
     """What is played and was played last, by id."""
 
-    emergency: Message | None = None
-    """The latest that nobody here has acknowledged or looked at."""
+    emergencies: Emergencies = field(default_factory=Emergencies)
+    """Those that nobody here has looked at."""
+
+    @property
+    def emergency(self) -> Message | None:
+        """The emergency to show."""
+        return emergencies.shown(self.emergencies, self.stations)
 
 
 def reduce(state: TuiState, action: Action) -> TuiState:
@@ -159,6 +166,9 @@ def reduce(state: TuiState, action: Action) -> TuiState:
             return _part(state, action)
         case Counted():
             return _counted(state, action.messages)
+        case GivenUpSeen():
+            left = tallies.looked_at(state.tallies, action.conversation, action.messages)
+            return replace(state, tallies=left)
         case RemovedCame():
             return replace(state, removed={one.conversation: one for one in action.removed})
         case MessageCame():
@@ -180,7 +190,8 @@ def reduce(state: TuiState, action: Action) -> TuiState:
         case AlarmsRead():
             return replace(state, alarms=dict.fromkeys(state.alarms, True))
         case EmergencyShown():
-            return replace(state, emergency=None)
+            done = emergencies.acknowledged(state.emergencies, action.message)
+            return replace(state, emergencies=done)
         case Selected():
             return _selected(state, action.conversation)
 
@@ -226,7 +237,7 @@ def _loaded(state: TuiState, action: Loaded) -> TuiState:
         call_at_s={one.id: action.now_s for one in action.calls[:MAX_CALLS]},
         verifications=action.verifications[:MAX_VERIFICATIONS],
         links=action.links,
-        tallies={},
+        tallies=tallies.kept(state.tallies),
     )
     for station in action.stations:
         if station.alarm:
@@ -277,23 +288,19 @@ def _part(state: TuiState, action: PageCame | NewerCame | WindowCame) -> TuiStat
     here = state.talks.get(action.conversation, Talk())
     match action:
         case WindowCame():
-            talk = action.talk
+            talk = talks.moved(here, action.talk)
         case NewerCame():
             talk = talks.with_newer(here, action.messages, last=action.last)
         case PageCame():
-            start = Talk() if action.fresh else here
-            talk = talks.with_older(start, action.page.messages, more=action.page.more)
+            talk = talks.with_older(here, action.page.messages, more=action.page.more)
     return _put_talk(state, action.conversation, talk)
 
 
 def _counted(state: TuiState, messages: tuple[Message, ...]) -> TuiState:
-    loud = [one for one in messages if one.precedence == "emergency" and one.unread]
-    if state.emergency is not None:
-        loud.append(state.emergency)
     return replace(
         state,
         tallies=tallies.counted(state.tallies, messages),
-        emergency=max(loud, key=talks.key_of, default=None),
+        emergencies=emergencies.counted(state.emergencies, messages, state.stations),
     )
 
 
@@ -306,10 +313,11 @@ def _message(state: TuiState, message: Message) -> TuiState:
 
 
 def _read(state: TuiState, action: MarkedRead) -> TuiState:
-    state = replace(state, tallies=tallies.seen(state.tallies, action.conversation, action.up_to))
-    loud = state.emergency
-    if loud and loud.conversation == action.conversation and loud.order <= action.up_to:
-        state = replace(state, emergency=None)
+    state = replace(
+        state,
+        tallies=tallies.seen(state.tallies, action.conversation, action.up_to),
+        emergencies=emergencies.read(state.emergencies, action.conversation, action.up_to),
+    )
     talk = state.talks.get(action.conversation)
     if talk is None:
         return state

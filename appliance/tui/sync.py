@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import Final
 
 from appliance.api.client import event_data
 from appliance.api.errors import ClientError, NotYetRunning
 from appliance.api.groups import Group
 from appliance.api.schema import (
+    EVERYONE,
     CallInfo,
     Event,
     Message,
@@ -43,12 +45,9 @@ from appliance.tui.actions import (
     WindowCame,
 )
 from appliance.tui.client import StationClient
-from appliance.tui.paging import Pager
+from appliance.tui.paging import Meanwhile, Pager
 from appliance.tui.store import TuiState
 from appliance.tui.talks import Key
-
-MAX_UNREAD_PAGES: Final = 8
-"""Asked for by itself, to begin where the unread ones do; the reader pages back for more."""
 
 RETRY_S: Final = (0.2, 0.5, 1.0, 2.0)
 """Pauses between attempts to find the daemon again; the last one repeats."""
@@ -80,6 +79,7 @@ class Follower:
         self._recounting = asyncio.Event()
         self._pager = Pager(client)
         self._paging = asyncio.Lock()
+        self._meanwhile: Meanwhile | None = None
         self._counting = asyncio.Event()
 
     async def run(self) -> None:
@@ -133,6 +133,8 @@ class Follower:
             case Group() as group:
                 return GroupCame(group)
             case Message() as message:
+                if self._meanwhile is not None:
+                    self._meanwhile.note(message)
                 if message.unread:
                     self.recount(message.conversation)
                 return MessageCame(message)
@@ -167,56 +169,91 @@ class Follower:
         self._dispatch(RemovedCame((await self._client.storage()).removed))
 
     async def open_talk(self, conversation: str, *, fresh: bool = False) -> None:
-        """Load the newest part of a conversation, and on to its first unread message."""
-        async with self._paging:
-            if conversation in self._state().talks and not fresh:
-                return
-            self._dispatch(WindowCame(conversation, await self._pager.newest(conversation)))
-            for _ in range(MAX_UNREAD_PAGES):
-                talk = self._state().talks.get(conversation)
-                if talk is None or not talk.more or views.first_unread(talk.messages) != 0:
-                    return
-                await self._older(conversation)
+        """Load the newest part of a conversation, or where its first unread message stands."""
+
+        async def fetch() -> Action | None:
+            here = self._state().talks.get(conversation)
+            if here is not None and not fresh:
+                if not here.unread_before:
+                    return None
+                first = await self._pager.around(conversation, min(here.unread_before))
+                return WindowCame(conversation, first)
+            await self._count(conversation)
+            unread = views.unread(self._state(), conversation)
+            return WindowCame(conversation, await self._pager.opening(conversation, unread))
+
+        await self._fetched(conversation, fetch)
 
     async def older(self, conversation: str) -> None:
         """Load the part before the oldest message that is here."""
-        async with self._paging:
-            await self._older(conversation)
 
-    async def _older(self, conversation: str) -> None:
-        talk = self._state().talks.get(conversation)
-        if talk is None or not talk.more or not talk.messages:
-            return
-        page = await self._pager.older(conversation, talk.messages[0])
-        self._dispatch(PageCame(conversation, page, fresh=False))
+        async def fetch() -> Action | None:
+            talk = self._state().talks.get(conversation)
+            if talk is None or not talk.more or not talk.messages:
+                return None
+            return PageCame(conversation, await self._pager.older(conversation, talk.messages[0]))
+
+        await self._fetched(conversation, fetch)
 
     async def newer(self, conversation: str) -> None:
         """Load the part behind the newest message that is here."""
-        async with self._paging:
+
+        async def fetch() -> Action | None:
             talk = self._state().talks.get(conversation)
             if talk is None or not talk.newer:
-                return
+                return None
             messages, last = await self._pager.newer(conversation, talk)
-            self._dispatch(NewerCame(conversation, messages, last))
+            return NewerCame(conversation, messages, last)
+
+        await self._fetched(conversation, fetch)
 
     async def beginning(self, conversation: str) -> None:
         """Load the oldest part instead of what is here."""
-        async with self._paging:
+
+        async def fetch() -> Action | None:
             talk = self._state().talks.get(conversation)
-            if talk is not None and talk.more and talk.messages:
-                oldest = await self._pager.beginning(conversation, talk)
-                self._dispatch(WindowCame(conversation, oldest))
+            if talk is None or not talk.more or not talk.messages:
+                return None
+            return WindowCame(conversation, await self._pager.beginning(conversation, talk))
+
+        await self._fetched(conversation, fetch)
 
     async def end(self, conversation: str) -> None:
         """Load the newest part instead of what is here."""
-        async with self._paging:
-            self._dispatch(WindowCame(conversation, await self._pager.newest(conversation)))
+
+        async def fetch() -> Action | None:
+            return WindowCame(conversation, await self._pager.newest(conversation))
+
+        await self._fetched(conversation, fetch)
 
     async def around(self, conversation: str, wanted: Key) -> None:
         """Load the part around a message instead of what is here."""
+
+        async def fetch() -> Action | None:
+            return WindowCame(conversation, await self._pager.around(conversation, wanted))
+
+        await self._fetched(conversation, fetch)
+
+    async def _fetched(
+        self, conversation: str, fetch: Callable[[], Awaitable[Action | None]]
+    ) -> None:
+        """Take in what is fetched, and once more what came meanwhile: it may not be in there."""
         async with self._paging:
-            found = await self._pager.around(conversation, wanted)
-            self._dispatch(WindowCame(conversation, found))
+            meanwhile = self._meanwhile = Meanwhile(conversation)
+            try:
+                action = await fetch()
+            finally:
+                self._meanwhile = None
+        if action is None:
+            return
+        self._dispatch(action)
+        if meanwhile.passed is not None:
+            # Too many to be kept: what the part lacks at its end is fetched when it is wanted.
+            talk = self._state().talks[conversation]
+            later = replace(talk, newest=max(talk.newest, meanwhile.passed))
+            self._dispatch(WindowCame(conversation, later))
+        for message in meanwhile.messages.values():
+            self._dispatch(MessageCame(message))
 
     def recount(self, conversation: str) -> None:
         """Ask soon how many messages are unread."""
@@ -231,12 +268,19 @@ class Follower:
             wanted, self._recount = self._recount, set()
             # The stream of events says so when the daemon has gone; counts come anew after that.
             with suppress(ClientError):
-                for group in wanted & self._state().groups.keys():
-                    self._dispatch(GroupCame(await self._client.group(group)))
-                for conversation in wanted & self._state().stations.keys():
-                    station = await self._client.station(conversation)
-                    self._dispatch(StationCame(station, self._now_s()))
-                self._dispatch(StatusCame(await self._client.status(), self._now_s()))
+                for conversation in wanted - {EVERYONE}:
+                    await self._count(conversation)
+                await self._count(EVERYONE)
+
+    async def _count(self, conversation: str) -> None:
+        """Ask how many messages of a conversation are unread, or of all."""
+        client, state = self._client, self._state()
+        if conversation in state.groups:
+            self._dispatch(GroupCame(await client.group(conversation)))
+        elif conversation in state.stations:
+            self._dispatch(StationCame(await client.station(conversation), self._now_s()))
+        else:
+            self._dispatch(StatusCame(await client.status(), self._now_s()))
 
     async def _counter(self) -> None:
         """Look through the latest messages for what waits in their conversations."""

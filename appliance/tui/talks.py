@@ -16,6 +16,9 @@ from appliance.tui.wording import furthest
 MAX_MESSAGES = 400
 """Of one conversation."""
 
+MAX_UNREAD_BEFORE = 1_000
+"""Unread messages before the part that is here, of which is known; the latest go first."""
+
 Key: TypeAlias = tuple[int, str]
 """Order and id: where a message stands in its conversation."""
 
@@ -38,6 +41,10 @@ class Talk:
     newest: Key = (0, "")
     """Of all messages that are known of, here or not."""
 
+    unread_before: frozenset[Key] = frozenset()
+    """Messages before the first, of which is known that nobody has looked at them.  Reading is
+    reported "up to", so that nothing is reported as long as there are any."""
+
     @property
     def newer(self) -> bool:
         """There are newer ones than those here."""
@@ -55,7 +62,7 @@ def with_older(talk: Talk, messages: Iterable[Message], *, more: bool) -> Talk:
     """Add what stands before the window; what is too much goes at its end."""
     merged = _merged(talk.messages, messages)
     newest = max(talk.newest, key_of(merged[-1])) if merged else talk.newest
-    return Talk(merged[:MAX_MESSAGES], more, newest)
+    return moved(talk, Talk(merged[:MAX_MESSAGES], more, newest))
 
 
 def with_newer(talk: Talk, messages: Iterable[Message], *, last: bool) -> Talk:
@@ -69,7 +76,18 @@ def with_newer(talk: Talk, messages: Iterable[Message], *, last: bool) -> Talk:
     kept = merged[-MAX_MESSAGES:]
     end = key_of(kept[-1])
     newest = end if last else max(talk.newest, end)
-    return Talk(kept, talk.more or len(kept) < len(merged), newest)
+    return moved(talk, Talk(kept, talk.more or len(kept) < len(merged), newest))
+
+
+def moved(before: Talk, talk: Talk) -> Talk:
+    """Return another part of a conversation with what is known of the one that was here before."""
+    if not talk.messages or not talk.more:
+        return replace(talk, unread_before=frozenset())
+    first = key_of(talk.messages[0])
+    unread = {key_of(one) for one in before.messages if one.unread}
+    unread |= before.unread_before | talk.unread_before
+    earlier = sorted(key for key in unread if key < first)
+    return replace(talk, unread_before=frozenset(earlier[:MAX_UNREAD_BEFORE]))
 
 
 def with_message(talk: Talk, message: Message) -> Talk:
@@ -79,7 +97,11 @@ def with_message(talk: Talk, message: Message) -> Talk:
     if talk.newer and key > key_of(talk.messages[-1]):
         return replace(talk, newest=newest)
     if talk.more and talk.messages and key < key_of(talk.messages[0]):
-        return talk
+        others = talk.unread_before - {key}
+        if not message.unread:
+            return replace(talk, unread_before=others)
+        earlier = sorted({*others, key})[:MAX_UNREAD_BEFORE]
+        return replace(talk, unread_before=frozenset(earlier))
     by_id = {one.id: one for one in talk.messages}
     known = by_id.get(message.id)
     by_id[message.id] = message if known is None else furthest(message, known)
@@ -87,7 +109,7 @@ def with_message(talk: Talk, message: Message) -> Talk:
     if known is None:
         messages = tuple(sorted(messages, key=key_of))
     kept = messages[-MAX_MESSAGES:]
-    return Talk(kept, talk.more or len(kept) < len(messages), newest)
+    return moved(talk, Talk(kept, talk.more or len(kept) < len(messages), newest))
 
 
 def with_read(talk: Talk, up_to: int) -> Talk:
@@ -96,7 +118,8 @@ def with_read(talk: Talk, up_to: int) -> Talk:
         replace(one, unread=False) if one.unread and one.order <= up_to else one
         for one in talk.messages
     )
-    return replace(talk, messages=messages)
+    earlier = frozenset(key for key in talk.unread_before if key[0] > up_to)
+    return replace(talk, messages=messages, unread_before=earlier)
 
 
 def _merged(here: Iterable[Message], new: Iterable[Message]) -> tuple[Message, ...]:

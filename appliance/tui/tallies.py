@@ -30,6 +30,9 @@ class Tally:
     waiting: frozenset[str] = frozenset()
     """Ids of messages of ours that have not arrived."""
 
+    given_up: frozenset[str] = frozenset()
+    """Ids of those that were given up since, until the operator has seen that."""
+
 
 Tallies = Mapping[str, Tally]
 """By conversation; none where nothing waits."""
@@ -53,12 +56,7 @@ def counted(tallies: Tallies, messages: Iterable[Message]) -> Tallies:
 
 def _with(tally: Tally, message: Message) -> Tally:
     if message.outgoing:
-        if is_waiting(message) == (message.id in tally.waiting):
-            return tally
-        if not is_waiting(message):
-            return replace(tally, waiting=tally.waiting - {message.id})
-        full = len(tally.waiting) >= MAX_WAITING
-        return tally if full else replace(tally, waiting=tally.waiting | {message.id})
+        return _with_ours(tally, message)
     urgent = message.unread and message.precedence != "routine"
     if urgent == (message.id in tally.urgent):
         return tally
@@ -68,6 +66,33 @@ def _with(tally: Tally, message: Message) -> Tally:
         if len(kept) > MAX_URGENT:
             del kept[min(kept, key=lambda key: PRECEDENCES.index(kept[key][1]))]
     return replace(tally, urgent=kept)
+
+
+def _with_ours(tally: Tally, message: Message) -> Tally:
+    one = frozenset({message.id})
+    if is_waiting(message):
+        full = len(tally.waiting) >= MAX_WAITING
+        return (
+            tally if full or one <= tally.waiting else replace(tally, waiting=tally.waiting | one)
+        )
+    if message.state == "expired" and one <= tally.waiting:
+        # It has not arrived, and must not look as if it had until somebody has seen that.
+        given_up = tally.given_up | one if len(tally.given_up) < MAX_WAITING else tally.given_up
+        return replace(tally, waiting=tally.waiting - one, given_up=given_up)
+    if message.state == "expired" or not one <= tally.waiting | tally.given_up:
+        return tally
+    return replace(tally, waiting=tally.waiting - one, given_up=tally.given_up - one)
+
+
+def looked_at(tallies: Tallies, conversation: str, messages: frozenset[str]) -> Tallies:
+    """Note that the operator has seen of messages that they were given up."""
+    tally = tallies.get(conversation, Tally())
+    return {**tallies, conversation: replace(tally, given_up=tally.given_up - messages)}
+
+
+def kept(tallies: Tallies) -> Tallies:
+    """Return what can't be counted anew."""
+    return {key: Tally(given_up=one.given_up) for key, one in tallies.items() if one.given_up}
 
 
 def seen(tallies: Tallies, conversation: str, up_to: int | None = None) -> Tallies:

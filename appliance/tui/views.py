@@ -82,12 +82,18 @@ def urgency(state: TuiState, conversation: str) -> Precedence:
 def undelivered(state: TuiState, conversation: str) -> int:
     """Return how many messages of ours in a conversation have not arrived."""
     tally = state.tallies.get(conversation)
-    return len(tally.waiting) if tally else 0
+    return len(tally.waiting) + len(tally.given_up) if tally else 0
 
 
 def all_undelivered(state: TuiState) -> int:
     """Return how many messages of ours have not arrived anywhere."""
-    return sum(len(one.waiting) for one in state.tallies.values())
+    return sum(undelivered(state, conversation) for conversation in state.tallies)
+
+
+def given_up(state: TuiState) -> frozenset[str]:
+    """Return the messages here that were given up, and of which nobody has seen that."""
+    tally = state.tallies.get(state.selected)
+    return tally.given_up if tally else frozenset()
 
 
 def first_unread(messages: tuple[Message, ...]) -> int | None:
@@ -102,7 +108,8 @@ def station_name(state: TuiState, station: str, fallback: str = "", width: int =
         return name(known, width)
     if state.status is not None and station == state.status.id:
         return "you"
-    return f"{fallback}?·{station[:4]}" if fallback else f"?·{station[:4]}"
+    tail = f"?·{station[:4]}"
+    return fit(plain_name(fallback), max(width - len(tail), 1)) + tail if fallback else tail
 
 
 def chosen_group(state: TuiState) -> Group | None:

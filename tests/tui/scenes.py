@@ -167,6 +167,7 @@ async def _letter(screen: Screen) -> None:
 
 async def _emergency(screen: Screen) -> None:
     screen.client.arrive(message(GATE, "The dam breaks!", 90, unread=True, precedence="emergency"))
+    await screen.sees("1 unread")  # counts come a little later
 
 
 async def _find(screen: Screen) -> None:

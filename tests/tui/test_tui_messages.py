@@ -75,10 +75,10 @@ async def test_an_alarm_that_is_not_about_a_name_says_what_to_do_and_no_more() -
 
 def test_an_emergency_does_not_sound_for_ever() -> None:
     alerts = Alerts()
-    sounded = sum(alerts.due("x", float(now), 0.0) for now in range(1, 2_000))
+    sounded = sum(alerts.due({"x"}, float(now), 0.0) for now in range(1, 2_000))
     assert sounded == 60
-    assert not alerts.due(None, 3_000.0, 0.0)
-    assert alerts.due("y", 3_000.0, 0.0)
+    assert not alerts.due((), 3_000.0, 0.0)
+    assert alerts.due({"y"}, 3_000.0, 0.0)
 
 
 async def test_urgency_and_expiry_are_chosen_with_a_key() -> None:

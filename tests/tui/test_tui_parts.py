@@ -139,10 +139,10 @@ def test_the_list_keeps_its_order_and_the_choice() -> None:
 def test_a_page_that_was_asked_for_earlier_takes_no_state_back() -> None:
     old = message(CLINIC, "x", 3, outgoing=True, state="queued")
     read = message(CLINIC, "x", 3, outgoing=True, state="read")
-    state = reduce(_state(), PageCame(CLINIC.id, MessagePage((old,), True), fresh=True))
+    state = reduce(_state(), PageCame(CLINIC.id, MessagePage((old,), True)))
     state = reduce(state, MessageCame(read))
     earlier = message(CLINIC, "first", 1)
-    state = reduce(state, PageCame(CLINIC.id, MessagePage((earlier, old), False), fresh=False))
+    state = reduce(state, PageCame(CLINIC.id, MessagePage((earlier, old), False)))
     talk = state.talks[CLINIC.id]
     assert [one.state for one in talk.messages] == ["delivered", "read"]
     assert not talk.more
@@ -159,7 +159,7 @@ def test_everything_is_bounded() -> None:
         over = Verification(f"v{count}", CLINIC.id, True, "abandoned", None, "")
         state = reduce(state, VerificationCame(over))
         page = MessagePage((message(CLINIC, "x", count),), True)
-        state = reduce(state, PageCame(f"{count:056}", page, fresh=True))
+        state = reduce(state, PageCame(f"{count:056}", page))
     assert len(state.alarms) <= 50
     assert len(state.calls) == len(state.call_at_s) == 200
     assert len(state.verifications) == 50

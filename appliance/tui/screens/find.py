@@ -162,11 +162,6 @@ class FindDialog(PromptDialog):
         rows.append([(f"{names} names.  {self._status}", FRAME)])
         return rows
 
-    def _row(self, one: str | Message, width: int) -> Row:
-        return (
-            self._line(one, width) if isinstance(one, Message) else self._conversation(one, width)
-        )
-
     def _conversation(self, key: str, width: int) -> Row:
         app = self.station_app
         count = views.unread(app.state, key)

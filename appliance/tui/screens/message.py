@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Final
+
 from appliance.api.schema import EVERYONE, Message, Recipient, WallTime
 from appliance.api.storage import Recipients
 from appliance.tui import views
@@ -16,6 +19,9 @@ from appliance.tui.wording import attachment_state, attachment_title, delivery, 
 
 _AHEAD = 20
 """Rows below those in sight; where there are fewer, more recipients are asked for."""
+
+LOOK_AGAIN_S: Final = 2.0
+"""Whether it has come further is looked at this often, and asked only where it has."""
 
 _DIGITS = frozenset("123456789")
 _MAX_RECIPIENTS = 5_000
@@ -40,13 +46,42 @@ class MessagePage(PageDialog):
         self._message = message
         self._told: Recipients | None = None
         self._recipients: list[Recipient] = []
+        self._more = False
         self._asking = False
+        self._asked_of: Message | None = None
         self._shown_rows = 0
 
     def opened(self) -> None:
         """Ask how far it came."""
         if self._message.outgoing:
-            self._ask()
+            self.station_app.start(self._follow())
+
+    async def _follow(self) -> None:
+        """Ask again whenever it has come further, as long as somebody looks."""
+        while self in self.station_app.main.dialogs:
+            if self._told is None or self._asked_of != self._current():
+                await self._begin()
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def _begin(self) -> None:
+        """Ask for the message and the first of its recipients, new or once more."""
+        app = self.station_app
+        self._asked_of = self._current()
+        # How long it is still tried runs on without being told.
+        fresh = await app.operator.ask(app.client.message(self._message.id))
+        if fresh is not None:
+            self._message = fresh
+            app.dispatch(MessageCame(fresh))
+            self._asked_of = self._current()
+        told = await app.operator.ask(app.client.recipients(self._message.id))
+        if told is not None:
+            self._told = told
+            if len(self._recipients) <= len(told.recipients):
+                self._recipients, self._more = list(told.recipients), told.more
+            else:
+                now = {one.station: one for one in told.recipients}
+                self._recipients = [now.get(one.station, one) for one in self._recipients]
+        app.redraw()
 
     def hints(self) -> list[Hint]:
         hints = [Hint("Up/Down", "more"), Hint("PgUp/PgDn", "page"), Hint("Esc", "back")]
@@ -66,7 +101,7 @@ class MessagePage(PageDialog):
 
     def scroll_key(self, key: str) -> None:
         super().scroll_key(key)
-        if self._told and self._told.more and self.top + self.height + _AHEAD > self._shown_rows:
+        if self._more and self.top + self.height + _AHEAD > self._shown_rows:
             self._ask()
 
     def _ask(self) -> None:
@@ -76,19 +111,13 @@ class MessagePage(PageDialog):
 
     async def _load(self) -> None:
         app = self.station_app
-        after = self._recipients[-1].station if self._recipients else None
+        after = self._recipients[-1].station
         try:
-            if after is None:
-                # How long it is still tried runs on without being told.
-                fresh = await app.operator.ask(app.client.message(self._message.id))
-                if fresh is not None:
-                    self._message = fresh
-                    app.dispatch(MessageCame(fresh))
             told = await app.operator.ask(app.client.recipients(self._message.id, after=after))
         finally:
             self._asking = False
-        if told is not None:
-            self._told = told
+        if told is not None and self._recipients[-1].station == after:
+            self._told, self._more = told, told.more
             self._recipients += told.recipients
         app.redraw()
 
@@ -154,7 +183,7 @@ class MessagePage(PageDialog):
             rows += _labelled("Carriers ", "nobody but this station", width)
         rows.append([])
         rows += [self._recipient(one) for one in self._recipients]
-        if told.more:
+        if self._more:
             rows.append([("more: Down", FRAME)])
         return rows
 

@@ -63,6 +63,11 @@ class ReadingBar(Dialog):
                 self.close()
                 app.main.main_key(key, character)
 
+    def pasted(self, text: str) -> None:
+        """It is meant for the message line."""
+        self.close()
+        self.station_app.write(text)
+
     def _open(self) -> None:
         message = self.station_app.main.conversation.chosen
         if message is None:
