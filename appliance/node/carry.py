@@ -26,7 +26,6 @@ from appliance.node.ports import Moment
 from appliance.node.ports.carrying import Expire, Expired, GetCarried, NoteHolder, Ship, ShipAll
 from appliance.protocol.acks import Ack, Outcome, encode_acks
 from appliance.protocol.carrying import (
-    MAX_PARCELS,
     Compare,
     Parcel,
     decode_sync,
@@ -38,9 +37,6 @@ from appliance.protocol.id_set import IdSet
 
 LIFETIME_S: Final = 30 * 24 * 3600.0
 """For how long anything is carried at most.  A prekey opens what was sealed to it for longer."""
-
-BATCH: Final = MAX_PARCELS
-"""Records that one look into the store fetches."""
 
 MAX_REFUSED: Final = 16_384
 """Ids of what is of no use, signed as it is, so that it is not asked for again and again."""
@@ -283,7 +279,7 @@ class Carry:
         return effects
 
     def _fetch(self, peer: StationId, lane: CarryLane, moment: Moment) -> list[Effect]:
-        records = lane.take(BATCH, moment.awake_s)
+        records = lane.take(moment.awake_s)
         if not records:
             return []
         lane.fetching = True
@@ -294,10 +290,14 @@ class Carry:
                 return ()
             urgent: list[Parcel] = []
             others: list[Parcel] = []
-            for record, age_s, raw in parcels:
-                lane.sent(record, len(raw), moment.awake_s)
+            for number, (record, age_s, raw) in enumerate(parcels):
                 urgency = self._urgency.get(record, LAST)
+                if not lane.has_room(urgency):
+                    self._put_back(lane, [record for record, _, _ in parcels[number:]])
+                    break
+                lane.sent(record, len(raw), moment.awake_s)
                 (urgent if urgency >= URGENT else others).append(Parcel(int(age_s), raw))
+            lane.fetched(len(parcels), len(urgent) + len(others))
             effects: list[Effect] = [
                 Send(peer, Channel.CARRY, encode_parcels(together), urgent=parts is urgent)
                 for parts in (urgent, others)
@@ -308,9 +308,14 @@ class Carry:
         def broken(_: str) -> Sequence[Effect]:
             lane.fetching = False
             lane.postpone(moment.awake_s)
+            self._put_back(lane, records)
             return ()
 
         return [Transact(GetCarried(records, moment.awake_s), found, broken)]
+
+    def _put_back(self, lane: CarryLane, records: Sequence[bytes]) -> None:
+        carried = [record for record in records if record in self._urgency]
+        lane.put_back([(record, self._urgency[record]) for record in carried])
 
     def sync_received(self, peer: StationId, data: bytes, moment: Moment) -> list[Effect]:
         """Take a message of the SYNC channel; raises FormatError."""

@@ -7,17 +7,21 @@ comparison of all that both have.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from appliance.model.record import Precedence
+from appliance.protocol.carrying import MAX_PARCELS
 
 MAX_WAITING: Final = 8192
 """Ids that wait; the least urgent of them are left to the next comparison."""
 
 MAX_IN_FLIGHT: Final = 128
 MAX_IN_FLIGHT_BYTES: Final = 128 * 1024
-"""Records that were sent and are not answered; one that is longer goes alone."""
+"""Records that were sent and are not answered; one may go beyond."""
+
+BATCH: Final = MAX_PARCELS
+"""Records that one look into the store fetches at most; fewer where they are long."""
 
 URGENT: Final = 2 * Precedence.EMERGENCY
 
@@ -37,6 +41,7 @@ class CarryLane:
         self._in_flight: dict[bytes, tuple[int, float]] = {}
         self._in_flight_bytes = 0
         self._paused_until: float | None = None
+        self._batch = BATCH
         self.fetching = False
         """Records are being read from the store."""
         self.left_out = False
@@ -76,21 +81,29 @@ class CarryLane:
                     self._drop_if_empty(urgency)
                     break
 
-    def take(self, limit: int, now: float) -> tuple[bytes, ...]:
+    def put_back(self, records: Sequence[tuple[bytes, int]]) -> None:
+        """Let records wait with their urgencies, as before they were taken."""
+        for record, urgency in reversed(records):
+            self.add(record, urgency)
+            if record in self._waiting.get(urgency, ()):
+                self._waiting[urgency].move_to_end(record, last=False)
+
+    def take(self, now: float) -> tuple[bytes, ...]:
         """Return what may be sent now, most urgent first."""
         if self.fetching or (self._paused_until is not None and now < self._paused_until):
             return ()
         taken: list[bytes] = []
-        while self._waiting and len(taken) < limit:
+        while self._waiting and len(taken) < self._batch:
             most = max(self._waiting)
-            if not self._room(len(taken), most):
+            if not self.has_room(most, len(taken)):
                 break
             record, _ = self._waiting[most].popitem(last=False)
             self._drop_if_empty(most)
             taken.append(record)
         return tuple(taken)
 
-    def _room(self, more: int, urgency: int) -> bool:
+    def has_room(self, urgency: int, more: int = 0) -> bool:
+        """Tell whether another record may be sent; `more` are about to be."""
         # What is urgent does not wait until others are answered.
         times = 2 if urgency >= URGENT else 1
         return (
@@ -103,6 +116,10 @@ class CarryLane:
         self.answered((record,))
         self._in_flight[record] = (size, now + UNANSWERED_S)
         self._in_flight_bytes += size
+
+    def fetched(self, wanted: int, sent: int) -> None:
+        """Of so many records that were read so many had room: the next time as many are read."""
+        self._batch = max(sent, 1) if sent < wanted else min(2 * self._batch, BATCH)
 
     def answered(self, records: Iterable[bytes]) -> None:
         """The neighbour has said what became of records."""

@@ -157,14 +157,13 @@ def test_what_waits_for_a_neighbour_is_bounded_and_the_least_urgent_is_left_out(
     lane = carry_lane.CarryLane()
     for number in range(carry_lane.MAX_WAITING):
         lane.add(number.to_bytes(32, "big"), number % 2)
-    assert lane.take(0, 0.0) == ()
     lane.add(b"late", 0)
     lane.add(b"help", 7)
     lane.add(b"help", 7)
     assert lane.left_out
     assert len(lane) == carry_lane.MAX_WAITING
-    taken = lane.take(3, 0.0)
-    assert taken == (b"help", (1).to_bytes(32, "big"), (3).to_bytes(32, "big"))
+    taken = lane.take(0.0)
+    assert taken[:3] == (b"help", (1).to_bytes(32, "big"), (3).to_bytes(32, "big"))
     lane.has(number.to_bytes(32, "big") for number in range(carry_lane.MAX_WAITING))
     lane.answered(taken)
     assert lane.idle
