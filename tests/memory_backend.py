@@ -173,9 +173,20 @@ class MemoryBackend(WithAttachments, WithGroups, WithRecords, WithRecordings, Ba
         raise ApiError(404, "unknown-message", "There is no such message.", "List them.")
 
     async def messages(
-        self, conversation: str | None, *, before: int | None, before_id: str | None, limit: int
+        self,
+        conversation: str | None,
+        *,
+        before: int | None,
+        before_id: str | None,
+        limit: int,
+        after: int | None = None,
+        after_id: str | None = None,
     ) -> MessagePage:
         meant = self._meant(conversation, before, before_id)
+        if after is not None:
+            place = (after, after_id or "g")
+            meant = [one for one in meant if (one.order, one.id) > place]
+            return MessagePage(messages=tuple(meant[:limit]), more=len(meant) > limit)
         return MessagePage(messages=tuple(meant[-limit:]), more=len(meant) > limit)
 
     def _meant(

@@ -81,11 +81,19 @@ class Backend(Protocol):
         """Find one message by its id."""
 
     async def messages(
-        self, conversation: str | None, *, before: int | None, before_id: str | None, limit: int
+        self,
+        conversation: str | None,
+        *,
+        before: int | None,
+        before_id: str | None,
+        limit: int,
+        after: int | None = None,
+        after_id: str | None = None,
     ) -> MessagePage:
-        """Page back through one conversation, or through all (None).
+        """Page back through one conversation, or through all (None); with `after` forwards.
 
-        Without an id all that have the order `before` are left out.
+        Without an id all that have the order `before`, or `after`, are left out.  They don't go
+        together.
         """
 
     async def search(

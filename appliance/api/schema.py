@@ -275,7 +275,7 @@ class MessagePage:
     """At most what was asked for."""
 
     more: bool
-    """There are older ones."""
+    """There are older ones; where it was asked for those after a place, newer ones."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ from appliance.api.schema import Message, Recipient, WallTime
 MAX_RECIPIENTS = 200
 """In one answer."""
 
+MAX_REMOVED = 64
+"""Conversations in which something had to go, in one answer."""
+
 MAX_SEARCH_CHARS = 200
 MIN_STORE_BYTES = 64_000_000
 MIN_MESSAGES = 1_000

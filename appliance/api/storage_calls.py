@@ -19,14 +19,18 @@ class StorageCalls(Caller):
         *,
         before: int | None = None,
         before_id: str | None = None,
+        after: int | None = None,
+        after_id: str | None = None,
         limit: int = ask.DEFAULT_PAGE,
     ) -> MessagePage:
-        """Page back through one conversation, or through all (None).
+        """Page back through one conversation, or through all (None); with `after` forwards.
 
-        `before` and `before_id` are order and id of the oldest message that is here; without the
-        id all that have its order are left out.
+        `before` and `before_id` are order and id of the oldest message that is here, `after` and
+        `after_id` those of the newest; without the id all that have its order are left out.  What
+        comes late has its place among what is older: `events` tells of it, no page does.
         """
-        query = _query(conversation, before, before_id, limit)
+        place = _place("before", before, before_id) | _place("after", after, after_id)
+        query = _query(conversation, limit, place)
         return shaped(MessagePage, await self._call("GET", f"/v1/messages?{query}"))
 
     async def search(
@@ -39,7 +43,8 @@ class StorageCalls(Caller):
         limit: int = ask.DEFAULT_PAGE,
     ) -> FoundMessages:
         """Look for words, latest first; the answer says whether and where to search on."""
-        query = _query(conversation, before, before_id, limit, words=words)
+        place = _place("before", before, before_id) | {"words": words}
+        query = _query(conversation, limit, place)
         return shaped(FoundMessages, await self._call("GET", f"/v1/messages/search?{query}"))
 
     async def recipients(
@@ -59,14 +64,13 @@ class StorageCalls(Caller):
         return shaped(Storage, await self._call("PUT", "/v1/storage", bounds))
 
 
-def _query(
-    conversation: str | None, before: int | None, before_id: str | None, limit: int, **more: str
-) -> str:
-    query: dict[str, str] = {"limit": str(limit), **more}
+def _place(where: str, order: int | None, message: str | None) -> dict[str, str]:
+    place = {where: str(order)} if order is not None else {}
+    return place | ({f"{where}_id": message} if message is not None else {})
+
+
+def _query(conversation: str | None, limit: int, more: dict[str, str]) -> str:
+    query = {"limit": str(limit), **more}
     if conversation is not None:
         query["with"] = conversation
-    if before is not None:
-        query["before"] = str(before)
-    if before_id is not None:
-        query["before_id"] = before_id
     return urlencode(query, errors="replace")

@@ -17,25 +17,30 @@ _MAX_INTEGER: Final = 2**63 - 1
 _ID_CHARS: Final = 64
 
 
-def _before(request: web.Request) -> tuple[int | None, str | None]:
-    """Read where to go on."""
-    before = integer(request, "before", least=0, most=_MAX_INTEGER)
-    before_id = request.query.get("before_id")
-    if before_id is not None:
-        if before is None:
-            raise bad_request("before_id goes with before.", "Give both.")
-        if len(before_id) != _ID_CHARS or set(before_id) - set("0123456789abcdef"):
-            raise bad_request("before_id should be the id of a message.", "Change before_id.")
-    return before, before_id
+def _place(request: web.Request, where: str) -> tuple[int | None, str | None]:
+    """Read where to go on: order and id of a message."""
+    order = integer(request, where, least=0, most=_MAX_INTEGER)
+    message = request.query.get(f"{where}_id")
+    if message is not None:
+        if order is None:
+            raise bad_request(f"{where}_id goes with {where}.", "Give both.")
+        if len(message) != _ID_CHARS or set(message) - set("0123456789abcdef"):
+            raise bad_request(f"{where}_id should be the id of a message.", f"Change {where}_id.")
+    return order, message
 
 
 async def _messages(backend: Backend, request: web.Request) -> object:
     limit = integer(request, "limit", least=1, most=ask.MAX_PAGE)
-    before, before_id = _before(request)
+    before, before_id = _place(request, "before")
+    after, after_id = _place(request, "after")
+    if before is not None and after is not None:
+        raise bad_request("before and after don't go together.", "Give one of them.")
     return await backend.messages(
         request.query.get("with"),
         before=before,
         before_id=before_id,
+        after=after,
+        after_id=after_id,
         limit=limit or ask.DEFAULT_PAGE,
     )
 
@@ -47,7 +52,7 @@ async def _search(backend: Backend, request: web.Request) -> object:
         raise bad_request(
             f"words should be 1 to {MAX_SEARCH_CHARS} characters to look for.", "Change words."
         )
-    before, before_id = _before(request)
+    before, before_id = _place(request, "before")
     return await backend.search(
         words,
         request.query.get("with"),
@@ -79,7 +84,8 @@ STORAGE_ROUTES: Final = (
         "GET",
         "/v1/messages",
         "Page back through ?with= one conversation, or all; ?before= an order and ?before_id= an"
-        " id, those of the oldest message that you have; ?limit= 1 to 200: MessagePage.",
+        " id, those of the oldest message that you have; or forwards, ?after= and ?after_id= those"
+        " of the newest; ?limit= 1 to 200: MessagePage.",
         _messages,
     ),
     Route(

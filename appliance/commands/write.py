@@ -8,6 +8,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Final
 
 from appliance.api.client import Client, Disconnected, event_data
@@ -16,6 +17,7 @@ from appliance.api.requests import MAX_PAGE, MAX_TEXT_CHARS
 from appliance.api.schema import EVERYONE, Event, Message
 from appliance.commands import exits
 from appliance.commands.attachments import in_lines, uploaded
+from appliance.commands.export_pages import BEGINNING, behind, place_of
 from appliance.commands.output import Failure, Output, clock, label, paragraphs, visible
 from appliance.commands.session import changes, command
 from appliance.commands.whom import conversation_of, group_label, is_group
@@ -195,8 +197,25 @@ class _Reader:
         return f"{mark} {clock(message.written_at)} {author}{urgent}: {body}{state}"
 
 
-async def _pages(client: Client, conversation: str | None, least: int) -> tuple[Message, ...]:
-    """Return the latest messages, and whatever is unread however far back."""
+@dataclass(frozen=True)
+class _Shown:
+    """What an inbox shows."""
+
+    messages: tuple[Message, ...]
+    """Oldest first."""
+
+    left: int = 0
+    """So many more are unread."""
+
+    emergencies: int = 0
+    """So many of these are emergencies."""
+
+
+async def _pages(client: Client, conversation: str | None, least: int) -> _Shown:
+    """Return the latest messages, and whatever is unread however far back.
+
+    Where that is too much to be shown at once, it is what has been unread for longest.
+    """
     wanted = await _unread(client, conversation)
     found: tuple[Message, ...] = ()
     before: int | None = None
@@ -210,13 +229,39 @@ async def _pages(client: Client, conversation: str | None, least: int) -> tuple[
         if not page.more or not page.messages or (len(found) >= least and seen_all):
             break
         if len(found) >= _MAX_SHOWN:
-            raise Failure(
-                f"Unread messages are more than {_MAX_SHOWN:,} back, too many to show at once.",
-                "Look at one conversation at a time: fencewire inbox --with X",
-            )
+            return await _longest_unread(client, conversation, found[-least:])
         before, before_id = page.messages[0].order, page.messages[0].id
     recent = max(0, len(found) - least)
-    return tuple(one for one in found[:recent] if one.unread) + found[recent:]
+    return _Shown(tuple(one for one in found[:recent] if one.unread) + found[recent:])
+
+
+async def _longest_unread(
+    client: Client, conversation: str | None, latest: tuple[Message, ...]
+) -> _Shown:
+    """Return the oldest of many unread messages; and what came last, where that is all of them."""
+    found: list[Message] = []
+    left = emergencies = 0
+    async for message in behind(client, conversation, BEGINNING, end=place_of(latest[-1])):
+        if not message.unread:
+            continue
+        if len(found) < _MAX_SHOWN:
+            found.append(message)
+        else:
+            left += 1
+            emergencies += message.precedence == "emergency"
+    if not left:
+        found = sorted([*found, *(one for one in latest if not one.unread)], key=place_of)
+    return _Shown(tuple(found), left, emergencies)
+
+
+def _tell_left(out: Output, shown: _Shown) -> None:
+    if not shown.left:
+        return
+    urgent = f", {shown.emergencies:,} of them emergencies" if shown.emergencies else ""
+    out.note(
+        f"{shown.left:,} more are unread{urgent}. Run this again without --peek, or look at one"
+        " conversation at a time: fencewire inbox --with X"
+    )
 
 
 async def _unread(client: Client, conversation: str | None) -> int:
@@ -239,10 +284,11 @@ async def inbox(client: Client, out: Output, args: argparse.Namespace) -> int:
     if args.search is not None:
         return await _search(client, out, args.search, conversation, args.limit)
     if not args.follow:
-        messages = await _pages(client, conversation, args.limit)
-        await reader.show(messages)
-        if not messages:
+        shown = await _pages(client, conversation, args.limit)
+        await reader.show(shown.messages)
+        if not shown.messages:
             out.line("No messages.")
+        _tell_left(out, shown)
         return exits.OK
     await client.status()  # that there is none at all is an error, that it goes away is not
     await _follow(client, out, reader, conversation, args.limit)
@@ -289,7 +335,9 @@ async def _follow(
             event = item if isinstance(item, Event) else None
             try:
                 if stale or (event is not None and event.type == "reset"):
-                    await reader.show(await _pages(client, conversation, least))
+                    shown = await _pages(client, conversation, least)
+                    await reader.show(shown.messages)
+                    _tell_left(out, shown)
                     stale = False
                 elif event is not None:
                     message = event_data(event)

@@ -14,6 +14,7 @@ from appliance.adapters.store.carried import MAX_BYTES, STRANGERS_SHARE
 from appliance.api.backend import ApiError
 from appliance.api.schema import EVERYONE, Message, MessagePage, WallTime
 from appliance.api.storage import (
+    MAX_REMOVED,
     MIN_ATTACHMENT_BYTES,
     MIN_ATTACHMENTS_BYTES,
     MIN_MESSAGES,
@@ -34,6 +35,7 @@ from appliance.model.cargo import Tier
 from appliance.model.group import Conversation
 from appliance.model.identity import IdentityError, StationId
 from appliance.model.message import DeliveryState
+from appliance.model.record import ID_SIZE
 from appliance.model.search import SearchError, words_of
 from appliance.node import retention
 from appliance.node.ports import GetMessage, GetValue, SetValue, StoredMessage, StoreError
@@ -58,8 +60,15 @@ MAX_FILE: Final = 10**9
 SEARCH_S: Final = 1.0
 """After which a search answers with what it has found by then."""
 
+MAX_EVICTIONS: Final = 10_000
+"""Notes of what had to make room; the store keeps fewer."""
+
 ID_BYTES: Final = 130
 """About what an id that only stays known takes on disk."""
+
+
+_PAST_IDS: Final = b"\xff" * (ID_SIZE + 1)
+"""Behind all ids."""
 
 
 class Keeping:
@@ -107,13 +116,27 @@ class Keeping:
         return self._views.message(found)
 
     async def messages(
-        self, conversation: str | None, *, before: int | None, before_id: str | None, limit: int
+        self,
+        conversation: str | None,
+        *,
+        before: int | None,
+        before_id: str | None,
+        limit: int,
+        after: int | None = None,
+        after_id: str | None = None,
     ) -> MessagePage:
         """See `Backend`."""
-        place = _place(before, before_id)
-        query = GetPage(self._of(conversation), conversation is None, place, limit + 1)
+        behind = _behind(after, after_id)
+        query = GetPage(
+            self._of(conversation),
+            conversation is None,
+            _place(before, before_id),
+            limit + 1,
+            after=behind,
+        )
         found = await self._lookup.perform(query)
-        page = tuple(self._views.message(stored) for stored in found[-limit:])
+        wanted = found[:limit] if behind is not None else found[-limit:]
+        page = tuple(self._views.message(stored) for stored in wanted)
         return MessagePage(page, more=len(found) > limit)
 
     async def search(
@@ -174,7 +197,7 @@ class Keeping:
     async def storage(self) -> Storage:
         """See `Backend`."""
         usage = await self._lookup.perform(GetUsage())
-        evictions = await self._lookup.perform(GetEvictions())
+        evictions = await self._lookup.perform(GetEvictions(limit=MAX_EVICTIONS))
         by_conversation: dict[Conversation, Removed] = {}
         for one in evictions:
             text = one.conversation.text if one.conversation is not None else EVERYONE
@@ -191,7 +214,7 @@ class Keeping:
             classes=(*_classes(usage, self._retention.bounds), self._files()),
             file_bytes=usage.file_bytes + usage.spare_bytes,
             disk_free_bytes=usage.disk_free_bytes,
-            removed=tuple(by_conversation.values()),
+            removed=tuple(by_conversation.values())[:MAX_REMOVED],
             removed_records=sum(one.records for one in by_conversation.values()),
             max_attachment_bytes=self._runtime.attachments.limits.each,
         )
@@ -290,6 +313,13 @@ def _place(before: int | None, before_id: str | None) -> Place | None:
     if before is None:
         return None
     return Place(before, bytes.fromhex(before_id) if before_id is not None else b"")
+
+
+def _behind(after: int | None, after_id: str | None) -> Place | None:
+    """Without an id, behind all that have this order."""
+    if after is None:
+        return None
+    return Place(after, bytes.fromhex(after_id) if after_id is not None else _PAST_IDS)
 
 
 def _id_of(message: str) -> bytes:

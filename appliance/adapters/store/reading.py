@@ -38,17 +38,20 @@ _MESSAGE_BY_NUMBER: Final = f"""
 """  # noqa: S608
 
 
-def _page_query(which: str, index: str) -> str:
+def _page_query(which: str, index: str, beyond: str, direction: str) -> str:
     return f"""
         SELECT {_MESSAGE_COLUMNS}
         FROM messages INDEXED BY {index} JOIN records ON records.number = messages.number
-        WHERE {which} messages.position <= ?1 AND (messages.position < ?1 OR records.id < ?2)
-        ORDER BY messages.position DESC, records.id DESC LIMIT ?3
+        WHERE {which} messages.position {beyond}= ?1
+        AND (messages.position {beyond} ?1 OR records.id {beyond} ?2)
+        ORDER BY messages.position {direction}, records.id {direction} LIMIT ?3
     """  # noqa: S608
 
 
-_PAGE_OF_ALL: Final = _page_query("", "messages_by_position")
-_PAGE_OF_ONE: Final = _page_query("conversation = ?4 AND", "messages_by_conversation")
+_ALL: Final = ("", "messages_by_position")
+_ONE: Final = ("conversation = ?4 AND", "messages_by_conversation")
+_PAGE_OF_ALL, _PAGE_OF_ONE = (_page_query(*of, "<", "DESC") for of in (_ALL, _ONE))
+_NEXT_OF_ALL, _NEXT_OF_ONE = (_page_query(*of, ">", "ASC") for of in (_ALL, _ONE))
 _PAST_ALL: Final = (1 << 63) - 1
 
 
@@ -70,10 +73,20 @@ def get_messages(db: sqlite3.Connection, operation: GetMessages) -> tuple[Stored
 
 
 def get_page(db: sqlite3.Connection, operation: GetPage) -> tuple[StoredMessage, ...]:
-    """Return the latest messages before a place, oldest first."""
-    before = operation.before
-    place = (_PAST_ALL, b"") if before is None else (before.order, before.id)
-    return _page(db, operation.conversation, operation.everything, place, operation.limit)
+    """Return the latest messages before a place, or the first behind one, oldest first."""
+    before, after = operation.before, operation.after
+    if after is not None:
+        place = (after.order, after.id)
+    else:
+        place = (_PAST_ALL, b"") if before is None else (before.order, before.id)
+    return _page(
+        db,
+        operation.conversation,
+        operation.everything,
+        place,
+        operation.limit,
+        forwards=after is not None,
+    )
 
 
 def _page(
@@ -82,13 +95,17 @@ def _page(
     everything: bool,
     place: tuple[int, bytes],
     limit: int,
+    *,
+    forwards: bool = False,
 ) -> tuple[StoredMessage, ...]:
-    bounds = (*place, max(limit, 0))
+    bounds: tuple[object, ...] = (*place, max(limit, 0))
     if everything:
-        rows = db.execute(_PAGE_OF_ALL, bounds).fetchall()
+        query = _NEXT_OF_ALL if forwards else _PAGE_OF_ALL
     else:
-        rows = db.execute(_PAGE_OF_ONE, (*bounds, conversation_key(conversation))).fetchall()
-    return tuple(_message(db, row) for row in reversed(rows))
+        query = _NEXT_OF_ONE if forwards else _PAGE_OF_ONE
+        bounds = (*bounds, conversation_key(conversation))
+    rows = db.execute(query, bounds).fetchall()
+    return tuple(_message(db, row) for row in (rows if forwards else reversed(rows)))
 
 
 def get_recipients(db: sqlite3.Connection, operation: GetRecipients) -> Recipients | None:

@@ -42,6 +42,9 @@ class GetPage(Operation[tuple[StoredMessage, ...]]):
     limit: int
     """At most so many."""
 
+    after: Place | None = None
+    """Instead of `before`: the first messages behind a place."""
+
 
 @dataclass(frozen=True)
 class Search(Operation["Found"]):

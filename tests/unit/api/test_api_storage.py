@@ -31,6 +31,22 @@ async def test_pages_go_on_among_messages_with_one_order(
     assert without.messages == ()
 
 
+async def test_pages_go_forwards_too(client: Client, backend: MemoryBackend) -> None:
+    for number in range(7):
+        backend.store(CLINIC, str(number), author=CLINIC)
+    backend.kept = [replace(one, order=5) for one in backend.kept]
+    found: list[Message] = []
+    page = await client.messages(CLINIC, after=0, limit=3)
+    while True:
+        found += page.messages
+        if not page.more:
+            break
+        last = found[-1]
+        page = await client.messages(CLINIC, after=last.order, after_id=last.id, limit=3)
+    assert [one.text for one in found] == [str(number) for number in range(7)]
+    assert (await client.messages(CLINIC, after=5)).messages == ()
+
+
 async def test_a_search_is_gone_on_with(client: Client, backend: MemoryBackend) -> None:
     for text in ("Truck one", "nothing", "more of it", "TRUCK two & 100 %"):
         backend.store(CLINIC, text, author=CLINIC)
@@ -47,6 +63,9 @@ async def test_a_search_is_gone_on_with(client: Client, backend: MemoryBackend) 
     [
         "/v1/messages?before_id=" + 64 * "0",
         "/v1/messages?before=1&before_id=xyz",
+        "/v1/messages?after_id=" + 64 * "0",
+        "/v1/messages?after=-1",
+        "/v1/messages?after=1&before=3",
         "/v1/messages/search",
         "/v1/messages/search?words=%20",
         "/v1/messages/search?words=" + 201 * "x",

@@ -15,7 +15,7 @@ from appliance.adapters.store import Store
 from appliance.api.backend import ApiError
 from appliance.api.event_log import EventLog
 from appliance.api.schema import EVERYONE
-from appliance.api.storage import MIN_MESSAGES, SetStorage
+from appliance.api.storage import MAX_REMOVED, MIN_MESSAGES, SetStorage
 from appliance.daemon import keeping
 from appliance.daemon.alerting import ALARM, Alerting
 from appliance.daemon.announcer import Announcer
@@ -26,6 +26,7 @@ from appliance.model.identity import StationId, StationKey
 from appliance.model.message import DeliveryState
 from appliance.model.record import Precedence
 from appliance.node.ports import SetValue
+from appliance.node.ports.keeping import Evict, GetCandidates
 
 FEW = 30
 
@@ -65,6 +66,16 @@ async def test_what_was_written_is_found_and_paged(daemon: DaemonBackend) -> Non
     assert rest.before is None
     page = await daemon.messages(None, before=rest.messages[0].order, before_id=ids[2], limit=1)
     assert ([one.id for one in page.messages], page.more) == ([ids[1]], True)
+    order = page.messages[0].order
+    for of in (None, EVERYONE):
+        for place, limit, expected, more in (
+            (ids[1], 2, ids[2:4], True),
+            (None, 3, ids[2:], False),
+        ):
+            behind = await daemon.messages(
+                of, before=None, before_id=None, after=order, after_id=place, limit=limit
+            )
+            assert ([one.id for one in behind.messages], behind.more) == (expected, more)
     for wrong, why in (("a b c d e f g h i j k l m n o p q", "At most 16 words"), (" ", "no word")):
         with pytest.raises(ApiError, match=why):
             await daemon.search(wrong, None, before=None, before_id=None, limit=9)
@@ -136,6 +147,18 @@ async def test_what_nobody_has_seen_sounds_again_after_a_start(daemon: DaemonBac
     await store_of(daemon).perform(replace(routine, message=urgent, record=record))
     await announcer.remind()
     assert heard == [ALARM]
+
+
+async def test_what_had_to_go_is_counted_also_where_not_all_of_it_is_listed(
+    daemon: DaemonBackend,
+) -> None:
+    strangers = [StationId(bytes([number]) * 32) for number in range(1, MAX_REMOVED + 8)]
+    for stranger in strangers:
+        await store_of(daemon).perform(incoming(stranger))
+    rows = await store_of(daemon).perform(GetCandidates(0, 1_000))
+    await store_of(daemon).perform(Evict(tuple(one.number for one in rows), 0.0))
+    told = await daemon.storage()
+    assert (len(told.removed), told.removed_records) == (MAX_REMOVED, len(strangers))
 
 
 async def test_bounds_are_kept_and_have_bounds(daemon: DaemonBackend) -> None:
