@@ -133,12 +133,12 @@ def pending(db: sqlite3.Connection, operation: Pending) -> tuple[tuple[bytes, by
             if waiting == last:
                 continue
             last = waiting
-            record_id, raw = db.execute(
-                "SELECT id, raw FROM records WHERE number = ?", (waiting[2],)
+            # One that a bad disk has lost, or all but its text, does not keep the others.
+            row = db.execute(
+                "SELECT id, raw FROM records WHERE number = ? AND raw != x''", (waiting[2],)
             ).fetchone()
-            # An empty one was lost with a part of the disk, and only its text is left.
-            if raw and record_id not in operation.skip:
-                found.append((record_id, raw))
+            if row is not None and row[0] not in operation.skip:
+                found.append((row[0], row[1]))
     return tuple(found)
 
 

@@ -191,3 +191,16 @@ async def test_of_a_lost_message_to_a_group_it_is_said_that_one_will_not_get_it(
     assert await store.perform(Pending(CLEO, 0.0, frozenset(), 10)) == ()
     assert await store.perform(GetUnopened(BOB, (shown[0].id,), 0.0)) == ()
     await store.close()
+
+
+async def test_a_record_that_is_gone_does_not_block_what_waits_behind_it(
+    path: Path, sound: tuple[Path, set[bytes]]
+) -> None:
+    """A page of a large database that holds what was there before is seen by no check."""
+    gone = min(sound[1])
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("DELETE FROM records WHERE id = ?", (gone,))
+    store = Store.open(path)
+    found = await store.perform(Pending(BOB, 0.0, frozenset(), 1000))
+    assert {record for record, _ in found} == sound[1] - {gone}
+    await store.close()
