@@ -116,6 +116,8 @@ class Comparing:
         one.differed |= bool(wanted)
         if step.done and answers:
             self._done(one, now, cut_short=step.cut_short)
+        elif answers and (step.replies or step.theirs or step.ours):
+            one.at = now + STUCK_S  # it goes on, be it slowly
         said: list[Compare | Wanted] = [*replies, *wanted]
         return [Send(peer, Channel.SYNC, encode_sync(part)) for part in said]
 
