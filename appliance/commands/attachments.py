@@ -19,6 +19,10 @@ from appliance.commands.session import changes, command
 
 _MB: Final = 1_000_000
 _PREVIEW_CHARS: Final = 60
+_UNFIT: Final = '/\\<>:"|?*'
+"""What no name can have here or on a stick (FAT)."""
+
+_MAX_ENDING_CHARS: Final = 16
 _MAX_NAMES: Final = 1_000
 """Files of one name in a directory."""
 
@@ -151,10 +155,11 @@ async def _saved(client: Client, message: str, one: Attachment, directory: Path)
 
 def _names(directory: Path, name: str) -> list[Path]:
     # The daemon lets no name in that has a path; a client trusts nobody with its disk.
-    safe = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in name).lstrip(".")
-    stem, dot, ending = (safe or "file").rpartition(".")
-    if not stem:
-        stem, dot, ending = ending, "", ""
+    fits = (c if c.isprintable() and c not in _UNFIT else "_" for c in name)
+    safe = "".join(fits).lstrip(".") or "file"
+    stem, dot, ending = safe.rpartition(".")
+    if not stem or len(ending) > _MAX_ENDING_CHARS:
+        stem, dot, ending = safe, "", ""
     while len(stem.encode()) > 240 - len(ending.encode()):
         stem = stem[:-1]
     more = (f"{stem} ({number}){dot}{ending}" for number in range(2, _MAX_NAMES))

@@ -14,6 +14,7 @@ from appliance.api.attachments import Upload
 from appliance.commands import exits
 from appliance.commands.attachments import _names
 from appliance.commands.attachments import described as of
+from appliance.model.attachment import is_file_name
 
 pytestmark = pytest.mark.usefixtures("server")
 
@@ -72,3 +73,13 @@ def test_no_name_leaves_the_directory(tmp_path: Path) -> None:
 
 def test_a_file_without_an_ending_has_numbers_too(tmp_path: Path) -> None:
     assert [path.name for path in _names(tmp_path, "README")[:2]] == ["README", "README (2)"]
+
+
+def test_any_name_that_can_be_sent_makes_one_that_fits(tmp_path: Path) -> None:
+    for ending in ("x" * 253, "é" * 126):
+        sent = f"a.{ending}"
+        assert is_file_name(sent)
+        for path in _names(tmp_path, sent)[:2]:
+            assert len(path.name.encode()) <= 255
+    (fit, *_) = _names(tmp_path, 'bridge 12:30 "north"?.jpg')
+    assert fit.name == "bridge 12_30 _north__.jpg", "a stick takes no other"
