@@ -231,6 +231,11 @@ class Recordings:
             path, duration_ms, descriptor = str(kept.path), kept.duration_ms, None
         else:
             opened = await self._opened(start)
+            try:
+                self._check_free()  # what began meanwhile must not end for this
+            except ApiError:
+                os.close(opened.descriptor)
+                raise
             descriptor, duration_ms = opened.descriptor, opened.duration_ms
             path = f"/proc/self/fd/{descriptor}"
         self._plays += 1

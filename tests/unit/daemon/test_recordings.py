@@ -170,3 +170,27 @@ async def test_a_call_comes_first_and_attachments_are_played(world: World) -> No
     await client.cancel_recording(unwanted.id)
     assert await client.recordings() == ()
     assert list((world.folder / "recordings").iterdir()) == []
+
+
+async def test_what_takes_long_to_open_does_not_end_what_began_meanwhile(world: World) -> None:
+    said = world.wav("said.wav", 9.0)
+    opening, go_on = asyncio.Event(), asyncio.Event()
+    opened: list[int] = []
+
+    async def open_attachment(message: str, attachment: int) -> Opened:
+        opening.set()
+        await go_on.wait()
+        opened.append(in_memory(b"sound"))
+        return Opened(opened[-1], 9_000)
+
+    world.recordings.open_attachment = open_attachment
+    playing = asyncio.create_task(world.client.play(StartPlayback(message="00")))
+    await opening.wait()
+    begun = await world.client.start_recording(play=said)
+    go_on.set()
+    with pytest.raises(RequestError, match="being recorded"):
+        await playing
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(opened[0])
+    assert (await world.client.recording(begun.id)).state == "recording"
+    await world.client.cancel_recording(begun.id)
