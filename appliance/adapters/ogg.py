@@ -15,9 +15,6 @@ from typing import BinaryIO
 MAGIC = b"OggS"
 """Begins each page (section 6)."""
 
-NO_PACKET_ENDS = -1
-"""Granule position of a page on which no packet ends."""
-
 MAX_PAGE_BYTES = 27 + 255 + 255 * 255
 """The longest page."""
 
@@ -42,7 +39,7 @@ class Page:
     """Counts the pages of its stream."""
 
     granule: int
-    """Position at the end of the last packet that ends here; for Opus in samples."""
+    """Position at the end of the last packet that ends here, for Opus in samples; -1: none does."""
 
     lacing: bytes
     """Lengths of the segments; one below 255 ends a packet."""
