@@ -14,7 +14,6 @@ import asyncio
 import hmac
 import logging
 import socket
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -42,6 +41,10 @@ MAX_SERVED: Final = 16
 MAX_SERVED_EACH: Final = 4
 """Requests that are answered at a time, in all and over one session; each holds a chunk."""
 
+SLOW_S: Final = 20.0
+"""Where too many ask, whoever has taken longer over one chunk makes room: it can go on later where
+it was.  Else whoever asks and then takes nothing would keep all others from being answered."""
+
 
 class BulkError(Exception):
     """A station did not give what it was asked for; `code` is for programs."""
@@ -59,6 +62,20 @@ def tune_bulk(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT_LOW_WATER)
 
 
+@dataclass(eq=False)
+class _Answer:
+    """A request for a blob that is being answered."""
+
+    session: Session
+    """Over which."""
+
+    transport: asyncio.Transport
+    """Its connection."""
+
+    moved_at: float
+    """When something of it was taken, as far as is known."""
+
+
 class BulkServer:
     """The side that has blobs."""
 
@@ -72,7 +89,7 @@ class BulkServer:
         self._blobs = blobs
         self._sessions = sessions
         self._on_proved = on_proved
-        self._served: Counter[Session] = Counter()
+        self._served: set[_Answer] = set()
 
     def routes(self) -> list[web.RouteDef]:
         """Return what the session listener serves beside ``/v1/session``."""
@@ -83,7 +100,7 @@ class BulkServer:
 
     def serves(self, peer: StationId) -> bool:
         """Tell whether a station is being sent something now."""
-        return any(session.proved.peer == peer for session in self._served)
+        return any(answer.session.proved.peer == peer for answer in self._served)
 
     def _check_token(self, request: web.Request) -> Session:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -123,16 +140,12 @@ class BulkServer:
     async def _get(self, request: web.Request) -> web.StreamResponse:
         session = self._check_token(request)
         root, size = self._find(request)
-        if (
-            self._served.total() >= MAX_SERVED or self._served[session] >= MAX_SERVED_EACH
-        ):  # Counter forgets what is taken away below.
-            raise web.HTTPServiceUnavailable(text="too many ask for blobs\n")
         start, end = _range(request, size)
         response = web.StreamResponse(status=206)
         response.content_length = end - start
         response.content_type = "application/octet-stream"
         response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-        self._served[session] += 1
+        answer = self._admit(request, session)
         try:
             await response.prepare(request)
             while start < end:
@@ -140,18 +153,33 @@ class BulkServer:
                 data = await asyncio.to_thread(self._blobs.read, root, start, length)
                 if data is None or len(data) != length:
                     # It was dropped meanwhile; a short answer must not look like a whole one.
-                    if request.transport is not None:
-                        request.transport.abort()
+                    answer.transport.abort()
                     break
                 await response.write(data)
+                answer.moved_at = asyncio.get_running_loop().time()
                 start += length
         except ConnectionError:
             log.info("%s asks no more for a blob", session.proved.peer.tag)
         finally:
-            self._served[session] -= 1
-            if not self._served[session]:
-                del self._served[session]
+            self._served.discard(answer)
         return response
+
+    def _admit(self, request: web.Request, session: Session) -> _Answer:
+        """Let a request be answered, in the place of a slow one if need be; or refuse it."""
+        now = asyncio.get_running_loop().time()
+        full = len(self._served) >= MAX_SERVED
+        slowest = min(self._served, key=lambda each: each.moved_at) if full else None
+        each = sum(other.session is session for other in self._served)
+        waits = slowest is not None and now - slowest.moved_at < SLOW_S
+        if each >= MAX_SERVED_EACH or waits or request.transport is None:
+            raise web.HTTPServiceUnavailable(text="too many ask for blobs\n")
+        if slowest is not None:
+            log.info("%s takes too long over a blob", slowest.session.proved.peer.tag)
+            slowest.transport.abort()
+            self._served.discard(slowest)
+        answer = _Answer(session, request.transport, now)
+        self._served.add(answer)
+        return answer
 
 
 def _range(request: web.Request, size: int) -> tuple[int, int]:
@@ -212,8 +240,8 @@ class Tail:
     index: int
     """Its place."""
 
-    source: StationId
-    """From whom the beginning is."""
+    source: StationId | None
+    """From whom the beginning is; None: from more than one."""
 
     data: bytearray = field(default_factory=bytearray)
     """What is here of it."""

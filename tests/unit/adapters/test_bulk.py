@@ -197,6 +197,28 @@ async def test_who_asks_for_too_much_at_a_time_waits(
         assert len(await fetched_all(client.chunks(root, size, 0, 1, Tail(0, b.id)))) == 1
 
 
+async def test_who_takes_nothing_makes_room_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_module, "MAX_SERVED", 2)
+    async with ends(tmp_path, "ABM") as (a, b, m):
+        size = 48 * CHUNK
+        root = keep(b, bytes(size))
+        silent = a.sessions.bulk(await a.dial(b))
+        other = m.sessions.bulk(await m.dial(b))
+        held = [silent.chunks(root, size, 0, 48, Tail(0, b.id)) for _ in range(2)]
+        for each in held:
+            await anext(each)
+        with refused("busy"):
+            await anext(other.chunks(root, size, 0, 1, Tail(0, b.id)))
+        monkeypatch.setattr(bulk_module, "SLOW_S", 0.0)
+        assert len(await fetched_all(other.chunks(root, size, 0, 1, Tail(0, b.id)))) == 1
+        rest = await asyncio.gather(*map(fetched_all, held), return_exceptions=True)
+        assert sorted(isinstance(each, BulkError) for each in rest) == [False, True]
+        assert 47 in [len(each) for each in rest if isinstance(each, list)], "it was left alone"
+        assert len(await fetched_all(silent.chunks(root, size, 1, 47, Tail(1, b.id)))) == 47
+
+
 async def fetched_all(chunks: object) -> list[object]:
     return [chunk async for chunk in chunks]  # type: ignore[attr-defined]
 
