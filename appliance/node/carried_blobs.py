@@ -115,6 +115,9 @@ class CarriedBlobs:
         if not 0 < blob.size <= MAX_SIZE:
             return None
         known = self._all.get(blob.root)
+        if known is not None and known.size != blob.size:
+            self.give_up(blob.root)  # it was counted by what another record said of its size
+            known = None
         if known is not None and known.worth >= blob.worth:
             return ()
         self.give_up(blob.root)

@@ -74,6 +74,15 @@ def test_the_urgent_stays_and_the_old_goes() -> None:
     assert held(carried, range(2)) == [1]
 
 
+def test_another_size_under_the_same_root_is_counted() -> None:
+    carried = CarriedBlobs()
+    for number in range(20):
+        carried.take(blob(number, 1, precedence=Precedence.PRIORITY))
+        carried.take(blob(number, 200))
+    assert len(held(carried, range(20))) == 2
+    assert carried.total == 400
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_bounds_hold_whatever_comes(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_COUNT", 30)
@@ -94,6 +103,9 @@ def test_bounds_hold_whatever_comes(seed: int, monkeypatch: pytest.MonkeyPatch) 
             for root in dropped:
                 del taken[root]
             assert each.root in carried
+        else:
+            taken.pop(each.root, None)
+            assert each.root not in carried
         assert all(root in carried for root in taken)
         assert carried.total <= 4000
         strangers = [b for b in carried._all.values() if b.tier is Tier.NEW]
