@@ -51,6 +51,8 @@ def _state(
         return "waiting", have, "There is no room for it; it is tried again."
     if core.fetching(root):
         return "fetching", have, None
+    if wanted is not None and attachments.waits_its_turn(root):
+        return "waiting", have, "It waits for its turn."
     if wanted is not None:
         return "waiting", have, "Nobody who has it is in reach."
     if attachments.rules.too_large(size):

@@ -218,6 +218,10 @@ class Attachments:
         """Tell whether the disk could not take a blob the last time."""
         return root in self._no_room
 
+    def waits_its_turn(self, root: bytes) -> bool:
+        """Tell whether a blob could be asked for now, but for others that come first."""
+        return self.core.waits_its_turn(root, asyncio.get_running_loop().time())
+
     async def make_room(self, size: int) -> bool:
         """Drop what is carried, for so many bytes of our operator's; False: there was nothing."""
         gone = self._make_room(size)

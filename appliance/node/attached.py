@@ -108,8 +108,9 @@ class Attached:
         if any(use.wished or use.tier is not Tier.NEW for use in mine):
             self._forget_stranger(root)
             return True
-        if root in self._strangers:
+        if self._strangers.get(root) == size:
             return True
+        self._forget_stranger(root)  # it was counted by what somebody else said of its size
         full = (
             self._of_strangers + size > STRANGERS_SHARE * self.total
             or len(self._strangers) >= STRANGERS_COUNT
@@ -144,6 +145,7 @@ class Attached:
             size=size,
             precedence=max(use.precedence for use in uses if use.mine or not mine),
             mine=mine,
+            trusted=any(use.wished or use.tier is not Tier.NEW for use in uses),
             sources=tuple(dict.fromkeys(one for one in named if one != self._own)),
         )
 

@@ -31,27 +31,32 @@ from appliance.node.ports.blobs import (
     RunEnd,
     StopFetch,
 )
-from appliance.node.wanted import AGAIN_S, RUNS_PER_BLOB, Holder, Run, Transfer, Want
+from appliance.node.under_way import Room, UnderWay
+from appliance.node.wanted import (
+    AGAIN_S,
+    RUNS_PER_BLOB,
+    SLOW_S,
+    STALLED_S,
+    Holder,
+    Rank,
+    Run,
+    Transfer,
+    Want,
+)
 
 MAX_WANTED: Final = 1024
 """Blobs that are wanted at a time; of more, the least urgent are left out."""
 
+MAX_OF_STRANGERS: Final = MAX_WANTED // 4
+"""Of these, what only strangers name: keys are free to make, and so are small blobs."""
+
 MAX_HOLDERS: Final = 64
 """Stations of which is known how they answered when asked for a blob, once their session ended."""
 
-MAX_RUNS: Final = 4
-"""Fetches at a time ..."""
-
-MORE_RUNS: Final = 2
-"""... and so many more for what is more urgent than all of them."""
-
 MAX_OPEN: Final = 8
-"""Blobs that are looked through and open, fetched or waiting for somebody to go on with."""
+"""Blobs that are looked through and open, fetched or waiting for somebody to go on with; half of
+them at most of what only strangers name."""
 
-STALLED_S: Final = 180.0
-"""A chunk that takes longer is looked for elsewhere: 11 kbit/s."""
-
-NO_ROOM_S: Final = 60.0
 NEED_S: Final = (30.0, 900.0)
 """When a session with a holder is asked for again."""
 
@@ -65,8 +70,11 @@ class Transfers:
         """`random` gives numbers from 0 to 1, for jitter."""
         self._own, self._random = own, random
         self._all: dict[bytes, Transfer] = {}
-        self._order: list[tuple[tuple[int, bool, int, bytes], bytes]] = []
+        self._order: list[tuple[Rank, bytes]] = []
         """Ranks and roots, most urgent first."""
+
+        self._of_strangers: set[bytes] = set()
+        """Those that only strangers name."""
 
         self._sessions: dict[StationId, float | None] = {}
         """Bytes a second that came from whom a session stands with, if that was seen."""
@@ -75,7 +83,7 @@ class Transfers:
         self._need: dict[StationId, tuple[float, float]] = {}
         """When a session with somebody may be asked for again, and the pause after that."""
 
-        self._room_at = 0.0
+        self._room = Room()
         self._next = math.inf
 
     # -- What others ask
@@ -104,31 +112,50 @@ class Transfers:
         """When to call `wakeup`; None: not at all."""
         return self._next if self._next < math.inf else None
 
+    def waits_its_turn(self, root: bytes, now: float) -> bool:
+        """Tell whether somebody who may have a blob can be asked for it, and is not yet."""
+        transfer = self._all.get(root)
+        return transfer is not None and any(transfer.may_ask(peer, now) for peer in self._sessions)
+
     # -- What is wanted
 
     def wanted(self, want: Want, now: float) -> list[BlobEffect]:
         """A blob is to be here; again, when somebody else is known to have it or it is urgent."""
         transfer = self._all.get(want.root)
         if transfer is None:
-            if want.size <= 0 or (len(self._all) >= MAX_WANTED and not self._make_room(want)):
+            if want.size <= 0 or not self._make_room(want):
                 return []
-            transfer = self._all[want.root] = Transfer(want)
-            insort(self._order, (want.rank, want.root))
+            transfer = Transfer(want)
+            self._note(transfer)
         elif want.rank < transfer.want.rank and want.size == transfer.want.size:
-            self._order.remove((transfer.want.rank, want.root))
+            self._forget(want.root)
             transfer.want = want
-            insort(self._order, (want.rank, want.root))
+            self._note(transfer)
         for source in want.sources:
             if source != self._own:
                 transfer.hint(source)
         return self._go(now)
 
     def _make_room(self, want: Want) -> bool:
-        rank, root = self._order[-1]
-        if rank <= want.rank or self._all[root].state != "waiting":
-            return False
-        self._forget(root)
-        return True
+        """Let go what is less urgent, where there is too much; what strangers name for its like."""
+        too_many = not want.trusted and len(self._of_strangers) >= MAX_OF_STRANGERS
+        if not too_many and len(self._all) < MAX_WANTED:
+            return True
+        for rank, root in reversed(self._order):
+            if rank <= want.rank:
+                return False
+            other = self._all[root]
+            if other.state == "waiting" and not (too_many and other.want.trusted):
+                self._forget(root)
+                return True
+        return False
+
+    def _note(self, transfer: Transfer) -> None:
+        want = transfer.want
+        self._all[want.root] = transfer
+        insort(self._order, (want.rank, want.root))
+        if not want.trusted:
+            self._of_strangers.add(want.root)
 
     def dropped(self, root: bytes, now: float) -> list[BlobEffect]:
         """A blob is not needed any more, whether it is here or not."""
@@ -142,6 +169,7 @@ class Transfers:
     def _forget(self, root: bytes) -> None:
         transfer = self._all.pop(root)
         self._order.remove((transfer.want.rank, root))
+        self._of_strangers.discard(root)
 
     # -- Sessions
 
@@ -207,6 +235,9 @@ class Transfers:
         if stored and peer in self._sessions:
             self._sessions[peer] = stored * CHUNK / max(now - run.began, 0.001)
         holder = transfer.holders.setdefault(peer, Holder())
+        keep = end is RunEnd.LIED and len(transfer.holders) <= MAX_HOLDERS
+        if not (peer in self._sessions or holder.hinted or keep):
+            del transfer.holders[peer]  # its session has ended meanwhile
         news: list[BlobEffect] = []
         if stored:
             holder.is_well()
@@ -217,7 +248,7 @@ class Transfers:
             if len(self._lies) > MAX_WANTED:
                 del self._lies[min(self._lies, key=lambda liar: self._lies[liar])]
         elif end is RunEnd.NO_ROOM:
-            self._room_at = now + NO_ROOM_S
+            self._room.lacks(transfer, now)
             news = [BlobTrouble(root, end)]
         elif end is RunEnd.REFUSED:
             self._forget(root)
@@ -243,47 +274,51 @@ class Transfers:
             self._forget(root)
             return [BlobArrived(root), *self._go(now)]
         transfer.state, transfer.missing = "waiting", None
-        self._room_at = now + NO_ROOM_S
+        self._room.lacks(transfer, now)
         return [BlobTrouble(root, RunEnd.NO_ROOM), *self._go(now)]
 
     # -- Whom to ask for what
 
     def wakeup(self, now: float) -> list[BlobEffect]:
         """It is time to try again."""
-        stalled: list[BlobEffect] = [
-            StopFetch(root, peer)
-            for root, transfer in self._all.items()
-            for peer, run in transfer.runs.items()
-            if now - run.heard_at >= STALLED_S
-        ]
+        under_way = UnderWay(self._all.values())
+        stalled: list[BlobEffect] = []
+        for root, transfer in self._all.items():
+            if not transfer.runs:
+                continue
+            others = any(
+                transfer.may_ask(peer, now) and under_way.is_free(transfer, peer)
+                for peer in self._sessions
+            )
+            most_s = SLOW_S if others else STALLED_S
+            stalled += [
+                StopFetch(root, peer)
+                for peer, run in transfer.runs.items()
+                if now - run.heard_at >= most_s
+            ]
         return [*stalled, *self._go(now)]
 
     def _go(self, now: float) -> list[BlobEffect]:
         effects: list[BlobEffect] = []
-        running = Counter(peer for each in self._all.values() for peer in each.runs)
+        under_way = UnderWay(self._all.values())
         self._next = min(
-            (run.heard_at + STALLED_S for each in self._all.values() for run in each.runs.values()),
+            (run.look_at(now) for each in under_way.opened for run in each.runs.values()),
             default=math.inf,
         )
-        # One that was told to stop and has not yet is looked at again a little later.
-        self._next = max(self._next, now + 1.0)
-        if now < self._room_at:
-            self._next = min(self._next, self._room_at)
-            return effects
-        for rank, root in self._order:
+        for _, root in self._order:
             transfer = self._all[root]
-            if transfer.look_at > now:
-                self._next = min(self._next, transfer.look_at)
+            at = max(transfer.look_at, self._room.try_at(transfer))
+            if at > now:
+                self._next = min(self._next, at)
                 continue
-            urgent = all(rank[0] < each.want.rank[0] for each in self._all.values() if each.runs)
-            if running.total() >= MAX_RUNS + (MORE_RUNS if urgent else 0):
+            if not under_way.has_place(transfer):
                 break
-            effects += self._serve(transfer, running, now)
+            if not transfer.want.trusted and under_way.strangers_are_full:
+                continue
+            effects += self._serve(transfer, under_way, now)
         return effects
 
-    def _serve(
-        self, transfer: Transfer, running: Counter[StationId], now: float
-    ) -> list[BlobEffect]:
+    def _serve(self, transfer: Transfer, under_way: UnderWay, now: float) -> list[BlobEffect]:
         """Let a blob have what it can get now."""
         want = transfer.want
         if transfer.state in {"looking", "finishing"} or len(transfer.runs) >= RUNS_PER_BLOB:
@@ -291,39 +326,38 @@ class Transfers:
         askable = [peer for peer in self._sessions if transfer.may_ask(peer, now)]
         if not askable and not transfer.runs:
             return self._wait(transfer, now)
-        free = [p for p in askable if self._is_free(transfer, p, running[p])]
+        free = [peer for peer in askable if under_way.is_free(transfer, peer)]
         if transfer.state == "waiting":
-            return self._look(transfer, now) if free else []
+            return self._look(transfer, under_way, now) if free else []
         effects: list[BlobEffect] = []
-        for peer in sorted(free, key=lambda p: self._merit(transfer, p, running)):
-            if len(transfer.runs) >= (RUNS_PER_BLOB if transfer.missing is not None else 1):
+        most = RUNS_PER_BLOB if want.trusted and transfer.missing is not None else 1
+        for peer in sorted(free, key=lambda p: self._merit(transfer, p, under_way)):
+            if len(transfer.runs) >= most:
                 break
             chunks = transfer.next_chunks(self._sessions[peer])
             if not chunks:
                 break
             transfer.runs[peer] = Run(chunks, now, now)
-            running[peer] += 1
-            self._next = min(self._next, now + STALLED_S)
+            under_way.begin(transfer, peer)
+            self._next = min(self._next, now + SLOW_S)
             effects.append(Fetch(want.root, want.size, peer, chunks.start, len(chunks)))
         return effects
 
     def _merit(
-        self, transfer: Transfer, peer: StationId, running: Counter[StationId]
+        self, transfer: Transfer, peer: StationId, under_way: UnderWay
     ) -> tuple[int, bool, int, float]:
         holder = transfer.holders.get(peer)
         hinted = holder is not None and holder.hinted
-        return (self._lies[peer], not hinted, running[peer], self._random())
+        return (self._lies[peer], not hinted, under_way.from_(peer), self._random())
 
-    def _is_free(self, transfer: Transfer, peer: StationId, running: int) -> bool:
-        """Tell whether a station sends nothing, or one thing that is less urgent than this."""
-        others = (each.want.rank[0] for each in self._all.values() if peer in each.runs)
-        return not running or (running == 1 and transfer.want.rank[0] < min(others))
-
-    def _look(self, transfer: Transfer, now: float) -> list[BlobEffect]:
+    def _look(self, transfer: Transfer, under_way: UnderWay, now: float) -> list[BlobEffect]:
         """Open a blob, in the place of one that waits for somebody to go on with, or its turn."""
-        opened = [each for each in self._all.values() if each.state != "waiting"]
+        opened, most = under_way.opened, MAX_OPEN
+        strangers = [each for each in opened if not each.want.trusted]
+        if not transfer.want.trusted and len(strangers) >= MAX_OPEN // 2:
+            opened, most = strangers, MAX_OPEN // 2
         effects: list[BlobEffect] = []
-        if len(opened) >= MAX_OPEN:
+        if len(opened) >= most:
             idle = [
                 each
                 for each in opened
@@ -338,8 +372,10 @@ class Transfers:
                 return []
             last = max(idle, key=lambda each: each.want.rank)
             last.state, last.missing = "waiting", None
+            under_way.opened.remove(last)
             effects = [Leave(last.want.root)]
         transfer.state = "looking"
+        under_way.opened.append(transfer)
         return [*effects, Look(transfer.want.root, transfer.want.size)]
 
     def _wait(self, transfer: Transfer, now: float) -> list[BlobEffect]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from appliance.model.attachment import CHUNK
 from appliance.model.identity import StationId
@@ -17,6 +17,13 @@ MAX_SOURCES: Final = 8
 
 RUNS_PER_BLOB: Final = 2
 """Fetches of one blob at a time, each from somebody else."""
+
+SLOW_S: Final = 20.0
+"""A chunk that takes longer is looked for elsewhere where somebody else can be asked: 105 kbit/s.
+What is here of it is not lost."""
+
+STALLED_S: Final = 180.0
+"""The same where nobody can: 11 kbit/s."""
 
 RUN_S: Final = 8.0
 """How long a fetch shall take: something more urgent may wait for its end."""
@@ -39,6 +46,9 @@ SOON_S: Final = 2.0
 come."""
 
 
+Rank: TypeAlias = tuple[int, bool, bool, int, bytes]
+
+
 @dataclass(frozen=True)
 class Want:
     """A blob that is to be here."""
@@ -55,13 +65,16 @@ class Want:
     mine: bool = True
     """It is for our operator; else to be carried for others, for which no session is opened."""
 
+    trusted: bool = True
+    """Our operator has asked for it, or somebody who is no stranger names it."""
+
     sources: tuple[StationId, ...] = ()
     """Who has it, likely: its author, and who brought the record."""
 
     @property
-    def rank(self) -> tuple[int, bool, int, bytes]:
+    def rank(self) -> Rank:
         """What sorts lower goes first."""
-        return (-self.precedence, not self.mine, self.size, self.root)
+        return (-self.precedence, not self.mine, not self.trusted, self.size, self.root)
 
 
 @dataclass
@@ -108,6 +121,14 @@ class Run:
     heard_at: float
     """When the last chunk came."""
 
+    def look_at(self, now: float) -> float:
+        """Return when to look whether it has stalled."""
+        slow_at = self.heard_at + SLOW_S
+        if slow_at > now:
+            return slow_at
+        # One that was told to stop and has not yet is looked at again a little later.
+        return max(now + 1.0, min(now + SLOW_S, self.heard_at + STALLED_S))
+
 
 @dataclass
 class Transfer:
@@ -130,6 +151,9 @@ class Transfer:
 
     look_at: float = 0.0
     """Nobody need be sought before."""
+
+    room_at: float = 0.0
+    """The disk could not take it, and is not tried before."""
 
     told_at: float = -math.inf
     """When progress was told."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -217,3 +218,24 @@ async def test_many_at_once_are_all_looked_up(
         files_of(daemon).stored(one)
     await looked_through(daemon)
     assert files_of(daemon).core.roots() == roots
+
+
+async def test_what_waits_for_its_turn_says_so(daemon: DaemonBackend) -> None:
+    await know(daemon, ANN)
+    first, second = (with_blob(incoming(ANN, order=n), file_of(5_000_000)) for n in (1, 2))
+    for one in (first, second):
+        await carry_out(daemon, one)
+
+    async def problems() -> set[str | None]:
+        shown = [await daemon.message(one.message.id.hex()) for one in (first, second)]
+        return {one.attachments[0].problem for one in shown}
+
+    assert await problems() == {"Nobody who has it is in reach."}
+    # A session stands with somebody; what follows from that is not carried out here.
+    now = asyncio.get_running_loop().time()
+    core = files_of(daemon).core
+    core.session_up(ANN, now)
+    for root in sorted(core.roots()):
+        core.looked(root, range(20), now)
+    assert await problems() == {None, "It waits for its turn."}
+    core.session_down(ANN, now)

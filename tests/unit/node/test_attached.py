@@ -86,6 +86,32 @@ def test_the_size_that_is_here_proves_the_others_wrong() -> None:
     assert not rules().judge(ROOT, uses, 7).needed
 
 
+def test_a_stranger_gets_no_more_room_by_naming_a_small_size_first() -> None:
+    all_of_it = rules()
+    assert all_of_it.judge(ROOT, [use(1)], None).want is not None
+    # The record that said so has expired, and another names the same.
+    assert all_of_it.judge(ROOT, [use(EACH)], None).want is None
+    share = int(STRANGERS_SHARE * TOTAL)
+    for number in range(20):
+        root = bytes([number]) * 32
+        all_of_it.judge(root, [use(1)], None)
+        all_of_it.judge(root, [use(STRANGERS_EACH)], None)
+    assert all_of_it._of_strangers <= share
+    assert len(all_of_it.roots()) == share // STRANGERS_EACH
+
+
+def test_what_only_strangers_name_is_told_from_the_rest() -> None:
+    for one, trusted in (
+        (use(), False),
+        (use(wished=True), True),
+        (use(tier=Tier.KNOWN), True),
+        (use(mine=False, came_from=BOB), False),
+    ):
+        want = rules().judge(ROOT, [one], None).want
+        assert want is not None
+        assert want.trusted is trusted
+
+
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 1_100_000), st.booleans())))
 def test_strangers_together_stay_below_their_share(
     steps: list[tuple[int, int, bool]],
