@@ -167,7 +167,7 @@ class BlobTransfers:
         whole = self.blobs.size(look.root) == look.size
         part: Part | None = None
         if not whole:
-            with contextlib.suppress(BlobError):  # then it is fetched anew, or that fails
+            with contextlib.suppress(BlobError, OSError):  # then it is fetched anew, or that fails
                 part = await asyncio.to_thread(self.blobs.resume, look.root, look.size)
         if part is not None:
             self._parts[look.root] = part
@@ -181,7 +181,7 @@ class BlobTransfers:
             try:
                 await asyncio.to_thread(self.blobs.finish, part)
                 kept = self.blobs.has(root)
-            except BlobError as error:
+            except (BlobError, OSError) as error:
                 log.warning("a blob was not kept: %s", error)
             self._close_part(root)
         self.do(lambda now: self.core.finished(root, now, kept=kept))
@@ -264,6 +264,7 @@ class BlobTransfers:
     async def _fetch_chunks(self, client: BulkClient, fetch: Fetch, stored: list[int]) -> None:
         tail = self._tails.pop((fetch.root, fetch.first), None) or Tail(fetch.first, fetch.peer)
         foreign = tail.source != fetch.peer and bool(tail.data)
+        tail.source = None if foreign else fetch.peer
         room = asyncio.Semaphore(IN_FLIGHT)
         writing: set[asyncio.Task[None]] = set()
         chunks = client.chunks(fetch.root, fetch.size, fetch.first, fetch.count, tail)
@@ -299,7 +300,7 @@ class BlobTransfers:
         `blame`: all of it is from this station, so it lies when the chunk is wrong; else the chunk
         is asked for once more.
         """
-        if fetch.root not in self._parts:
+        if fetch.root not in self._parts and chunk_count(fetch.size) == 1:
             digest = await asyncio.to_thread(digest_of, chunk)
             try:
                 await self._begin(Manifest.read(fetch.root, fetch.size, digest))

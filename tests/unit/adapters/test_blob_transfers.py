@@ -9,18 +9,19 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from session_ends import LIMIT_S, End, ends
 
 from appliance.adapters import blob_parts
 from appliance.adapters.blobs import BlobLimits, Blobs
-from appliance.adapters.bulk import BulkClient, Tail
+from appliance.adapters.bulk import BulkClient, BulkError, Tail
 from appliance.daemon.transfers import BlobTransfers
 from appliance.model.attachment import CHUNK, Attachment
 from appliance.model.identity import StationId
-from appliance.node import transfers as core_module
-from appliance.node.ports.blobs import BlobArrived, BlobNews, BlobTrouble, RunEnd
+from appliance.node import under_way
+from appliance.node.ports.blobs import BlobArrived, BlobNews, BlobTrouble, Fetch, RunEnd
 from appliance.node.transfers import Transfers
 from appliance.node.wanted import Want
 
@@ -185,6 +186,83 @@ async def test_who_goes_on_after_a_liar_is_not_blamed(
         assert "something else" not in caplog.text
 
 
+class Breaking:
+    """The way to a station that sends something else and breaks off in the middle of a chunk."""
+
+    def __init__(self, client: BulkClient) -> None:
+        self.manifest = client.manifest
+
+    async def chunks(
+        self, root: bytes, size: int, first: int, count: int, tail: Tail
+    ) -> AsyncIterator[tuple[int, bytes]]:
+        tail.data += b"a lie"
+        if size:
+            raise BulkError("broken", "it ended too soon")
+        yield first, b""
+
+
+async def test_who_ends_a_chunk_that_a_liar_has_gone_on_with_is_not_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with fetching(tmp_path, "ABM") as (a, (b, m)):
+        attachment = keep(b)
+        copy(attachment, b, m)
+        begun = b.blobs.read(attachment.root, 0, 1000)
+        assert begun is not None
+        a.transfers._tails[attachment.root, 0] = Tail(0, b.id, bytearray(begun))
+        true = a._client
+
+        def client(peer: StationId) -> BulkClient | Breaking | None:
+            found = true(peer)
+            return Breaking(found) if found is not None and peer == m.id else found
+
+        monkeypatch.setattr(a.transfers, "_client", client)
+        a.want(attachment, b)
+        await a.meet(m)
+        async with asyncio.timeout(LIMIT_S):
+            while "ended too soon" not in caplog.text:  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+        await a.meet(b)
+        assert await a.arrived(attachment) == DATA
+        assert "something else" not in caplog.text
+
+
+async def test_nobody_is_blamed_for_what_our_disk_has_failed_to_take(tmp_path: Path) -> None:
+    async with fetching(tmp_path) as (a, (b,)):
+        attachment = keep(b)
+        size = attachment.blob.size
+        chunk = b.blobs.read(attachment.root, 0, CHUNK)
+        assert chunk is not None
+        # Another fetch of the same blob has found the disk broken, and the part is gone.
+        fetch = Fetch(attachment.root, size, b.id, 0, 1)
+        with pytest.raises(BulkError, match="not wanted"):
+            await a.transfers._store(fetch, 0, chunk, [], blame=True)
+
+
+async def test_a_disk_that_refuses_once_does_not_end_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(under_way, "NO_ROOM_S", 0.05)
+    async with fetching(tmp_path) as (a, (b,)):
+        await a.meet(b)
+        for method, size in (("resume", len(DATA)), ("finish", 1000)):
+            attachment = keep(b, DATA[:size])
+            refused: list[int] = []
+            real = getattr(a.end.blobs, method)
+
+            def once(*words: object, real: Any = real, refused: list[int] = refused) -> object:
+                if not refused:
+                    refused.append(1)
+                    raise OSError(30, "Read-only file system")
+                return real(*words)
+
+            monkeypatch.setattr(a.end.blobs, method, once)
+            a.want(attachment, b)
+            assert await a.arrived(attachment) == DATA[:size]
+            assert refused
+
+
 async def test_a_liar_is_found_out_and_another_is_asked(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -218,7 +296,7 @@ async def test_a_full_disk_is_told_and_harms_nothing(
         await a.meet(b)
         with monkeypatch.context() as full:
             full.setattr(blob_parts, "MIN_FREE", 1 << 62)
-            full.setattr(core_module, "NO_ROOM_S", 0.05)
+            full.setattr(under_way, "NO_ROOM_S", 0.05)
             a.want(attachment, b)
             await a.until(lambda: BlobTrouble(attachment.root, RunEnd.NO_ROOM) in a.news)
         assert not a.end.blobs.has(attachment.root)
