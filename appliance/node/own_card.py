@@ -92,8 +92,8 @@ class OwnCard:
         self._retry_at = math.inf
         """When to write the card for this start once more."""
 
-        self.publishing = False
-        """A card is on its way to the disk."""
+        self._signed: dict[int, str] = {}
+        """The names in cards that are on their way to the disk, by sequence number."""
 
         self.sequence = self._card.sequence if self._card is not None else 0
         """Of the latest card that was signed, stored or not: none is used twice."""
@@ -102,6 +102,16 @@ class OwnCard:
     def name(self) -> str:
         """What others see."""
         return self._card.name if self._card is not None else self._key.id.default_name
+
+    @property
+    def publishing(self) -> bool:
+        """A card is on its way to the disk."""
+        return bool(self._signed)
+
+    @property
+    def _latest_name(self) -> str:
+        """What others will see: a card that tells something else must not take a new name back."""
+        return next(reversed(self._signed.values()), self.name)
 
     @property
     def shown(self) -> tuple[int, bytes] | None:
@@ -144,7 +154,7 @@ class OwnCard:
         def again(_: str) -> None:
             self._retry_at = at.uptime_ms / 1000 + RETRY_S
 
-        return self._publish(self.name, at, failed=again)
+        return self._publish(self._latest_name, at, failed=again)
 
     def set_name(
         self,
@@ -178,7 +188,9 @@ class OwnCard:
         if self.twins.proved and not before:
             effects.append(copied_key("somewhere in the mesh"))
         if self.twins.may_answer(now_s):
-            name = card.name if self.name == self._key.id.default_name else self.name
+            name = self._latest_name
+            if name == self._key.id.default_name:
+                name = card.name
             effects += self._answer(name, at)
         return effects
 
@@ -187,13 +199,13 @@ class OwnCard:
         at = stamp()
         now_s = at.uptime_ms / 1000
         self.twins.met(boot, now_s)
-        answers = self._answer(self.name, at) if self.twins.may_answer(now_s) else []
+        answers = self._answer(self._latest_name, at) if self.twins.may_answer(now_s) else []
         return [copied_key(where), *answers]
 
     def use(self, prekey: Prekey, stamp: Callable[[], Stamp]) -> list[Effect]:
         """Tell others another prekey."""
         self.prekey = prekey
-        return self._publish(self.name, stamp())
+        return self._publish(self._latest_name, stamp())
 
     # -- Time, in seconds since this start
 
@@ -207,7 +219,7 @@ class OwnCard:
         if self.twins.is_over(uptime_s):
             return [AlarmOver(COPIED_KEY), *self.start(stamp)]
         if self.twins.asks(uptime_s) or self.twins.may_answer(uptime_s):
-            return self._answer(self.name, stamp())
+            return self._answer(self._latest_name, stamp())
         if self._retry_at <= uptime_s:
             if not self.publishing:
                 return self.start(stamp)
@@ -233,7 +245,7 @@ class OwnCard:
         # Who remembers no card begins low: the last one comes back then, with the name in it.
         size = BOOT_STEP_BYTES if self.sequence else 1
         self.sequence += 1 + int.from_bytes(stamp.boot[:size], "big")
-        self.publishing = True
+        self._signed[self.sequence] = name
         card = Card(
             sequence=self.sequence,
             name=name,
@@ -245,14 +257,14 @@ class OwnCard:
 
         # A card that others have seen must not be forgotten by us: its number would be used twice.
         def stored(_: None) -> Sequence[Effect]:
-            self._card, self.raw, self.publishing = card, record.raw, False
-            self._retry_at = math.inf
+            self._card, self.raw, self._retry_at = card, record.raw, math.inf
+            del self._signed[card.sequence]
             done()
             after = [Transact(SetValue(RESTORED_VALUE, None), lambda _: ())] if restored else []
             return [*self._published(record.raw), *after]
 
         def not_stored(why: str) -> Sequence[Effect]:
-            self.publishing = False
+            del self._signed[card.sequence]
             self._restored |= restored
             failed(why)
             return ()

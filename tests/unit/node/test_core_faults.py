@@ -16,6 +16,7 @@ from appliance.node.directory import MAX_STATIONS, Directory, Trust
 from appliance.node.effects import StationChanged
 from appliance.node.own_card import CARD_VALUE
 from appliance.node.ports import SetValue
+from appliance.node.usage import SessionInfo
 from appliance.protocol.frames import Channel
 
 
@@ -32,6 +33,20 @@ def test_two_names_at_once_reach_others_in_their_order() -> None:
     for card in a.take(Channel.CARD):
         b.hear(a.id, Channel.CARD, card)
     assert a.station.name == b.station.directory.get(a.id).name == "Mill Road"
+
+
+def test_a_card_that_tells_something_else_takes_no_new_name_back() -> None:
+    a, b = Node(), Node()
+    join(a, b)
+    rename(a, "Mill")
+    # Before the disk has that, somebody with our key makes us answer.
+    copy = SessionInfo(9, a.id, b"other bo", False, "10.0.0.1", "10.0.0.9", a.at)
+    a.do(a.station.session_opened(copy, a.now))
+    a.settle()
+    assert a.station.name == "Mill"
+    for card in a.take(Channel.CARD):
+        b.hear(a.id, Channel.CARD, card)
+    assert b.station.directory.get(a.id).name == "Mill"
 
 
 def test_a_station_that_lost_its_store_but_not_its_key_is_believed_again() -> None:
