@@ -10,7 +10,7 @@ from appliance.model.identity import StationId
 from appliance.model.record import Record, UnknownRecordError, read_record
 from appliance.node.beginnings import Now
 from appliance.node.call_gate import CallGate
-from appliance.node.directory import Directory
+from appliance.node.directory import Contact, Directory, Trust
 from appliance.node.doubled import Doubled
 from appliance.node.effects import AlarmRaised, Effect, Send
 from appliance.node.gossip import Gossip
@@ -22,6 +22,12 @@ NEW_CARDS: Final = 1_000
 
 NEW_CARD_S: Final = 0.1
 """... and seconds until it may bring one more."""
+
+CHANGED_CARDS: Final = 2_000
+"""Newer cards of strangers that one neighbour may bring at once: all, after a blackout ..."""
+
+CHANGED_CARD_S: Final = 0.05
+"""... and seconds until it may bring one more.  Each goes on to everybody."""
 
 ALARMS: Final = 3
 """Alarms over cards that came by gossip, at once ..."""
@@ -48,6 +54,7 @@ class Cards:
         self._came_back, self._learned = came_back, learned
         self._doubled = Doubled(directory)
         self._changed = CallGate()
+        self._renewed = CallGate(burst=CHANGED_CARDS, refill_s=CHANGED_CARD_S)
         self._new = CallGate(burst=NEW_CARDS, refill_s=NEW_CARD_S)
         self._alarms = CallGate(burst=ALARMS, refill_s=ALARM_S)
 
@@ -74,6 +81,9 @@ class Cards:
             if not self._changed.allows(author, now.monotonic):
                 # Each costs a disk write and a line on the screen; its next session brings it.
                 return []
+            if author != peer and not self._may_renew(known, peer, now):
+                # Whoever makes up thousands of stations can renew one after another.
+                return []
         elif author != peer and not self._new.allows(peer, now.monotonic):
             # Keys are free: a neighbour that brings ever new ones is believed slowly.
             return []
@@ -89,6 +99,9 @@ class Cards:
             *self._doubled.heard(contact, now.monotonic),
             *self._learned(author, now),
         ]
+
+    def _may_renew(self, known: Contact, peer: StationId, now: Now) -> bool:
+        return known.trust is not Trust.NEW or self._renewed.allows(peer, now.monotonic)
 
     def _own_came_back(self, peer: StationId, record: Record, now: Now) -> list[Effect]:
         """Take a card of our own key; the newest goes on as any other, also if it is not ours."""

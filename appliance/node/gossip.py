@@ -32,6 +32,10 @@ SUMMARY_EVERY_S: Final = 60.0
 LIST_EVERY_S: Final = 2.0
 """A peer that asks for our whole list more often is left to wait."""
 
+MAX_HAD: Final = 2 * MAX_LISTED
+"""Cards of which it is remembered that a peer has them: those that it listed, and some more until
+it lists again.  Whoever never does must not have us remember all that were ever invented."""
+
 ASKED_CARDS: Final = MAX_LISTED
 """Cards that a peer may ask for at once ..."""
 
@@ -148,7 +152,8 @@ class Gossip:
             if has is not None:
                 if has.get(start, -1) >= card.sequence and not rival:
                     continue
-                has[start] = card.sequence
+                if start in has or len(has) < MAX_HAD:
+                    has[start] = card.sequence
             effects.append(Send(peer, Channel.CARD, raw))
         return effects
 

@@ -8,9 +8,11 @@ from collections import Counter
 import pytest
 from core_node import Node, carry, join
 
+from appliance.model.card import Card, Prekey
 from appliance.model.codec import FormatError, encode
 from appliance.model.identity import StationKey
-from appliance.model.record import RecordKind, Stamp, make_record
+from appliance.model.record import Certainty, RecordKind, Stamp, make_record
+from appliance.node import call_gate, cards, gossip
 from appliance.node.cards import NEW_CARDS
 from appliance.node.effects import Send
 from appliance.protocol.frames import Channel
@@ -141,6 +143,51 @@ def test_a_neighbour_that_invents_stations_is_believed_slowly() -> None:
     record = make_record(key, RecordKind.MESSAGE, b"no card", stamp=stamp)
     a.hear(b.id, Channel.CARD, record.raw)
     assert key.id not in a.station.directory
+
+
+def card_of(key: StationKey, sequence: int) -> bytes:
+    """A card as somebody makes it who makes stations up."""
+    card = Card(sequence, "Invented", (), Prekey(bytes(8), bytes(32)))
+    stamp = Stamp(sequence, bytes(8), 0, 0, Certainty.UNSET)
+    return make_record(key, RecordKind.CARD, card.encode(), stamp=stamp).raw
+
+
+def test_a_neighbour_that_renews_what_it_has_invented_is_believed_slowly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(call_gate, "MAX_PEERS", 8)
+    monkeypatch.setattr(cards, "CHANGED_CARDS", 30)
+    a, b, c = Node(), Node(), Node()
+    link(a, b)
+    link(a, c)
+    invented = [StationKey.generate() for _ in range(20)]
+    for sequence in range(1, 11):
+        for key in invented:
+            a.hear(b.id, Channel.CARD, card_of(key, sequence))
+    flooded = [send for send in a.sent if send.peer == c.id and send.channel is Channel.CARD]
+    assert len(flooded) <= 20 + 30
+    # Whom our operator knows is not held up by that, nor is who speaks for itself.
+    friend = invented[0]
+    a.do(a.station.directory.contacted(friend.id))
+    newest = card_of(friend, 99)
+    a.hear(b.id, Channel.CARD, newest)
+    assert Send(c.id, Channel.CARD, newest) in a.sent
+
+
+def test_who_lists_little_does_not_have_us_remember_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gossip, "MAX_HAD", 10)
+    a, b, c = Node(), Node(), Node()
+    link(a, b)
+    link(a, c)
+    a.hear(c.id, Channel.GOSSIP, encode_gossip(Listing(())))
+    a.sent.clear()
+    for _ in range(30):
+        card = card_of(StationKey.generate(), 1)
+        a.hear(b.id, Channel.CARD, card)
+        assert Send(c.id, Channel.CARD, card) in a.sent
+    assert len(a.station.gossip._has[c.id]) == 10
 
 
 def test_messages_are_strict_and_bounded() -> None:
