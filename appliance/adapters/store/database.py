@@ -198,6 +198,9 @@ def _is_sound(path: Path) -> bool:
         if failures.is_damage(error) or failures.makes_no_sense(error):
             return False
         raise
+    except UnicodeDecodeError:
+        # SQLite's words for damage quote it, and Python can't read that.
+        return False
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -290,6 +293,8 @@ class SlowCheck:
                         return False
         except sqlite3.Error as error:
             return not failures.is_damage(error)
+        except UnicodeDecodeError:  # as in `_is_sound`
+            return False
         finally:
             self._db = None
         return True

@@ -53,6 +53,18 @@ def test_one_bad_byte_of_the_head_takes_nothing_along(
     assert counts["stations"] == 3
 
 
+def test_damage_that_can_not_be_put_in_words_is_mended_too(
+    path: Path, sound: tuple[Path, set[bytes]]
+) -> None:
+    data = path.read_bytes()
+    assert data.count(b"removed (until_awake_s)") == 1
+    path.write_bytes(data.replace(b"removed (until_awake_s)", b"removed (until\x8bawake_s)"))
+    assert not database.SlowCheck(path).run()
+    kept, texts, _ = opened(path)
+    assert kept == sound[1]
+    assert len(texts) == MESSAGES
+
+
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not every page is looked at before a store is used."""
     monkeypatch.setattr(database, "FULL_CHECK_SIZE", 0)
