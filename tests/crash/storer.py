@@ -77,6 +77,9 @@ class Order:
     faults: Faults | None = None
     """What goes wrong, from before it is opened on."""
 
+    dies: bool = False
+    """It ends without closing the store, so that what is in the log stays there."""
+
     def encode(self) -> str:
         """Return it as a line."""
         return json.dumps(asdict(self))
@@ -142,6 +145,8 @@ async def obey(order: Order) -> None:
         say("wrote", written.record.id.hex(), BOB.key.hex())
         await store.perform(SetValue("works", str(order.seed).encode()))
         say("works")
+    if order.dies:
+        os._exit(0)
     await store.close()
 
 

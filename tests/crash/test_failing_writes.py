@@ -70,6 +70,7 @@ def test_a_store_whose_writes_fail_keeps_every_promise(
                 eager=dice.random() < 0.7,
                 deeds=DEEDS,
                 faults=faults(dice),
+                dies=number % 2 == 1,
             )
             codes: Counter[str] = Counter()
             works = False
