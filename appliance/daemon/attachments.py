@@ -51,6 +51,11 @@ V = TypeVar("V")
 LOOK_EVERY_S: Final = 600.0
 """How often all that is needed is compared with what is here."""
 
+REST_S: Final = 5.0
+RESTS: Final = 20
+"""For how long nothing is compared afterwards unless our operator asks for it: at least, and how
+many times as long as it took.  Whoever names many blobs must not keep us busy with it."""
+
 TELL_AFTER_S: Final = 1.0
 """After the end of a session, by when what was under way has come to its end."""
 
@@ -98,6 +103,9 @@ class Attachments:
         self._all = True
         """Everything is to be looked through."""
 
+        self._soon = False
+        """The same, but there is no hurry."""
+
         self._news = asyncio.Event()
         self._watched: list[set[bytes]] = []
         """Blobs that were named by what was given to the store, since some moments."""
@@ -108,7 +116,7 @@ class Attachments:
         """Keep what is here as the store wants it, until cancelled."""
         self._limit(await load_limits(self._runtime.store))
         loop = asyncio.get_running_loop()
-        look_at = loop.time()
+        look_at = rested_at = loop.time()
         while True:
             try:
                 async with asyncio.timeout_at(look_at):
@@ -116,10 +124,15 @@ class Attachments:
             except TimeoutError:
                 self._all = True
             self._news.clear()
+            if self._soon:
+                self._soon, look_at = False, min(look_at, rested_at)
             try:
                 if self._all:
-                    look_at = loop.time() + LOOK_EVERY_S
+                    began = loop.time()
+                    look_at = began + LOOK_EVERY_S
                     await self._look_through()
+                    rested_at = loop.time() + max(REST_S, RESTS * (loop.time() - began))
+                    look_at = max(look_at, rested_at)
                 await self._catch_up()
             except (StoreError, OSError) as error:
                 log.warning("which attachments are needed can't be found out: %s", error)
@@ -178,7 +191,7 @@ class Attachments:
         if len(self._waiting) < MAX_WAITING:
             self._waiting[root] = None
         else:
-            self._all = True
+            self._soon = True
         self._news.set()
 
     def look_again(self) -> None:
@@ -267,7 +280,8 @@ class Attachments:
         if isinstance(news, BlobArrived):
             self._messages.pop(news.root, None)
             if self._left_out and len(self.core.roots()) < MAX_WANTED // 2:
-                self.look_again()
+                self._soon = True
+                self._news.set()
 
     def _tell(self, root: bytes, *, often: bool = False) -> None:
         """Say that a message has changed; of what happens often, twice a second at most."""

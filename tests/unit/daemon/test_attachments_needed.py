@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,12 @@ from store_samples import ANN, BOB, NOW, incoming, record
 from appliance.api.backend import ApiError
 from appliance.api.storage import SetStorage
 from appliance.daemon import attachments as attachments_module
+from appliance.daemon.attachments import Attachments
 from appliance.daemon.backend import DaemonBackend
 from appliance.model.cargo import Load, Tier
 from appliance.node.effects import Transact
 from appliance.node.ports import Operation, SaveStation, StoredStation
+from appliance.node.ports.blobs import BlobArrived
 from appliance.node.ports.carrying import Ship
 from appliance.node.ports.keeping import Evict, GetCandidates
 
@@ -239,3 +242,26 @@ async def test_what_waits_for_its_turn_says_so(daemon: DaemonBackend) -> None:
         core.looked(root, range(20), now)
     assert await problems() == {None, "It waits for its turn."}
     core.session_down(ANN, now)
+
+
+async def test_what_names_many_blobs_does_not_keep_us_looking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+    look_through = Attachments._look_through
+    loop = asyncio.get_running_loop()
+
+    async def counted(files: Attachments) -> None:
+        looks.append(loop.time())
+        await look_through(files)
+        files._left_out = True
+
+    monkeypatch.setattr(Attachments, "_look_through", counted)
+    monkeypatch.setattr(attachments_module, "REST_S", 0.2)
+    async with life(tmp_path) as daemon, asyncio.timeout(10):
+        files = files_of(daemon)
+        while len(looks) < 3:
+            files._told(BlobArrived(os.urandom(32)))
+            await daemon.views.runtime.store.perform(GetCandidates(0, 1))
+    gaps = [after - before for before, after in pairwise(looks)]
+    assert min(gaps) >= 0.2
