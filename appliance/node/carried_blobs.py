@@ -10,7 +10,6 @@ What stays out: what our own operator needs, which counts as the operator's, and
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -88,15 +87,11 @@ def _room(crowd: bytes) -> tuple[float, float]:
 class CarriedBlobs:
     """What is carried, and who makes room for whom."""
 
-    def __init__(self, carried: Iterable[CarriedBlob] = ()) -> None:
-        """`carried` is what was, by the store; of that, what fits stays."""
+    def __init__(self) -> None:
         self._all: dict[bytes, CarriedBlob] = {}
         self._bytes: Counter[bytes] = Counter()
         self._count: Counter[bytes] = Counter()
         """By crowd."""
-
-        for blob in carried:
-            self.take(blob)
 
     def __contains__(self, root: bytes) -> bool:
         return root in self._all
