@@ -15,7 +15,7 @@ from appliance.tui import views
 from appliance.tui.look import BAD, BOLD, CARE, FRAME, GOOD, INVERSE, LOUD, PLAIN
 from appliance.tui.pane import Row, row_cells, spread
 from appliance.tui.store import TuiState
-from appliance.tui.text import fit, one_line, plain, plain_name, wrap
+from appliance.tui.text import cells, fit, one_line, plain, plain_name, wrap
 from appliance.tui.wording import (
     Times,
     attachment_state,
@@ -135,7 +135,8 @@ def _message_lines(
     ]
     lines += [[(" " * _INDENT, PLAIN), (line, PLAIN)] for line in text[1:]]
     for one in message.attachments:
-        words = f"[{attachment_title(one)}] {attachment_state(one)}"
+        where = attachment_state(one)
+        words = f"[{attachment_title(one, room - cells(where) - 3)}] {where}"
         style = BAD if one.state == "refused" else CARE if one.state != "here" else BOLD
         lines.append([(" " * _INDENT, PLAIN), (fit(words, room), style)])
     if not message.outgoing:
@@ -168,7 +169,9 @@ def entry_lines(
     if isinstance(entry, CallInfo):
         words = call_end(entry) if entry.state == "ended" else "call"
         style = CARE if words == "missed call" else FRAME
-        return [[(f"{times.clock(entry.started_at):>7} ", FRAME), (f"-- {words} --", style)]]
+        first, *rest = wrap(f"-- {words} --", width - _INDENT)
+        lead = (f"{times.clock(entry.started_at):>7} ", FRAME)
+        return [[lead, (first, style)], *([(" " * _INDENT + line, style)] for line in rest)]
     if entry.key == REMOVED:
         return [[(f" {line}", CARE)] for line in wrap(f"-- {entry.text} --", width - 2)]
     line = f"-- {entry.text} "

@@ -31,7 +31,7 @@ LOOKING = "Looking for others... plug in a cable or a radio."
 def left_width(width: int) -> int:
     """Return how many columns of a screen the list takes."""
     if width < 100:
-        return min(max(width - 40, 16), 32)
+        return min(max(width * 2 // 5, 16), 32)
     return min(36 + (width - 100) // 8, 48)
 
 

@@ -181,11 +181,12 @@ def is_voice(one: Attachment) -> bool:
     return one.duration_ms > 0 or one.media_type.startswith("audio/")
 
 
-def attachment_title(one: Attachment) -> str:
-    """Return what an attachment is."""
+def attachment_title(one: Attachment, width: int = 200) -> str:
+    """Return what an attachment is; a long name gives way to its size."""
     if one.duration_ms > 0:
         return f"voice message {timer(one.duration_ms / 1000)}"
-    return f"{plain_name(one.name)}  {size(one.bytes)}"
+    tail = f"  {size(one.bytes)}"
+    return fit(plain_name(one.name), max(width - cells(tail), 8)) + tail
 
 
 def attachment_state(one: Attachment) -> str:

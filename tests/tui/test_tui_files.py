@@ -134,6 +134,17 @@ async def test_what_is_not_here_is_asked_for_and_says_how_far_it_is() -> None:
         await screen.sees("not fetched: ")
 
 
+async def test_a_long_name_does_not_hide_where_a_file_is() -> None:
+    client = FakeClient(CLINIC)
+    file = replace(MAP, name="the way over the hills and " * 5 + ".png", state="waiting")
+    client.stored = [message(CLINIC, "Look", 1, attachments=(file,))]
+    async with screen_of(client) as screen:
+        await screen.press("down")
+        await screen.sees("  2.1 MB] not here yet")
+        await screen.press("enter", "enter")
+        await screen.sees("  2.1 MB  not here yet")
+
+
 async def test_a_voice_message_is_recorded_heard_and_sent() -> None:
     client = FakeClient(CLINIC)
     async with screen_of(client) as screen:

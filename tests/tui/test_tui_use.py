@@ -179,6 +179,16 @@ async def test_answer_with_a_message() -> None:
         assert client.all_calls["c1"].end_reason == "declined"
 
 
+async def test_why_a_call_ended_is_told_whole() -> None:
+    client = FakeClient(GATE)
+    async with screen_of(client) as screen:
+        await screen.press("down", "f2")
+        await screen.sees("calling...")
+        (placed,) = client.all_calls.values()
+        client.change_call(replace(placed, state="ended", end_reason="unreachable"))
+        await screen.sees("until there is one --")
+
+
 async def test_a_missed_call_is_told() -> None:
     client = FakeClient(CLINIC, GATE)
     async with screen_of(client) as screen:

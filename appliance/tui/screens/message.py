@@ -14,7 +14,7 @@ from appliance.tui.keybar import Hint
 from appliance.tui.look import BAD, BOLD, FRAME, GOOD, PLAIN
 from appliance.tui.pane import Row
 from appliance.tui.screens.attachment import AttachmentDialog
-from appliance.tui.text import fit, one_line, pad, plain, plain_name
+from appliance.tui.text import cells, fit, one_line, pad, plain, plain_name
 from appliance.tui.wording import attachment_state, attachment_title, delivery, expiry_words
 
 _AHEAD = 20
@@ -154,7 +154,9 @@ class MessagePage(PageDialog):
         rows.append([])
         rows += paragraphs(plain(message.text)[:2_000], width)
         for one in message.attachments:
-            words = f"{one.index + 1}  {attachment_title(one)}  {attachment_state(one)}"
+            where = attachment_state(one)
+            title = attachment_title(one, width - cells(where) - 5)
+            words = f"{one.index + 1}  {title}  {where}"
             rows.append([(fit(words, width), BOLD)])
             rows += paragraphs(plain(one.preview), width - 3) if one.preview else []
         if message.outgoing:
