@@ -109,13 +109,18 @@ class Importing:
         for_us = post.mailbox.inbox.wants(record)
         if not for_us and age_s >= min(record.lifetime_s or LIFETIME_S, LIFETIME_S):
             return "too-old"
-        watch = _Watch(record, for_us=for_us)
+        watch = _Watch(record, for_us=for_us, unopened=for_us and self._is_lost(record))
         parcel = encode_parcels((Parcel(age_s, record.raw),))
         now = self._runtime.time.now()
         self._runtime.carry_out(
             watch.over(post.received(BY_HAND, Channel.CARRY, parcel, now)),
         )
         return watch.outcome
+
+    def _is_lost(self, record: Record) -> bool:
+        """Tell whether what is for us is sealed to a prekey that is gone."""
+        prekey = record.prekey if record.to else None
+        return prekey is not None and self._station.own.prekeys.get(prekey) is None
 
     def _card(self, record: Record) -> HandedOutcome:
         station = self._station
@@ -187,8 +192,8 @@ class Importing:
 class _Watch:
     """Learns what becomes of one record from the effects that follow from it."""
 
-    def __init__(self, record: Record, *, for_us: bool) -> None:
-        self._record, self._for_us = record, for_us
+    def __init__(self, record: Record, *, for_us: bool, unopened: bool) -> None:
+        self._record, self._for_us, self._unopened = record, for_us, unopened
         self._result: Any = None
         self._failed = False
         self.outcome: asyncio.Future[HandedOutcome] = asyncio.get_running_loop().create_future()
@@ -243,22 +248,16 @@ class _Watch:
                 return "new" if new else "known"
             case tuple() as changed:  # how far messages of ours came
                 return "new" if changed else "known"
+        if self._unopened:  # its author is asked to seal it again, now or later
+            return "not-now" if self._failed else "cannot-open"
         if said is Outcome.LATER:
-            return "not-now" if self._failed or not self._unopened else "cannot-open"
+            return "not-now"
         shipped = self._result if isinstance(self._result, Shipped) else None
         if said is Outcome.REFUSED:
             return "no-room" if shipped is not None and shipped.full else "damaged"
-        if self._unopened:
-            return "cannot-open"
         if shipped is not None and not shipped.taken:
             return "known"
         return "new" if self._for_us and not self._record.group else "carried"
-
-    @property
-    def _unopened(self) -> bool:
-        """It is a message to us alone, which was not stored."""
-        record = self._record
-        return self._for_us and record.kind is RecordKind.MESSAGE and bool(record.to)
 
 
 def _read(text: str) -> Record | None:

@@ -229,5 +229,9 @@ async def test_what_cannot_be_taken_is_said(two: tuple[DaemonBackend, ...]) -> N
         assert await outcome(a, HandedRecord(text)) == RecordOutcome("unknown", "damaged")
     wrong = make_record(EVE, RecordKind.RECEIPT, b"none", stamp=stamp, to=(own,))
     assert await outcome(a, handed(wrong)) == RecordOutcome("receipt", "damaged")
+    # Of many only some can be asked for at once, which makes none of them damaged.
+    many = [handed(record(own, content, lifetime_s)) for lifetime_s in range(100, 170)]
+    outcomes = await bring(a, many)
+    assert outcomes == {("message", "cannot-open"): len(many)}
     # The author is asked to seal it again, by the same way.
     assert ("request", "carried") in await bring(b, await stick(a))
