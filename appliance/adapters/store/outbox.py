@@ -57,13 +57,14 @@ def add_to_outbox(db: sqlite3.Connection, station: StationId, records: Iterable[
     )
 
 
-def remove_from_outbox(db: sqlite3.Connection, station: StationId, record: int) -> None:
-    """Let a record wait for a station no longer."""
-    db.execute(
+def remove_from_outbox(db: sqlite3.Connection, station: StationId, record: int) -> bool:
+    """Let a record wait for a station no longer; tells whether it did."""
+    removed = db.execute(
         "DELETE FROM outbox WHERE (station, urgency, position, record)"
         " = (SELECT ?, urgency, position, number FROM records WHERE number = ?)",
         (station.key, record),
     )
+    return removed.rowcount > 0
 
 
 def add_for(db: sqlite3.Connection, station: StationId, record: Record) -> None:
@@ -104,10 +105,9 @@ def had(db: sqlite3.Connection, station: StationId, record_id: bytes) -> None:
     if row is None:
         return
     number, kept = row
-    remove_from_outbox(db, station, number)
-    # Searches the whole outbox, and so does the check of the foreign key; an index would cost
-    # every message a page, and records of this sort are rare.
-    if not kept:
+    # Searches the whole outbox; an index would cost every message a page, and records of this sort
+    # are rare.  Anybody can say to have what never waited for him.
+    if remove_from_outbox(db, station, number) and not kept:
         db.execute(
             "DELETE FROM records WHERE number = ?1"
             " AND NOT EXISTS (SELECT 1 FROM outbox WHERE record = ?1)"

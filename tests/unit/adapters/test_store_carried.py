@@ -10,6 +10,7 @@ import pytest
 from appliance.adapters.store import carried as module
 from appliance.adapters.store import schema
 from appliance.adapters.store.carried import expire, get_cargo, get_carried, overdue, ship
+from appliance.adapters.store.outbox import outbox_done
 from appliance.model.cargo import Load, Shipped, Tier
 from appliance.model.identity import Address, StationId, StationKey
 from appliance.model.message import DeliveryState, Receipt
@@ -21,6 +22,7 @@ from appliance.model.record import (
     Stamp,
     make_record,
 )
+from appliance.node.ports import OutboxDone
 from appliance.node.ports.carrying import Expire, Expired, GetCargo, GetCarried, Overdue, Ship
 
 ANN, BOB, EVE = (StationKey.from_bytes(bytes([n]) * 32) for n in (1, 2, 3))
@@ -236,3 +238,25 @@ def test_nothing_goes_for_what_can_not_be_taken(
     assert (refused.taken, refused.full, refused.dropped) == (False, True, ())
     assert here(db) == {record.id for record in (*urgent, routine)}
     assert put(db, writer.record(size=100), came_from=OTHER_NEIGHBOUR).taken
+
+
+def test_who_says_to_have_what_did_not_wait_for_it_costs_no_look_at_all_that_waits(
+    db: sqlite3.Connection, writer: Writer
+) -> None:
+    carried = [writer.record() for _ in range(10)]
+    for record in carried:
+        assert put(db, record).taken
+    rows = [(ANN.id.key, 0, number, 1) for number in range(500)]
+    db.executemany("INSERT INTO outbox VALUES (?, ?, ?, ?)", rows)
+    hundreds = 0
+
+    def count() -> int:
+        nonlocal hundreds
+        hundreds += 1
+        return 0
+
+    db.set_progress_handler(count, 100)
+    outbox_done(db, OutboxDone(EVE.id, tuple(record.id for record in carried)))
+    db.set_progress_handler(None, 0)
+    assert hundreds < 20
+    assert here(db) == {record.id for record in carried}
