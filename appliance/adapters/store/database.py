@@ -47,6 +47,10 @@ _SETTINGS: Final = (
 )
 
 
+_FORMATS: Final = frozenset({1, 2})
+"""Versions of the file format to write and to read (sqlite.org/fileformat2.html, 1.3)."""
+
+
 @dataclass(frozen=True)
 class Database:
     """An open database that nobody else has open."""
@@ -172,7 +176,9 @@ def _is_sound(path: Path) -> bool:
     A connection that may write would copy what is left in the log into the file when it closes.
     """
     with path.open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
+        head = file.read(len(MAGIC) + 4)
+        # SQLite takes a file of a later format for one that may be read only.
+        if not head.startswith(MAGIC) or not set(head[-2:]) <= _FORMATS:
             return False
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:

@@ -51,6 +51,8 @@ def test_one_bad_byte_of_the_head_takes_nothing_along(
     assert kept == sound[1]
     assert len(texts) == counts["messages"] == MESSAGES
     assert counts["stations"] == 3
+    with closing(database.open_database(path)) as used:
+        used.connection.execute("INSERT INTO vals VALUES ('works', x'')")
 
 
 def test_damage_that_can_not_be_put_in_words_is_mended_too(
