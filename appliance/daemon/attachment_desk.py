@@ -11,7 +11,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Final, cast
 
@@ -116,8 +116,10 @@ class AttachmentDesk:
             preview=_preview(source.beginning, kind),
         )
         attachment = Attachment(added.root, size, upload.name, kind, added.key, upload.preview)
-        until = asyncio.get_running_loop().time() + UPLOAD_KEPT_S
+        loop = asyncio.get_running_loop()
+        until = loop.time() + UPLOAD_KEPT_S
         self._kept[upload.id] = _Kept(upload, attachment, until)
+        loop.call_at(until + 0.01, self._expire)
         return upload
 
     async def discard(self, upload: str) -> None:
@@ -130,11 +132,16 @@ class AttachmentDesk:
         del self._kept[upload]
         await asyncio.to_thread(self._blobs.delete, kept.attachment.root)
 
+    def _expire(self) -> None:
+        """Give room back also where nothing more is uploaded: others' files may wait for it."""
+        self._views.runtime.spawn(self._prune())
+
     async def _prune(self) -> None:
         now = asyncio.get_running_loop().time()
-        for upload, kept in list(self._kept.items()):
-            if kept.until <= now and not kept.taken:
-                await self.discard(upload)
+        old = [one for one, kept in self._kept.items() if kept.until <= now and not kept.taken]
+        for gone in [self._kept.pop(one) for one in old]:
+            with suppress(OSError):  # else it goes at the next start
+                await asyncio.to_thread(self._blobs.delete, gone.attachment.root)
 
     async def _add(self, source: BinaryIO, size: int) -> Added:
         """Make a blob; raises ApiError.  What is only carried makes room for it."""

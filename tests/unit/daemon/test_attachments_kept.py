@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from appliance.adapters.blobs import BlobLimits
 from appliance.adapters.oggopus import OggOpusWriter
 from appliance.api.backend import ApiError
 from appliance.api.storage import SetStorage
+from appliance.daemon import attachment_desk
 from appliance.daemon.backend import DaemonBackend
 from appliance.media.pcm import SILENCE
 
@@ -49,6 +51,19 @@ async def test_what_was_uploaded_and_not_sent_goes_with_the_next_start(tmp_path:
     async with life(tmp_path) as daemon:
         await looked_through(daemon)
         assert not stored_files(tmp_path)
+
+
+async def test_what_is_never_sent_goes_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attachment_desk, "UPLOAD_KEPT_S", 0.1)
+    async with life(tmp_path) as daemon, asyncio.timeout(10):
+        kept = await upload(daemon, b"draft")
+        assert stored_files(tmp_path)
+        while stored_files(tmp_path):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        with pytest.raises(ApiError, match="not here any more"):
+            await send(daemon, kept.id)
 
 
 async def test_an_upload_can_be_thrown_away_or_break_off(
