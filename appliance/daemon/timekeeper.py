@@ -14,6 +14,7 @@ from appliance.model.record import Certainty
 from appliance.node.beginnings import Now
 from appliance.node.ports import Moment
 from appliance.protocol.agreed_time import AgreedTime, OwnSource
+from appliance.protocol.time_choice import is_believable
 from appliance.protocol.time_claim import TimeClaim
 
 AWAKE_VALUE: Final = "awake_ms"
@@ -39,7 +40,7 @@ class Timekeeper:
         self.changed: Callable[[], None] = lambda: None
         """Called when the time comes from somewhere else than before."""
         self._told = ""
-        self._looked(machine_clock(), None)
+        self._looked(_machine_error_s(), None)
 
     def now(self) -> Now:
         """Return the time of an input."""
@@ -93,7 +94,7 @@ class Timekeeper:
     async def keep_looking(self) -> None:
         """Ask the machine for sources of time now and then."""
         while True:
-            error_s = machine_clock()
+            error_s = _machine_error_s()
             self._looked(error_s, await satellite_time() if error_s is None else None)
             await asyncio.sleep(LOOK_EVERY_S)
 
@@ -120,6 +121,14 @@ class Timekeeper:
             self._woke_at = monotonic
             self._agreed.slept()
         return even
+
+
+def _machine_error_s() -> float | None:
+    """Return how far the machine's clock may be off; None: it is not kept right.
+
+    What keeps it may itself be wrong: a router that has lost its clock serves the year 1970.
+    """
+    return machine_clock() if is_believable(time.time()) else None
 
 
 def _even() -> float:

@@ -186,7 +186,9 @@ class AgreedTime:
             return self._held
         self._judged_at = now
         own = self._own
-        if own is not None and now - own[1] <= OWN_STALE_S:
+        # The machine's clock may have been set to nonsense since it was looked at.
+        sound = own is not None and (own[0].offset_s is not None or is_believable(own_s))
+        if own is not None and sound and now - own[1] <= OWN_STALE_S:
             source, machine = own[0], own_s - now
             self._held = Held(
                 offset=machine if source.offset_s is None else source.offset_s,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -81,3 +82,27 @@ async def test_the_machine_is_asked_for_its_sources(monkeypatch: pytest.MonkeyPa
     machine.wall += 200.0
     kept._looked(0.5, None)
     assert kept.source == "clock from NTP"
+
+
+async def test_a_source_that_keeps_an_impossible_time_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A router that has lost its own clock serves the year 1970 by NTP."""
+    machine = Machine(monkeypatch)
+    right, machine.wall = machine.wall, 5000.0
+    monkeypatch.setattr(timekeeper, "machine_clock", lambda: 0.5)
+    asked = asyncio.Event()
+
+    async def gpsd() -> time_sources.Fix:
+        asked.set()
+        return time_sources.Fix(right, 1.0)
+
+    monkeypatch.setattr(timekeeper, "satellite_time", gpsd)
+    kept = Timekeeper(awake_before_s=0.0)
+    assert (kept.source, kept.moment().sure) == ("clock not set", False)
+    assert kept.tell().source is None
+    looking = asyncio.create_task(kept.keep_looking())
+    await asyncio.wait_for(asked.wait(), 5.0)
+    looking.cancel()
+    assert kept.source == "clock from GPS"
+    assert kept.moment().wall_ms == pytest.approx(right * 1000, abs=2)

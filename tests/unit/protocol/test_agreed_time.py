@@ -96,6 +96,18 @@ def test_a_source_beyond_belief_is_none(off_s: float) -> None:
     assert told([board]) == {"clock not set"}
 
 
+def test_a_machine_whose_clock_is_set_to_nonsense_keeps_the_time_that_it_had() -> None:
+    world = World()
+    board = world.board()
+    board.has(gps=False)
+    assert board.read().certainty is Certainty.SYNCED
+    board.off_s = -TRUE_S
+    world.at += 30.0
+    board.has(gps=False)
+    assert abs(board.wrong_s) < 0.1
+    assert board.went_back_s == []
+
+
 def test_no_majority_means_not_set() -> None:
     world = World()
     boards = [world.board(off_s) for off_s in (0.0, 1.0, DAY_S, DAY_S + 1)]
