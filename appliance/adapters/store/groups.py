@@ -90,11 +90,13 @@ def get_notes(db: sqlite3.Connection, operation: GetNotes) -> tuple[bytes, ...]:
 
 def get_kept(db: sqlite3.Connection, operation: GetKept) -> tuple[tuple[int, bytes], ...]:
     """Return what is carried, not shown, and to a group, or a note to us."""
+    # Whom it is for stands beside it: of all the others the records need not be read.
     rows = db.execute(
         "SELECT record, raw FROM carried JOIN records ON records.number = carried.record"
-        " WHERE record > ? AND (recipient = ? AND kind = ? OR recipient = ? AND kind = ?)"
+        " WHERE record > ?1 AND recipient IN (?2, ?4)"
+        " AND (recipient = ?2 AND kind = ?3 OR recipient = ?4 AND kind = ?5)"
         " AND NOT EXISTS (SELECT 1 FROM messages WHERE messages.number = carried.record)"
-        " ORDER BY record LIMIT ?",
+        " ORDER BY record LIMIT ?6",
         (
             operation.after,
             conversation_key(operation.group),
