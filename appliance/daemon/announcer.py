@@ -54,6 +54,9 @@ MAX_FACES: Final = 2_000
 REMINDED: Final = 200
 """Of the latest messages, those that are looked at after a start."""
 
+AT_ONCE: Final = 32
+"""Messages that changed and are read together."""
+
 TELL_EVERY_S: Final = 0.25
 """Our own status, and that links changed, are told no more often."""
 
@@ -279,13 +282,18 @@ class Announcer:
     async def _publish_messages(self) -> None:
         try:
             while self._messages:
-                wanted, self._messages = self._messages, set()
-                for message in wanted:
-                    stored = await self._runtime.store.perform(GetMessage(message))
+                several = min(len(self._messages), AT_ONCE)
+                wanted = [self._messages.pop() for _ in range(several)]
+                found = await asyncio.gather(
+                    *(self._runtime.store.perform(GetMessage(message)) for message in wanted)
+                )
+                for stored in found:
                     if stored is not None:
                         self.log.publish("message", self._views.message(stored))
                         self._alerting.came(stored)
-                self._set_unread(await self._runtime.store.perform(CountUnread()))
+                # What we write is never unread.
+                if not all(stored is not None and stored.outgoing for stored in found):
+                    self._set_unread(await self._runtime.store.perform(CountUnread()))
         except StoreError as error:
             self.store_failed(str(error))
             # What was to be told can't be read now, so clients have to look for themselves.
