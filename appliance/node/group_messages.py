@@ -9,12 +9,14 @@ by anybody who has heard of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from appliance.model.codec import FormatError
 from appliance.model.group import GroupId
 from appliance.model.group_note import GroupKey
 from appliance.model.identity import StationId
 from appliance.model.record import Record, RecordKind
+from appliance.node.call_gate import CallGate
 from appliance.node.group_asks import GroupAsks
 from appliance.node.group_book import GroupBook, NotYetError
 from appliance.node.group_news import GroupResult
@@ -29,6 +31,11 @@ from appliance.protocol.group_sealing import (
     seal_to_group,
 )
 from appliance.protocol.sealing import OpenError
+
+KEYS_FOR_READERS: Final = 16
+KEYS_FOR_READERS_S: Final = 3600.0
+"""Keys that are made in a row since a reader has lost those that there are, and seconds until there
+is one more: each goes to all members."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ class GroupMessages:
 
     def __init__(self, book: GroupBook, asks: GroupAsks) -> None:
         self._book, self._asks = book, asks
+        self._made_for_readers = CallGate(burst=KEYS_FOR_READERS, refill_s=KEYS_FOR_READERS_S)
 
     def is_member(self, group_id: GroupId) -> bool:
         """Tell whether messages to a group are for us: we are in, or can read what is older."""
@@ -75,6 +83,8 @@ class GroupMessages:
         result = None
         found = group.key_to_seal(moment.awake_s, avoid=avoid)
         if found is None:
+            if avoid is not None and not self._made_for_readers.allows(group.own, moment.awake_s):
+                raise GroupRefusedError("sealed-again", "This was sealed again just now.")
             result = self._book.set(group, group, moment, new_key=True)
             group = self._book.known(group_id)
             found = group.key_to_seal(moment.awake_s, avoid=avoid)

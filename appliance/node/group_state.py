@@ -158,16 +158,19 @@ class Group:
     ) -> tuple[bytes, HeldKey] | None:
         """Return a key that all members were to have and nobody else, and that is fresh enough.
 
-        The lowest of several, so that all come to use the same one; never `avoid`, nor what came
-        from somebody who is out: who expects to be removed can make a key for those who remain.
+        The lowest of several, so that all come to use the same one; never one from somebody who is
+        out: who expects to be removed can make a key for those who remain.  Who has `avoid` no
+        more has none that came before it either.
         """
+        ids = list(self.keys)
+        if avoid is not None and avoid in self.keys:
+            ids = ids[ids.index(avoid) + 1 :]
         fit = [
             (key_id, held)
-            for key_id, held in self.keys.items()
+            for key_id, held in ((one, self.keys[one]) for one in ids)
             if held.key.audience == self.audience
             and held.source in self.members
             and awake_s - held.came_awake_s < USE_S
-            and key_id != avoid
         ]
         return min(fit, key=lambda one: one[0], default=None)
 

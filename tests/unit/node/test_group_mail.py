@@ -224,6 +224,23 @@ def test_what_was_sealed_to_a_destroyed_key_is_sealed_to_another() -> None:
         assert len(keys.keys) == 2
 
 
+def test_who_has_destroyed_several_keys_is_not_sent_one_after_the_other_without_end() -> None:
+    with world(desks=3) as w:
+        friends(w)
+        a, b, c = w.desks
+        group = make(a, b, c)
+        found = known(a, group)
+        assert found is not None
+        act(a, lambda g, at: g.book.set(found, found, at, new_key=True))  # as two writers would
+        w.settle()
+        destroy_keys(c, group)
+        write(a, group, "late")
+        w.settle(60.0)
+        assert texts(c, group) == ["late"]
+        assert of(a, group, "late") == {b: DELIVERED, c: DELIVERED}
+        assert a.db.execute("SELECT count(*) FROM resealed").fetchone()[0] <= 2
+
+
 def test_what_was_sealed_to_a_key_that_nobody_has_is_sealed_to_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -11,7 +11,8 @@ from appliance.model.group import GroupId
 from appliance.model.group_change import ChangeKind, History, make_change
 from appliance.model.group_note import GroupKey, GroupNote
 from appliance.model.secret import Secret
-from appliance.node.group_messages import SealedToGroup
+from appliance.node.group_messages import KEYS_FOR_READERS, SealedToGroup
+from appliance.node.group_rules import GroupRefusedError
 from appliance.protocol.sealing import OpenError
 
 
@@ -129,6 +130,24 @@ def test_a_message_that_is_too_long_makes_no_key_of_which_nobody_is_told() -> No
     assert isinstance(sealed, SealedToGroup)
     assert sealed.result is not None
     assert sealed.result.notes
+
+
+def test_readers_who_have_every_message_sealed_again_do_not_have_keys_made_without_end() -> None:
+    world = with_admins()
+    ann, *_ = world.members
+    group = group_of(world)
+    used = [ann.groups.messages.seal(group, b"x", world.now).key]
+    while used[-1] != list(ann.of(group).keys)[-1]:
+        used.append(ann.groups.messages.seal(group, b"x", world.now, avoid=used[-1]).key)
+    for _ in range(KEYS_FOR_READERS):
+        again = ann.groups.messages.seal(group, b"x", world.now, avoid=used[-1])
+        assert again.key not in used
+        used.append(again.key)
+    with pytest.raises(GroupRefusedError):
+        ann.groups.messages.seal(group, b"x", world.now, avoid=used[-1])
+    assert ann.groups.messages.seal(group, b"y", world.now).key in used
+    world.later(3700.0)
+    assert ann.groups.messages.seal(group, b"x", world.now, avoid=used[-1]).key not in used
 
 
 def test_who_is_removed_learns_nothing_of_what_came_then() -> None:
