@@ -43,7 +43,7 @@ _ENDS: Final = {
     "has-not": RunEnd.HAS_NOT,
     "busy": RunEnd.BUSY,
     "broken": RunEnd.BROKEN,
-    "odd": RunEnd.LIED,
+    "odd": RunEnd.HAS_NOT,
     "disk-full": RunEnd.NO_ROOM,
     "disk-failed": RunEnd.NO_ROOM,
     "too-many": RunEnd.NO_ROOM,
@@ -215,8 +215,7 @@ class BlobTransfers:
             client = self._client(fetch.peer)
             if client is not None:
                 if fetch.root not in self._parts and chunk_count(fetch.size) > 1:
-                    manifest = await client.manifest(fetch.root, fetch.size)
-                    await self._begin(Manifest.read(fetch.root, fetch.size, manifest))
+                    await self._begin(await _manifest(client, fetch))
                 await self._fetch_chunks(client, fetch, stored)
                 end = RunEnd.DONE
         except (BulkError, BlobError) as error:
@@ -317,6 +316,18 @@ class BlobTransfers:
             raise BulkError("misfit", "the two parts of a chunk do not fit")
         stored.append(index)
         self.do(lambda now: self.core.stored(fetch.root, fetch.peer, index, now))
+
+
+async def _manifest(client: BulkClient, fetch: Fetch) -> Manifest:
+    """Get the manifest; raises BulkError, also where it is of another blob.
+
+    Then whoever named the blob may have lied about its size: nobody is to blame for sure.
+    """
+    digests = await client.manifest(fetch.root, fetch.size)
+    try:
+        return Manifest.read(fetch.root, fetch.size, digests)
+    except ChunkError as error:
+        raise BulkError("odd", str(error)) from None
 
 
 def _log_fault(task: asyncio.Task[None]) -> None:

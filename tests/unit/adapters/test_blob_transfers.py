@@ -228,6 +228,26 @@ async def test_who_ends_a_chunk_that_a_liar_has_gone_on_with_is_not_blamed(
         assert "something else" not in caplog.text
 
 
+@pytest.mark.parametrize(("size", "more"), [(len(DATA), 1), (len(DATA), CHUNK), (1000, 1)])
+async def test_nobody_is_blamed_for_a_size_that_others_claim(
+    tmp_path: Path, size: int, more: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with fetching(tmp_path) as (a, (b,)):
+        attachment = keep(b, DATA[:size])
+        await a.meet(b)
+        claimed = Want(attachment.root, attachment.blob.size + more, sources=(b.id,))
+        a.transfers.do(lambda now: a.transfers.core.wanted(claimed, now))
+        async with asyncio.timeout(LIMIT_S):
+            while "a blob from" not in caplog.text:  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+        assert "something else" not in caplog.text
+        assert not a.transfers.core._lies
+        a.transfers.do(lambda now: a.transfers.core.dropped(attachment.root, now))
+        a.want(attachment, b)
+        assert await a.arrived(attachment) == DATA[:size]
+
+
 async def test_nobody_is_blamed_for_what_our_disk_has_failed_to_take(tmp_path: Path) -> None:
     async with fetching(tmp_path) as (a, (b,)):
         attachment = keep(b)
