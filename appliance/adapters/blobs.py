@@ -201,10 +201,13 @@ class Blobs:
                 digests += digest_of(chunk)
             write_all(number, bytes(digests), cutter.travelling)
             root = root_of(cutter.travelling, bytes(digests))
+            known = self.has(root)
             try:
                 os.fsync(number)
                 self._keep(Path(name), root, cutter.travelling, fresh=True)
             except OSError as error:
+                if not known:
+                    self.delete(root)
                 raise disk_error(error) from None
         finally:
             os.close(number)

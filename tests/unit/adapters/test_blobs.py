@@ -248,6 +248,26 @@ def test_a_disk_that_fails_leaves_nothing_that_looks_whole(
     restarted.leave(again)
 
 
+def test_of_a_file_that_was_refused_at_the_very_end_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names are written last."""
+
+    def fail(_: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    here = Blobs(tmp_path / "blobs")
+    used = here.add(io.BytesIO(b"read by all"), 11, sealed=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(blobs_module, "sync_directory", fail)
+        with refused("disk-failed"):
+            add(here)
+        with refused("disk-failed"):
+            here.add(io.BytesIO(b"read by all"), 11, sealed=False)
+    assert here.roots() == {used.root}
+    assert [file.stem for file in here.directory.iterdir()] == [used.root.hex()]
+
+
 def test_after_a_failed_write_through_nothing_counts(
     pair: tuple[Blobs, Blobs], monkeypatch: pytest.MonkeyPatch
 ) -> None:
