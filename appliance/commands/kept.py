@@ -29,9 +29,7 @@ _NAMES: Final = {
 async def message(client: Client, out: Output, args: argparse.Namespace) -> int:
     """Show one message, and how far it came with whom."""
     one = await (client.message(args.id) if args.id is not None else _latest(client))
-    labels = {station.id: label(station) for station in await client.stations()}
-    if is_group(one.conversation):
-        labels |= {group.id: group_label(group) for group in await client.groups()}
+    labels = await _labels(client)
 
     def name(station: str) -> str:
         return labels.get(station, f"·{station[:4]}")
@@ -95,8 +93,9 @@ async def storage(client: Client, out: Output, args: argparse.Namespace) -> int:
     out.line(f"The file has {kept.file_bytes / _MB:,.0f} MB; {_free(kept)} are free on its disk.")
     if kept.max_attachment_bytes:
         out.line(f"One attachment may have {kept.max_attachment_bytes / _MB:,.0f} MB.")
+    labels = await _labels(client) if kept.removed else {}
     for one in kept.removed:
-        out.line(_removed(one))
+        out.line(_removed(one, labels))
     return exits.OK
 
 
@@ -118,8 +117,16 @@ def _free(kept: Storage) -> str:
     return f"{kept.disk_free_bytes / _MB:,.0f} MB"
 
 
-def _removed(one: Removed) -> str:
-    whom = "everyone" if one.conversation == EVERYONE else visible(one.name) or "a group"
+async def _labels(client: Client) -> dict[str, str]:
+    """Return what stations and groups are called; two can have one name."""
+    labels = {station.id: label(station) for station in await client.stations()}
+    return labels | {group.id: group_label(group) for group in await client.groups()}
+
+
+def _removed(one: Removed, labels: dict[str, str]) -> str:
+    place = one.conversation
+    unknown = f"group ·{place[1:5]}" if is_group(place) else f"{visible(one.name)}? ·{place[:4]}"
+    whom = "everyone" if place == EVERYONE else labels.get(place, unknown)
     count = f"{one.records:,} older message{'' if one.records == 1 else 's'}"
     text = f"{whom}: {count} removed to make room, up to {clock(one.up_to)}"
     if one.undelivered:

@@ -53,9 +53,11 @@ async def test_a_message_shows_whom_it_came_to(
 
 
 async def test_what_had_to_go_is_said(fencewire: Fencewire, backend: MemoryBackend) -> None:
+    removed = replace(backend.stored.removed[0], conversation=CLINIC)
+    backend.stored = replace(backend.stored, removed=(removed,))
     done = await fencewire("storage")
     assert "messages  3 of 200,000  250.0 MB of 256 MB" in done.out
-    assert "clinic: 37 older messages removed to make room, up to ~" in done.out
+    assert "clinic? \u00b7k7qd: 37 older messages removed to make room, up to ~" in done.out
     assert "2 of yours had NOT ARRIVED anywhere" in done.out
     assert max(map(len, done.out.splitlines())) < 120
     status = await fencewire("status")
