@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,8 +26,10 @@ from appliance.protocol.acks import Ack, Outcome, encode_acks
 from appliance.protocol.frames import Channel
 from appliance.protocol.sealing import OpenError
 
+log = logging.getLogger(__name__)
+
 MAX_ANSWERED: Final = 1024
-"""Records that say what is here under another id, and are not answered again in this run."""
+"""Records that got a receipt though they were not new, and get none again in this run."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,8 @@ class Inbox:
 
         def stored(result: Incoming) -> Sequence[Effect]:
             effects: list[Effect] = []
+            own = [(raw, (record.id,)) for raw in result.receipts]
+            said = own if result.new else _sound(result.receipts)
             if receipt is None:
                 self._receipts.owe(record.author, moment)
             if load is not None:
@@ -138,7 +143,7 @@ class Inbox:
                 if result.new and receipt is not None:
                     effects += self._delivery.dispatch((record.author,), receipt, moment)
             elif peer == record.author:
-                effects += [Send(peer, Channel.RECORD, raw) for raw in result.receipts]
+                effects += [Send(peer, Channel.RECORD, raw) for raw, _ in said]
                 if result.new and receipt is not None:
                     self._delivery.expect((peer,), receipt, moment)
             else:
@@ -146,8 +151,8 @@ class Inbox:
             if result.new:
                 self._clock.accept(believed)
                 effects.append(MessageChanged(record.id))
-            elif receipt is not None and text.first is not None:
-                effects += self._said_before(came, receipt, result.receipts)
+            elif receipt is not None and not any(record.id in ids for _, ids in said):
+                effects += self._say_now(record, receipt, moment)
             return effects
 
         def not_stored(_: str) -> Sequence[Effect]:
@@ -155,27 +160,20 @@ class Inbox:
 
         return [Transact(SaveIncoming(message, record, receipt, to_many), stored, not_stored)]
 
-    def _said_before(
-        self, came: Arrival, receipt: Record, receipts: tuple[bytes, ...]
-    ) -> list[Effect]:
-        """Answer to a record that says what is here under another id.
+    def _say_now(self, record: Record, receipt: Record, moment: Moment) -> list[Effect]:
+        """Receipt a message that is here, but of which no receipt speaks.
 
-        What names the other id tells nothing to who carries this one, nor to an author who has lost
-        the other.
+        It is here under another id, or its receipt is spoilt, or not written yet.  What names the
+        other id tells nothing to who carries this one, nor to an author who has lost the other.
         """
-        record, moment, load = came.record, came.moment, came.load
-        said = (Receipt.decode(read_record(raw).content).records for raw in receipts)
-        if record.id in self._answered or any(record.id in ids for ids in said):
+        if record.id in self._answered:
             return []
 
         def stored(_: None) -> Sequence[Effect]:
             self._answered[record.id] = None
             while len(self._answered) > MAX_ANSWERED:
                 self._answered.popitem(last=False)
-            effects = self._delivery.carry.spread(receipt, moment)
-            if load is not None and record.to:  # it is known from then on
-                effects += self._delivery.carry.ship(load, moment)
-            return [*effects, *self._delivery.dispatch((record.author,), receipt, moment)]
+            return self._delivery.dispatch((record.author,), receipt, moment)
 
         return [Transact(LetWait(((record.author, receipt),)), stored)]
 
@@ -374,6 +372,17 @@ class Inbox:
             return carry.ship(carry.load_of(word, moment, came_from=own), moment)
 
         return [Transact(GetComplete(carried), found)]
+
+
+def _sound(receipts: tuple[bytes, ...]) -> list[tuple[bytes, tuple[bytes, ...]]]:
+    """Return those of our receipts that no disk has spoilt, and for what each speaks."""
+    sound = []
+    for raw in receipts:
+        try:
+            sound.append((raw, Receipt.decode(read_record(raw).content).records))
+        except FormatError as error:  # it would end the session
+            log.warning("a receipt of ours on this disk is damaged: %s", error)
+    return sound
 
 
 def ack(peer: StationId, record: Record, outcome: Outcome) -> Effect:

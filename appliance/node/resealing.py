@@ -38,8 +38,8 @@ is one more: each makes the other write to its disk.  Strangers share one such a
 are free to make."""
 
 MAX_WAITING: Final = 4096
-"""Records beyond that allowance that are asked for later and together; others are brought again by
-their author, or after a restart."""
+"""Records beyond that allowance that are asked for later and together, strangers' up to half of it;
+others are brought again by their author, or after a restart."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ class Resealer:
         """Tell whether to ask for a record now; if not, that is done later, for many together."""
         if self._allows(record.author, moment):
             return True
-        if sum(map(len, self._waiting.values())) < MAX_WAITING:
+        bound = MAX_WAITING // 2 if self._is_stranger(record.author) else MAX_WAITING
+        if sum(map(len, self._waiting.values())) < bound:
             self._waiting.setdefault(record.author, {})[record.id] = record.precedence
             self._ask_at = min(self._ask_at, moment.awake_s + ASKED_S)
         return False

@@ -1,5 +1,7 @@
 """Strangers who make the mail work for nothing hold up nobody else."""
 
+import sqlite3
+
 import pytest
 from group_desks import conversation, make, write
 from mail_world import Desk, World, world
@@ -265,3 +267,28 @@ def test_a_spoilt_record_keeps_nothing_else_from_being_carried() -> None:
         a.start()
         w.settle(8.0)
         assert a.station.post.carry.knows(second.id)
+
+
+def test_a_spoilt_receipt_is_written_anew_and_ends_no_session() -> None:
+    with world() as w:
+        a, b = w.desks
+        w.cut(w.links[0])
+        a.write(b, "hello")
+        w.settle()
+        before = sqlite3.connect(":memory:", isolation_level=None)
+        a.db.backup(before)
+        w.connect(a, b)
+        w.settle()
+        (receipt,) = written(b, RecordKind.RECEIPT)
+        spoil(b, receipt.id, 0)
+        a.crash()  # and has forgotten that it has arrived
+        w.settle()
+        a.db.close()
+        a.db = before
+        a.told.clear()
+        a.start()
+        w.connect(a, b)
+        w.settle(3.0)
+        assert [a.state_of(one.id) for one in a.messages()] == [DELIVERED]
+        assert len(w.links) == 1
+        assert b.inbox() == ["hello"]
