@@ -111,6 +111,7 @@ def older(path: Path, count: int) -> None:
         (columns,) = db.execute(
             "SELECT group_concat(name) FROM pragma_table_info('messages') WHERE name != 'number'"
         ).fetchone()
+        db.execute("BEGIN")
         for number in range(100, 100 + count):
             db.execute(
                 f"INSERT INTO messages (number, {columns}) SELECT ?, {columns} FROM messages"
@@ -122,6 +123,7 @@ def older(path: Path, count: int) -> None:
                 " kept, randomblob(300) FROM records LIMIT 1",
                 (number,),
             )
+        db.execute("COMMIT")
 
 
 def test_an_older_database_whose_damage_is_met_on_the_way_to_this_version_is_mended(
