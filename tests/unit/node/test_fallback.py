@@ -15,6 +15,7 @@ from appliance.model.net import NetNews
 from appliance.node.beginnings import Now
 from appliance.node.delivery import CONFIRMED_S, DIALLED_S
 from appliance.node.effects import Effect
+from appliance.node.post import OVERDUE_S
 from appliance.protocol.carrying import decode_parcels
 from appliance.protocol.frames import Channel
 
@@ -26,7 +27,8 @@ def introduced(w: World) -> tuple[Desk, Desk, Desk]:
     """Three that know the cards of all, each with a session with both others."""
     for one, other in combinations(w.desks, 2):
         w.connect(one, other)
-    w.settle(PATIENCE_S)
+    # What waits and nobody carries is looked for 5 s after the start and each minute: not soon now.
+    w.settle(OVERDUE_S / 2)
     a, b, c = w.desks
     return a, b, c
 
