@@ -34,9 +34,12 @@ def _number(key: Key) -> int:
 
 
 class Meanwhile:
-    """What comes in a conversation while a part of it is on its way, and may not be in there."""
+    """What comes while a part of a conversation, or of all (None), is on its way.
 
-    def __init__(self, conversation: str) -> None:
+    It may not be in there, or as it was before.
+    """
+
+    def __init__(self, conversation: str | None) -> None:
         self._conversation = conversation
         self.messages: dict[str, Message] = {}
         """By id, the first first; at most as many as are kept of a conversation."""
@@ -45,7 +48,7 @@ class Meanwhile:
 
     def note(self, message: Message) -> None:
         """Take what was told of a message of whatever conversation."""
-        if message.conversation != self._conversation:
+        if self._conversation not in {None, message.conversation}:
             return
         self.messages[message.id] = message
         if len(self.messages) > MAX_MESSAGES:

@@ -54,7 +54,9 @@ RETRY_S: Final = (0.2, 0.5, 1.0, 2.0)
 
 _LOOKED_THROUGH: Final = 200
 _LOOKS: Final = 5
-"""Pages of so many messages that are looked through for what waits."""
+_MAX_LOOKS: Final = 25
+"""Pages of so many messages that are looked through for what waits; more where not all that is
+unread was found in the first few."""
 
 _RECOUNT_S: Final = 0.2
 """Unread counts are asked for at most this often."""
@@ -80,6 +82,7 @@ class Follower:
         self._pager = Pager(client)
         self._paging = asyncio.Lock()
         self._meanwhile: Meanwhile | None = None
+        self._looking: Meanwhile | None = None
         self._counting = asyncio.Event()
 
     async def run(self) -> None:
@@ -133,8 +136,9 @@ class Follower:
             case Group() as group:
                 return GroupCame(group)
             case Message() as message:
-                if self._meanwhile is not None:
-                    self._meanwhile.note(message)
+                for one in (self._meanwhile, self._looking):
+                    if one is not None:
+                        one.note(message)
                 if message.unread:
                     self.recount(message.conversation)
                 return MessageCame(message)
@@ -292,14 +296,22 @@ class Follower:
                 await self._look_through()
 
     async def _look_through(self) -> None:
+        status = self._state().status
+        unread = status.unread if status is not None else 0
         first: Message | None = None
-        for _ in range(_LOOKS):
-            page = await self._client.messages(
-                before=first.order if first else None,
-                before_id=first.id if first else None,
-                limit=_LOOKED_THROUGH,
-            )
-            self._dispatch(Counted(page.messages))
-            if not page.more or not page.messages:
+        for look in range(_MAX_LOOKS):
+            meanwhile = self._looking = Meanwhile(None)
+            try:
+                page = await self._client.messages(
+                    before=first.order if first else None,
+                    before_id=first.id if first else None,
+                    limit=_LOOKED_THROUGH,
+                )
+            finally:
+                self._looking = None
+            # What was told since the page was made is newer than the page.
+            self._dispatch(Counted((*page.messages, *meanwhile.messages.values())))
+            unread -= sum(one.unread for one in page.messages)
+            if not page.more or not page.messages or (look + 1 >= _LOOKS and unread <= 0):
                 return
             first = page.messages[0]

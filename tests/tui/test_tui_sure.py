@@ -156,6 +156,38 @@ async def test_what_comes_while_the_reader_moves_is_shown_and_not_passed_over() 
         await screen.until(lambda: client.read_up_to == [(CLINIC.id, 601)], "it is read")
 
 
+class _SlowToCount(_SlowClient):
+    """Is slow only where it is asked for the messages of all conversations."""
+
+    async def messages(self, *args: object, **options: object) -> MessagePage:
+        page = await FakeClient.messages(self, *args, **options)  # type: ignore[arg-type]
+        if self.ready is not None and not args:
+            self.waiting += 1
+            await self.ready.wait()
+        return page
+
+
+async def test_what_arrives_while_it_is_counted_does_not_count_as_waiting() -> None:
+    client = _SlowToCount(CLINIC)
+    client.ready = asyncio.Event()
+    client.stored = [
+        message(CLINIC, "Bring water", 1, outgoing=True, state="queued"),
+        message(CLINIC, "Bring food", 2, outgoing=True, state="queued"),
+    ]
+    async with screen_of(client) as screen:
+        await _meanwhile(screen, client, replace(client.stored[0], state="delivered"))
+        await screen.sees("1 not delivered")
+
+
+async def test_an_old_emergency_is_found_behind_what_was_read() -> None:
+    client = FakeClient(CLINIC, GATE)
+    client.stored = [_emergency(GATE, 1, "The dam breaks!")]
+    client.stored += [message(CLINIC, "chatter", order) for order in range(2, 1_202)]
+    client._count_unread()
+    async with screen_of(client) as screen:
+        await screen.sees("EMERGENCY from north-gate?·k7qd: The dam breaks!")
+
+
 # Texts that were begun
 
 
