@@ -35,7 +35,7 @@ from appliance.model.attachment import (
     travelling_size,
 )
 from appliance.model.message import MAX_ATTACHMENTS, Text
-from appliance.node.ports import GetMessage, StoredMessage
+from appliance.node.ports import GetMessage, StoredMessage, StoreError
 from appliance.node.ports.attaching import Wish
 
 MAX_UPLOADS: Final = 64
@@ -263,7 +263,10 @@ class AttachmentDesk:
                 _FIXES["too-large"].split(", or ")[1].capitalize(),
             )
         await self._lookup.perform(Wish(stored.id, attachment.root))
-        await self._attachments.settle(attachment.root)
+        try:
+            await self._attachments.settle(attachment.root)
+        except StoreError:
+            self._attachments.look_at(attachment.root)  # the wish is noted
         return self._views.message(stored)
 
     async def _find(self, message: str, index: int) -> tuple[StoredMessage, Attachment]:

@@ -33,7 +33,8 @@ from appliance.daemon.attachments import Attachments
 from appliance.daemon.backend import DaemonBackend
 from appliance.model.cargo import Load, Tier
 from appliance.node.effects import Transact
-from appliance.node.ports import Operation, SaveStation, StoredStation
+from appliance.node.ports import Operation, SaveStation, StoredStation, StoreError
+from appliance.node.ports.attaching import GetUses
 from appliance.node.ports.blobs import BlobArrived
 from appliance.node.ports.carrying import Ship
 from appliance.node.ports.keeping import Evict, GetCandidates
@@ -265,3 +266,25 @@ async def test_what_names_many_blobs_does_not_keep_us_looking(
             await daemon.views.runtime.store.perform(GetCandidates(0, 1))
     gaps = [after - before for before, after in pairwise(looks)]
     assert min(gaps) >= 0.2
+
+
+async def test_a_wish_that_is_noted_holds_though_the_store_fails_then(
+    daemon: DaemonBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = file_of(2_000_000)
+    operation = with_blob(incoming(ANN), large)
+    await carry_out(daemon, operation)
+    store = daemon.views.runtime.store
+    perform = store.perform
+
+    async def failing(asked: Operation[object]) -> object:
+        if isinstance(asked, GetUses):
+            monkeypatch.setattr(store, "perform", perform)
+            raise StoreError("store-failed", "The disk fails.")
+        return await perform(asked)
+
+    monkeypatch.setattr(store, "perform", failing)
+    assert (await daemon.attachments.fetch(operation.message.id.hex(), 0)).attachments
+    async with asyncio.timeout(10):
+        while files_of(daemon).core.roots() != {large.root}:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
