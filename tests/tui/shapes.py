@@ -115,6 +115,11 @@ def message(
     return replace(base, **changes)  # type: ignore[arg-type]  # tests name real fields
 
 
+def emergency(author: Station, order: int, text: str) -> Message:
+    """Return an emergency that nobody has looked at."""
+    return message(author, text, order, unread=True, precedence="emergency")
+
+
 def call(other: Station, state: str, *, outgoing: bool = False, **changes: object) -> CallInfo:
     """Return a call."""
     base = replace(
