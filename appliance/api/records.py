@@ -30,8 +30,9 @@ HandedOutcome: TypeAlias = Literal[
 ]
 """``new``: for us, and stored now; ``carried``: for others, and now carried for them;
 ``cannot-open``: for us, but sealed to a key that is gone, so its author is asked to seal it again;
-``no-room``: no more is carried of such authors; ``damaged``: it is no record, its signature is
-wrong, or a later version made it; ``not-now``: it could not be stored, so bring it again."""
+``too-old``: its author, or whoever carries it, has given it up by then; ``no-room``: no more is
+carried of such authors; ``damaged``: it is no record, its signature is wrong, or a later version
+made it; ``not-now``: it could not be stored, so bring it again."""
 
 
 @dataclass(frozen=True)

@@ -207,7 +207,7 @@ def _tell(out: Output, name: str, sums: _Sums) -> int:
             sums.of("cannot-open"),
             "for you can't be opened: the key is gone. The author is asked to send it again.",
         ),
-        (sums.of("too-old"), "too old to be carried."),
+        (sums.of("too-old"), "too old: their time is over."),
         (sums.unsigned, "without a signed record, so nobody can tell who wrote it."),
     ):
         if count:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -107,7 +108,9 @@ class Importing:
         if here is not None:
             return "known"
         for_us = post.mailbox.inbox.wants(record)
-        if not for_us and age_s >= min(record.lifetime_s or LIFETIME_S, LIFETIME_S):
+        # What is for us is never too old to be seen, unless its author gave it up by then.
+        given_s = record.lifetime_s or math.inf
+        if age_s >= (given_s if for_us else min(given_s, LIFETIME_S)):
             return "too-old"
         watch = _Watch(record, for_us=for_us, unopened=for_us and self._is_lost(record))
         parcel = encode_parcels((Parcel(age_s, record.raw),))

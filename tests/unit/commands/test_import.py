@@ -52,7 +52,7 @@ async def test_what_became_of_all_is_said(fencewire: Fencewire, backend: MemoryB
         "2 receipts: 1 for messages of yours, 1 carried on, 0 known already.",
         "1 station: 1 not known before, 0 known already.",
         "1 for you can't be opened: the key is gone. The author is asked to send it again.",
-        "1 too old to be carried.",
+        "1 too old: their time is over.",
         "1 without a signed record, so nobody can tell who wrote it.",
     ]
     done = await brought(fencewire, *lines[:3], json=True)

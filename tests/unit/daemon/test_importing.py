@@ -6,6 +6,7 @@ import base64
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from appliance.model.card import Prekey
 from appliance.model.identity import Address, StationKey
 from appliance.model.message import Text
 from appliance.model.record import Certainty, Record, RecordKind, Stamp, make_record
+from appliance.node.ports import SetValue
 from appliance.protocol.sealing import seal
 
 EVE = StationKey.from_bytes(b"e" * 32)
@@ -40,6 +42,7 @@ async def started(directory: Path, key: StationKey) -> AsyncIterator[DaemonBacke
     made = DaemonBackend(runtime, announcer, settings)
     await announcer.load()
     runtime.carry_out(runtime.station.start(runtime.time.now()))
+    await store.perform(SetValue("started", b""))  # then its card is on disk
     yield made
     await runtime.stop()
 
@@ -170,6 +173,23 @@ async def test_all_sticks_together_have_the_room_of_one_neighbour(
     ]
     assert set(outcomes) == {RecordOutcome("message", "no-room")}
     assert not [one for one in await stick(a) if len(one.record) > 20_000]
+
+
+async def test_what_its_author_gave_up_is_shown_to_nobody_any_more(
+    two: tuple[DaemonBackend, ...],
+) -> None:
+    a, b = two
+    await bring(a, await stick(b))
+    await write(a, EVERYONE, "Bus at 18:00.", lifetime_s=3600)
+    await write(a, b.status().id, "Wait for the bus.", lifetime_s=3600)
+    await write(a, EVERYONE, "Boil the water.")
+    cards, bus, wait, boil = (await stick(a))[:-3], *(await stick(a))[-3:]
+    await bring(b, cards)
+    late = [replace(one, age_s=3600) for one in (bus, wait)]
+    assert await bring(b, late) == {("message", "too-old"): 2}
+    assert await bring(b, [replace(boil, age_s=40 * 86_400)]) == {("message", "new"): 1}
+    assert await texts(b) == ["Boil the water."]
+    assert await bring(b, [replace(bus, age_s=3599), wait]) == {("message", "new"): 2}
 
 
 async def test_what_is_twice_in_a_file_is_new_once(two: tuple[DaemonBackend, ...]) -> None:
