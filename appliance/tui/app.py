@@ -151,7 +151,8 @@ class FencewireApp(App[int], inherit_bindings=False):
         if message.state == "expired" and tally is not None and message.id in tally.waiting:
             who = views.title_of(self.state, message.conversation)
             text = one_line(message.text)[:40]
-            self.say(f"Not delivered in time to {who}: {text}. It was given up.", True)
+            whom = f"to all of {who}" if message.delivered_to else f"to {who}"
+            self.say(f"Not delivered in time {whom}: {text}. It was given up.", True)
 
     def _follow_calls(self) -> None:
         call = views.ringing(self.state)

@@ -125,8 +125,8 @@ def _spread(message: Message) -> str:
         return f"carried by {message.carried_by}" if message.carried_by else "waiting"
     if is_group(message.conversation) and message.state in {"delivered", "read"}:
         return "read by all" if message.state == "read" else f"delivered to all{_by(readers)}"
-    read = _by(readers)
-    return f"delivered to {message.delivered_to}{read}"
+    words = f"delivered to {message.delivered_to}{_by(readers)}"
+    return f"EXPIRED: {words}, not to all" if message.state == "expired" else words
 
 
 def _within(message: Message) -> str:

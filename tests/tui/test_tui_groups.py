@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fake_client import FakeClient
 from fake_groups import a_group
 from screen import screen_of
@@ -118,3 +120,17 @@ async def test_what_happens_in_a_group_is_told_apart_from_what_is_said() -> None
         await screen.sees_no("*2")
         await screen.press("f9")
         await screen.sees("Choose one station")
+
+
+async def test_what_came_to_some_of_a_group_and_was_given_up_says_both() -> None:
+    client = FakeClient(CLINIC, GATE)
+    client.put_group(MEDICS)
+    sent = message(CLINIC, "To all of you", 1, outgoing=True, state="queued")
+    sent = replace(sent, conversation=MEDICS.id)
+    client.stored = [sent]
+    async with screen_of(client) as screen:
+        await screen.press("down")
+        await screen.sees("waiting")
+        client.tell("message", replace(sent, state="expired", delivered_to=1))
+        await screen.sees("EXPIRED: delivered to 1, not to all")
+        await screen.sees("! Not delivered in time to all of Medics (group): To all of you.")
