@@ -129,14 +129,12 @@ class GroupLog:
         node = self._nodes.get(change)
         return None if node is None else node.change
 
-    def with_changes(
-        self, changes: Iterable[Change], *, limit: int = MAX_LOG
-    ) -> tuple[GroupLog, list[Change]]:
+    def with_changes(self, changes: Iterable[Change]) -> tuple[GroupLog, list[Change]]:
         """Return a log with more changes, and those that still miss what they were made upon.
 
-        Raises FormatError when one could never have been made.  Beyond `limit` are left out.
+        Raises FormatError when one could never have been made.  Those beyond MAX_LOG are left out.
         """
-        grown, orphans, refused = self.with_good_changes(changes, limit=limit)
+        grown, orphans, refused = self.with_good_changes(changes)
         if refused:
             raise FormatError("group change: its maker had no right to it, or it changes nothing")
         return grown, orphans
@@ -144,7 +142,7 @@ class GroupLog:
     def with_good_changes(
         self, changes: Iterable[Change], *, limit: int = MAX_LOG
     ) -> tuple[GroupLog, list[Change], list[Change]]:
-        """Do the same as `with_changes`, but return those that could never have been made."""
+        """Do the same up to `limit` bytes, but return those that could never have been made."""
         grown = GroupLog(self.group)
         grown._nodes, grown.bytes = dict(self._nodes), self.bytes
         grown._latest = ((1 << len(self._nodes)) - 1, self.view)
@@ -267,17 +265,14 @@ def _evaluate(nodes: Iterable[_Node]) -> View:
     """Return what a set of changes comes to; it has all upon which any of them was made."""
     ordered = sorted(nodes, key=lambda node: _order(node.change))
     void = _void(ordered)
-    left = {
-        (node.change.maker, node.change.parents[0]): node.change.hash
-        for node in ordered
-        if node.change.kind is ChangeKind.LEAVE
-    }
-    group = _Fold(frozenset(left))
+    leaves = [node.change for node in ordered if node.change.kind is ChangeKind.LEAVE]
+    left = {(leave.maker, leave.parents[0]): leave.hash for leave in leaves}
+    group = _Fold(left)
     for node in ordered:
         if node.index not in void and group.apply(node.change):
             group.effective.add(node.change.hash)
-    leaving = (left.get((station, entry.joined)) for station, entry in group.entries.items())
-    group.effective.update(change for change in leaving if change is not None)
+    for station in group.entries:
+        group.end_stay(station)
     return group.view()
 
 
@@ -287,10 +282,9 @@ def _extended(view: View, change: Change) -> View:
     Nothing is void by it, and it is the last in order, so the rest needs no second look.
     """
     gone = [one for one in view.entries.items() if one[0] not in view.members]
-    group = _Fold(frozenset((station, entry.joined) for station, entry in gone))
-    group.name, group.history = view.name, view.history
+    group = _Fold({(station, entry.joined): b"" for station, entry in gone})
+    group.name, group.history, group.size = view.name, view.history, len(view.members)
     group.entries, group.effective = dict(view.entries), set(view.effective)
-    group.size = len(view.members)
     if group.apply(change):
         group.effective.add(change.hash)
     return group.view()
@@ -326,13 +320,12 @@ def _void(ordered: list[_Node]) -> set[int]:
 class _Fold:
     """A group while changes are applied to it."""
 
-    def __init__(self, left: frozenset[tuple[StationId, bytes]]) -> None:
+    def __init__(self, left: Mapping[tuple[StationId, bytes], bytes]) -> None:
         self._left = left
         self.name, self.history = "", History.NONE
         self.entries: dict[StationId, Member] = {}
         self.effective: set[bytes] = set()
-        self.size = 0
-        """How many are in."""
+        self.size = 0  # how many are in
 
     def view(self) -> View:
         """Return what has come of it."""
@@ -364,6 +357,12 @@ class _Fold:
                 return False
         return True
 
+    def end_stay(self, station: StationId) -> None:
+        """Count the change by which a station has left, if it has."""
+        entry = self.entries.get(station)
+        if entry is not None and (left := self._left.get((station, entry.joined))):
+            self.effective.add(left)
+
     def _is_in(self, station: StationId) -> bool:
         entry = self.entries.get(station)
         return entry is not None and (station, entry.joined) not in self._left
@@ -371,6 +370,7 @@ class _Fold:
     def _invite(self, change: Change, subject: StationId) -> bool:
         if self._is_in(subject) or self.size >= MAX_MEMBERS:
             return False
+        self.end_stay(subject)
         self.entries[subject] = Member(change.hash)
         self.size += self._is_in(subject)
         return True
@@ -395,5 +395,6 @@ class _Fold:
         if own or (entry.rank is not None and rank >= entry.rank):
             return False
         self.size -= self._is_in(subject)
+        self.end_stay(subject)
         del self.entries[subject]
         return True

@@ -115,7 +115,7 @@ def left(group: Group, key: StationKey, moment: Moment) -> tuple[Group, list[Cha
         made.append(
             make_change(key, ChangeKind.LEAVE, group=group.id, parents=parents, depth=depth)
         )
-        log, _ = out.log.with_changes(made[-1:], limit=out.log.bytes + MAX_CHANGE)
+        log, _, _ = out.log.with_good_changes(made[-1:], limit=out.log.bytes + MAX_CHANGE)
         out = replace(out, log=log)
     return replace(out.without_keys(), out_awake_s=moment.awake_s), made
 

@@ -242,8 +242,8 @@ def read_group(own: StationId, state: bytes) -> Group:
     fields = Fields(decode(state, limit=MAX_STATE), "group")
     log = GroupLog(GroupId(fields.data(0, size=GROUP_SIZE)))
     read = _changes(fields.items(1, limit=1024))
-    log, orphans = log.with_changes(read, limit=MAX_STATE)
-    if orphans or not len(log):
+    log, orphans, refused = log.with_good_changes(read, limit=MAX_STATE)
+    if orphans or refused or not len(log):
         raise FormatError("group: its changes are not whole")
     keys: dict[bytes, HeldKey] = {}
     for item in fields.items(2, limit=MAX_KEYS):

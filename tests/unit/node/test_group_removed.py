@@ -116,6 +116,25 @@ def test_what_somebody_wrote_before_it_left_is_read_by_those_who_hear_that_first
     assert not held.key.made_for(dan.id, ben.of(group).log.brought(dan.id))
 
 
+def test_what_ended_one_stay_counts_for_those_too_who_hear_of_the_next_with_it() -> None:
+    world = with_admins()
+    ann, ben, cat, dan, _ = world.members
+    group = group_of(world)
+    world.island = {cat.id: 1}
+    dan.do(lambda groups: groups.leave(group, world.now))
+    world.deliver()
+    ann.do(lambda groups: groups.invite(group, [dan.id], world.now))
+    world.deliver()
+    log = ann.of(group).log
+    known = set(cat.of(group).log.changes)
+    bring = GroupNote(group, changes=tuple(one.raw for one in log.changes if one not in known))
+    cat.take(ann.id, bring.encode())
+    for one in (ann, ben, cat):
+        assert log.known_to_maker(log.heads[0]) == one.of(group).view
+    kinds = [(notice.kind, notice.by) for notice in cat.notices[-2:]]
+    assert kinds == [(ChangeKind.LEAVE, dan.id), (ChangeKind.INVITE, ann.id)]
+
+
 def test_a_message_that_is_too_long_makes_no_key_of_which_nobody_is_told() -> None:
     world = with_admins()
     ann, ben, *_ = world.members
