@@ -7,6 +7,7 @@ what it asks for goes out like everything else (`carry`).
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -31,6 +32,16 @@ BEGUN: Final = 8
 
 BEGUN_S: Final = 1.0
 """... and seconds until it may begin one more: each costs us more than it."""
+
+MAX_SAID: Final = 4 * 1024 * 1024
+"""Bytes that both sides say in comparisons with a neighbour, in a row: 100,000 differences ..."""
+
+SAID_PER_S: Final = 16 * 1024
+"""... and how many more each second.  1 KB takes some milliseconds where much is carried, and a
+small question may have a long answer.  What is beyond is not answered, and compared later."""
+
+MAX_NEIGHBOURS: Final = 256
+"""Of whom that is remembered; the one that has been quiet longest is forgotten first."""
 
 NONCE_SIZE: Final = 16
 
@@ -74,6 +85,8 @@ class Comparing:
         self._carried, self._gossips, self._knows = carried, gossips, knows
         self._random, self._random_bytes = random, random_bytes
         self._begun = CallGate(burst=BEGUN, refill_s=BEGUN_S)
+        self._said: OrderedDict[StationId, tuple[float, float]] = OrderedDict()
+        """Bytes that were said with a neighbour, less those that count no more, and when."""
         self._with: dict[StationId, _Comparisons] = {}
 
     def session_up(self, peer: StationId, now: float, *, begin: bool) -> list[Effect]:
@@ -99,7 +112,7 @@ class Comparing:
     def received(self, peer: StationId, message: Compare, now: float) -> list[Effect]:
         """Take part of a comparison; raises FormatError."""
         one = self._with.get(peer)
-        if one is None:
+        if one is None or self._lately_said(peer, now) > MAX_SAID:
             return []
         if message.part is Part.BEGIN:
             if not self._begun.allows(peer, now):
@@ -110,6 +123,7 @@ class Comparing:
         if reconciler is None:
             return []
         step = reconciler.received(message.data)
+        self._note_said(peer, sum(map(len, (message.data, *step.replies))), now)
         part = Part.GO_ON if answers else Part.ANSWER
         replies = [Compare(part, reply) for reply in step.replies]
         wanted = _wanted([record for record in step.theirs if not self._knows(record)])
@@ -120,6 +134,17 @@ class Comparing:
             one.at = now + STUCK_S  # it goes on, be it slowly
         said: list[Compare | Wanted] = [*replies, *wanted]
         return [Send(peer, Channel.SYNC, encode_sync(part)) for part in said]
+
+    def _lately_said(self, peer: StationId, now: float) -> float:
+        size, at = self._said.get(peer, (0.0, now))
+        return max(size - (now - at) * SAID_PER_S, 0.0)
+
+    def _note_said(self, peer: StationId, size: int, now: float) -> None:
+        total = self._lately_said(peer, now) + size
+        self._said.pop(peer, None)
+        self._said[peer] = (total, now)
+        if len(self._said) > MAX_NEIGHBOURS:
+            self._said.popitem(last=False)
 
     def _begin(self, peer: StationId, now: float) -> list[Effect]:
         one = self._with[peer]
