@@ -10,6 +10,10 @@ from appliance.node.ports import Moment
 MAX_JUMP: Final = 1 << 20
 """How far one record can push the counter, so that a liar can't use it up."""
 
+STEP: Final = 1 << 10
+"""How far one record pushes it that may not leap: in a year of records without a pause, none has
+used it up."""
+
 ORDER_BITS: Final = 16
 """Low bits of an order: from the record's id, so that all stations break ties alike."""
 
@@ -24,13 +28,17 @@ class LamportClock:
         self._boot = boot
         self._counter = highest >> ORDER_BITS
 
-    def witness(self, lamport: int) -> int:
-        """Take somebody's counter; return the part of it that is believed.
+    def leaps(self, lamport: int) -> bool:
+        """Tell whether somebody's counter is more than a step ahead of ours."""
+        return lamport > self._counter + STEP
+
+    def witness(self, lamport: int, *, most: int = MAX_JUMP) -> int:
+        """Take somebody's counter; return the part of it that is believed, `most` ahead of ours.
 
         One that is too high to be true moves ours only when `accept` is told that its record was
         kept: else one record, sent again and again, would use the counter up.
         """
-        believed = min(lamport, self._counter + MAX_JUMP, MAX_LAMPORT - 1)
+        believed = min(lamport, self._counter + most, MAX_LAMPORT - 1)
         if believed == lamport:
             self.accept(believed)
         return believed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,21 +11,25 @@ from appliance.model.cargo import Load, Shipped
 from appliance.model.codec import FormatError
 from appliance.model.identity import CONSOLE, StationId, StationKey
 from appliance.model.message import DeliveryState, Receipt, Reseal
-from appliance.model.record import Record, RecordKind, read_record
-from appliance.node.clock import LamportClock
+from appliance.model.record import Record, RecordKind
+from appliance.node.call_gate import CallGate
+from appliance.node.clock import STEP, LamportClock
 from appliance.node.delivery import Delivery
 from appliance.node.effects import Effect, MessageChanged, Send, Transact
 from appliance.node.group_mail import GroupMail
 from appliance.node.opening import KeyToComeError, Opener, UnknownKeyError, as_kept
 from appliance.node.ports import Incoming, Moment, SaveIncoming, SaveReceipt
 from appliance.node.ports.receipting import GetComplete, LetWait
-from appliance.node.receipts import Receipts
+from appliance.node.receipts import Receipts, sound
 from appliance.node.resealing import Resealer
 from appliance.protocol.acks import Ack, Outcome, encode_acks
 from appliance.protocol.frames import Channel
 from appliance.protocol.sealing import OpenError
 
-log = logging.getLogger(__name__)
+LEAPS: Final = 64
+LEAP_S: Final = 10.0
+"""How often in a row an author, or all strangers together, can push our counter far, and seconds
+until once more: an honest one does so when two islands meet."""
 
 MAX_ANSWERED: Final = 1024
 """Records that got a receipt though they were not new, and get none again in this run."""
@@ -66,11 +69,13 @@ class Inbox:
         resealer: Resealer,
         groups: GroupMail,
         has_line: Callable[[str], bool],
+        is_stranger: Callable[[StationId], bool],
     ) -> None:
         self._key, self._clock, self._groups = key, clock, groups
         self._opener, self._delivery = opener, delivery
         self._receipts, self._resealer = receipts, resealer
-        self._has_line = has_line
+        self._has_line, self._is_stranger = has_line, is_stranger
+        self._leaps = CallGate(burst=LEAPS, refill_s=LEAP_S)
         self._answered: OrderedDict[bytes, None] = OrderedDict()
 
     def wants(self, record: Record) -> bool:
@@ -122,7 +127,7 @@ class Inbox:
             return self._cannot_open(came)
         except KeyToComeError:
             return self._keep(came)
-        believed = self._clock.witness(record.stamp.lamport)
+        believed = self._believed(record, moment)
         message = as_kept(record, text, believed, moment)
         # What went to many is receipted at once only where that costs no more than an answer.
         receipt = None
@@ -135,7 +140,7 @@ class Inbox:
         def stored(result: Incoming) -> Sequence[Effect]:
             effects: list[Effect] = []
             own = [(raw, (record.id,)) for raw in result.receipts]
-            said = own if result.new else _sound(result.receipts)
+            said = own if result.new else sound(result.receipts)
             if receipt is None:
                 self._receipts.owe(record.author, moment)
             if load is not None:
@@ -159,6 +164,14 @@ class Inbox:
             return self._not_stored(came)
 
         return [Transact(SaveIncoming(message, record, receipt, to_many), stored, not_stored)]
+
+    def _believed(self, record: Record, moment: Moment) -> int:
+        """Take an author's counter, so that no author, and not all strangers, can use ours up."""
+        lamport, author = record.stamp.lamport, record.author
+        who = self._key.id if self._is_stranger(author) else author
+        if self._clock.leaps(lamport) and not self._leaps.allows(who, moment.awake_s):
+            return self._clock.witness(lamport, most=STEP)
+        return self._clock.witness(lamport)
 
     def _say_now(self, record: Record, receipt: Record, moment: Moment) -> list[Effect]:
         """Receipt a message that is here, but of which no receipt speaks.
@@ -372,17 +385,6 @@ class Inbox:
             return carry.ship(carry.load_of(word, moment, came_from=own), moment)
 
         return [Transact(GetComplete(carried), found)]
-
-
-def _sound(receipts: tuple[bytes, ...]) -> list[tuple[bytes, tuple[bytes, ...]]]:
-    """Return those of our receipts that no disk has spoilt, and for what each speaks."""
-    sound = []
-    for raw in receipts:
-        try:
-            sound.append((raw, Receipt.decode(read_record(raw).content).records))
-        except FormatError as error:  # it would end the session
-            log.warning("a receipt of ours on this disk is damaged: %s", error)
-    return sound
 
 
 def ack(peer: StationId, record: Record, outcome: Outcome) -> Effect:

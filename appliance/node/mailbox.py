@@ -85,6 +85,7 @@ class Mailbox:
             ),
             groups=groups,
             has_line=has_line,
+            is_stranger=is_stranger,
         )
         """What comes for us."""
 

@@ -8,17 +8,21 @@ none.  Strangers share one small allowance: keys are free to make, and receipts 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from appliance.model.codec import FormatError
 from appliance.model.identity import Address, StationId, StationKey
 from appliance.model.message import MAX_RECEIPTED, DeliveryState, Receipt
-from appliance.model.record import Record, RecordKind, make_record
+from appliance.model.record import Record, RecordKind, make_record, read_record
 from appliance.node.call_gate import CallGate
 from appliance.node.clock import LamportClock
 from appliance.node.effects import Effect, Transact
 from appliance.node.ports import Moment
 from appliance.node.ports.receipting import GetOwed, GetOwing, LetWait
+
+log = logging.getLogger(__name__)
 
 DELAY_S: Final = 0.05
 """Longest wait for each station that is known, so that all together send some twenty a second."""
@@ -182,3 +186,14 @@ class Receipts:
                 receipt = self.make(author, DeliveryState.READ, part, moment, uptime_s)
                 receipts.append((author, receipt))
         return tuple(receipts)
+
+
+def sound(receipts: tuple[bytes, ...]) -> list[tuple[bytes, tuple[bytes, ...]]]:
+    """Return those of our receipts that no disk has spoilt, and for what each speaks."""
+    found = []
+    for raw in receipts:
+        try:
+            found.append((raw, Receipt.decode(read_record(raw).content).records))
+        except FormatError as error:  # it would end the session
+            log.warning("a receipt of ours on this disk is damaged: %s", error)
+    return found

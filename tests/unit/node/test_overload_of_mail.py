@@ -20,7 +20,8 @@ from appliance.model.record import (
     make_record,
     read_record,
 )
-from appliance.node import receipts, resealing
+from appliance.node import inbox, receipts, resealing
+from appliance.node.clock import MAX_JUMP
 from appliance.protocol.carrying import Parcel, encode_parcels
 from appliance.protocol.frames import Channel
 from appliance.protocol.sealing import seal
@@ -222,6 +223,29 @@ def test_who_has_a_message_and_no_room_to_carry_it_has_not_refused_it(
         states = {one.station: one.state for one in message.recipients}
         assert states == {b.id: DELIVERED, c.id: DeliveryState.QUEUED}
         assert message.problem is None
+
+
+def far_ahead(key: StationKey, desk: Desk) -> Record:
+    """What pushes a desk's counter as far as one record can."""
+    lamport = desk.station.clock._counter + MAX_JUMP
+    stamp = Stamp(lamport, bytes(8), 0, 0, Certainty.UNSET)
+    return make_record(key, RecordKind.MESSAGE, Text(key.id, "hello").encode(), stamp=stamp)
+
+
+def test_strangers_together_can_not_use_the_counter_up() -> None:
+    with world() as w:
+        a, b = w.desks
+        a.write(b, "hello")
+        b.write(a, "hello")
+        w.settle()
+        before = b.station.clock._counter
+        for number in range(2 * inbox.LEAPS):
+            bring(b, a, [far_ahead(stranger(number), b)])
+        pushed = b.station.clock._counter - before
+        assert inbox.LEAPS * MAX_JUMP <= pushed < (inbox.LEAPS + 2) * MAX_JUMP
+        # One whom we know is believed all the same.
+        bring(b, a, [far_ahead(a.key, b)])
+        assert b.station.clock._counter >= before + pushed + MAX_JUMP
 
 
 # -- A disk that spoils what waits
