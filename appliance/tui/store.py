@@ -231,8 +231,12 @@ def _loaded(state: TuiState, action: Loaded) -> TuiState:
         groups=groups,
         listed=_list(stations, groups),
         selected=selected,
-        # Stays in sight until its newest part has come.
-        talks={key: talk for key, talk in state.talks.items() if key == selected},
+        # Stays in sight until its newest part has come, which says anew what is unread.
+        talks={
+            key: talks.with_read(talk, talk.newest[0])
+            for key, talk in state.talks.items()
+            if key == selected
+        },
         calls={one.id: one for one in action.calls[:MAX_CALLS]},
         call_at_s={one.id: action.now_s for one in action.calls[:MAX_CALLS]},
         verifications=action.verifications[:MAX_VERIFICATIONS],

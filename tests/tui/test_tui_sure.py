@@ -47,6 +47,26 @@ async def test_what_came_late_is_not_read_before_it_was_in_sight() -> None:
         await screen.sees_no("unread further up")
 
 
+async def test_what_was_read_elsewhere_meanwhile_does_not_hold_back() -> None:
+    client = FakeClient(CLINIC)
+    client.stored = [message(CLINIC, f"number {n}.", n) for n in range(1, 401)]
+    async with screen_of(client) as screen:
+        await screen.press("down")
+        await screen.sees("number 400.")
+        client.arrive(_late(20))
+        await screen.sees("unread further up: Home")
+        client.die()
+        await screen.sees("NOT CONNECTED")
+        client.stored = [replace(one, unread=False) for one in client.stored]
+        client._count_unread()
+        client.alive = True
+        await screen.sees_no("NOT CONNECTED")
+        await screen.sees_no("unread further up")
+        client.arrive(message(CLINIC, "number 401.", 401, unread=True))
+        await screen.sees("number 401.")
+        await screen.until(lambda: client.read_up_to == [(CLINIC.id, 401)], "it is read")
+
+
 async def test_a_conversation_opens_at_what_came_late() -> None:
     client = FakeClient(CLINIC, GATE)
     client.stored = [message(CLINIC, f"number {n}.", n) for n in range(1, 1_401)]
