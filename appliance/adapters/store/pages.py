@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 Value: TypeAlias = int | float | str | bytes | None
 
@@ -215,6 +215,26 @@ def _likely_size(file: int) -> int:
     return small if 4 * between >= len(begins) else large
 
 
+class _Frame(NamedTuple):
+    """What stands before a page in a log."""
+
+    number: int
+    """The first is 0."""
+
+    page: int
+    """Which."""
+
+    ends: bool
+    """It is the last of a commit."""
+
+    follows: bool
+    """It is as it was written, and so is what was written before it."""
+
+    may_be_left: bool
+    """It may be of a commit that failed, of which a shorter one in its place has left the end: that
+    stands behind the last frame of a commit, does not follow from it, and is of one commit."""
+
+
 class Log:
     """A write-ahead log, also one with a hole in it, after which SQLite sees nothing (4)."""
 
@@ -237,12 +257,13 @@ class Log:
         """Return the page in a frame."""
         return _read(self._file, self._offset(frame) + FRAME_HEADER, self.page_size)
 
-    def misses_commits(self, frame: int) -> bool:
+    def misses_commits(self, start: int) -> bool:
         """Tell whether there are commits that were on disk from a frame on, the first bad one."""
-        commits = 0
-        for _, header, follows in self._frames(frame):
-            commits = any(header[4:8]) + (commits if follows else 0)
-            if commits > 1:
+        sure = together = 0
+        for frame in self._frames(start):
+            together = (together if frame.follows else 0) + frame.ends
+            sure += frame.ends and not frame.may_be_left
+            if sure > 1 or together > 1:
                 return True
         return False
 
@@ -256,45 +277,46 @@ class Log:
             yield frame, _read(self._file, self._offset(frame), FRAME_HEADER)
             frame += 1
 
-    def _frames(self, start: int = 0) -> Iterator[tuple[int, bytes, bool]]:
-        """Yield the frames of this log: number, header, and whether it follows the one before.
+    def _frames(self, start: int = 0) -> Iterator[_Frame]:
+        """Yield the frames of this log.
 
         A frame's checksum goes on from that of the frame before, which is written there, so each
         can be checked by itself.
         """
         before = _read(self._file, 24 if start == 0 else self._offset(start - 1) + 16, 8)
-        for frame, header in self._headers(start):
+        ended = start - 1 if start else None
+        may_be_left = False
+        for number, header in self._headers(start):
             sums = struct.unpack(">II", before)
             before = header[16:24]
-            if header[8:16] == self._salt:
-                summed = header[:8] + self.page(frame)
-                follows = struct.pack(">II", *_checksum(summed, sums, self._words)) == before
-                yield frame, header, follows
+            if header[8:16] != self._salt:
+                continue
+            summed = header[:8] + self.page(number)
+            follows = struct.pack(">II", *_checksum(summed, sums, self._words)) == before
+            if not follows:
+                may_be_left = ended == number - 1
+            ends = any(header[4:8])
+            yield _Frame(number, int.from_bytes(header[:4], "big"), ends, follows, may_be_left)
+            if ends:
+                ended = number
 
     def _most_frequent_salt(self) -> bytes:
         salts = Counter(header[8:16] for _, header in self._headers())
         return salts.most_common(1)[0][0] if salts else bytes(8)
 
     def read_frames(self) -> None:
-        """Note the pages of all frames that are as they were written, up to the last sure commit.
-
-        A commit that failed leaves its end behind the shorter one that took its place: frames that
-        follow each other up to a single commit, but not what stands before them.  Where two
-        commits follow each other, all before them was on disk.
-        """
+        """Note the pages of all frames that are as they were written, of commits that are sure."""
         uncommitted: dict[int, int] = {}
         unsure: dict[int, int] = {}
-        whole, commits = True, 0
-        for frame, header, follows in self._frames():
-            if follows:
-                uncommitted[int.from_bytes(header[:4], "big")] = frame
-            else:
-                whole, commits = False, 0
-            if any(header[4:8]):
-                commits += 1
+        together = 0
+        for frame in self._frames():
+            together = (together if frame.follows else 0) + frame.ends
+            if frame.follows:
+                uncommitted[frame.page] = frame.number
+            if frame.ends:
                 unsure |= uncommitted
                 uncommitted.clear()
-                if whole or commits > 1:
+                if not frame.may_be_left or together > 1:
                     self.pages |= unsure
                     unsure.clear()
 
