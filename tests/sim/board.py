@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from prekey_disk import PrekeyDisk
 
 from appliance.daemon.timekeeper import AWAKE_VALUE
+from appliance.model.group import GroupId
 from appliance.model.identity import StationKey
 from appliance.node.beginnings import Identity, Memory, Now
 from appliance.node.call_effects import CallChanged, Media, NeedSession, SendSip
@@ -20,13 +21,15 @@ from appliance.node.effects import (
     Dial,
     Effect,
     EndSession,
+    GroupChanged,
     MessageChanged,
     Send,
     StationChanged,
     Transact,
     VerificationChanged,
 )
-from appliance.node.own_card import CARD_VALUE
+from appliance.node.group_state import Group
+from appliance.node.own_card import CARD_VALUE, RESTORED_VALUE, highest_order
 from appliance.node.ports import (
     GetMessage,
     GetMessages,
@@ -37,11 +40,13 @@ from appliance.node.ports import (
     StoredMessage,
 )
 from appliance.node.ports.carrying import GetCargo
+from appliance.node.ports.grouping import GetGroups
+from appliance.node.ports.prekeys import KeptPrekey
 from appliance.node.station import Station
 from appliance.protocol.frames import Channel
 from sim.chance import key_of
 from sim.disk import Disk
-from sim.happenings import Alarmed, Changed, Died, Ended, FaultError, Started
+from sim.happenings import Alarmed, Changed, Died, Ended, FaultError, Restored, Started
 
 if TYPE_CHECKING:
     from sim.sessions import Session
@@ -52,6 +57,9 @@ EPOCH_MS: Final = 1_790_000_000_000
 
 KEEP_AWAKE_S: Final = 60.0
 """How often the daemon notes for how long it has been awake."""
+
+BUSY_S: Final = 0.05
+"""Until a backup is tried again."""
 
 EARLY_S: Final = 1e-6
 """A timer that fires by a rounding too early would find nothing due, for ever."""
@@ -94,8 +102,14 @@ class Board:
         """Counts starts and ends, so that nothing planned for one process reaches the next."""
 
         self.starts = 0
+        self.shown_order = 0
+        """Where the latest message stands that its operator can see."""
+
         self.sessions: dict[int, Session] = {}
         """By handle, those that the station was told of."""
+
+        self._backup: tuple[bytes, dict[bytes, KeptPrekey]] | None = None
+        """The database and the prekeys."""
 
         self._fuse: int | None = None
         self._cut = False
@@ -123,6 +137,7 @@ class Board:
         awake = self.disk.read(GetValue(AWAKE_VALUE))
         self._awake_before_s = int(awake) / 1000 if awake is not None else 0.0
         self.boot = self.rng.randbytes(8)
+        self.shown_order = self._latest_order()
         self.station = Station(
             Identity(self.key, self.boot, self.prekeys.ring(self.rng.randbytes)),
             self._memory(),
@@ -135,12 +150,15 @@ class Board:
         self.world.network.started(self)
 
     def _memory(self) -> Memory:
-        latest = self.disk.read(GetMessages(None, True, None, 1))
+        card = self.disk.read(GetValue(CARD_VALUE))
+        restored = self.disk.read(GetValue(RESTORED_VALUE)) is not None
         return Memory(
             stations=self.disk.read(GetStations()),
-            highest_order=latest[-1].order if latest else 0,
-            card=self.disk.read(GetValue(CARD_VALUE)),
+            highest_order=highest_order(self.shown_order, card, restored=restored),
+            card=card,
             cargo=self.disk.read(GetCargo()),
+            groups=self.disk.read(GetGroups()),
+            restored=restored,
         )
 
     def _keep_awake(self) -> None:
@@ -169,6 +187,27 @@ class Board:
         self.disk.cut()
         self.world.network.died(self, power=power)
         self.world.tell(Died(self, power))
+
+    # -- Backups
+
+    def back_up(self) -> None:
+        """Copy what is on disk, as soon as there is nothing else in the database."""
+        if self.disk.db.in_transaction:
+            self.world.time.after(BUSY_S, self.back_up)
+            return
+        self._backup = self.disk.db.serialize(), dict(self.prekeys.kept)
+        self.world.note(f"{self.name}: backup")
+
+    def restore(self) -> bool:
+        """Put the backup, if there is one, in the place of all that is on disk."""
+        if self._backup is None:
+            return False
+        database, self.prekeys.kept = self._backup
+        self._backup = None
+        self.die(power=True)
+        self.disk.restore(database)
+        self.world.tell(Restored(self))
+        return True
 
     # -- Time
 
@@ -241,8 +280,8 @@ class Board:
 
     def _one(self, effect: Effect) -> None:
         match effect:
-            case Send(peer, channel, data):
-                self._send(peer, channel, data)
+            case Send(peer, channel, data, urgent):
+                self._send(peer, channel, data, urgent=urgent)
             case SendSip(peer, data):
                 self._send(peer, Channel.SIP, data)
             case Transact() if self.prekeys.perform(effect.operation):
@@ -259,23 +298,24 @@ class Board:
             case MessageChanged(message):
                 stored = self.message(message)
                 if stored is not None:
+                    self.shown_order = max(self.shown_order, stored.order)
                     self.world.tell(Changed(self, stored))
             case AlarmRaised():
                 self.world.tell(Alarmed(self, effect))
             case NeedSession(peer):
                 self.carry_out(self.station.peers.need(peer, self.now.monotonic))
-            case StationChanged() | VerificationChanged() | AlarmOver():
+            case StationChanged() | GroupChanged() | VerificationChanged() | AlarmOver():
                 pass
             case CallChanged() | Media() | AvoidRoute():
                 pass
             case _:
                 raise AssertionError(effect)
 
-    def _send(self, peer: Any, channel: Channel, data: bytes) -> None:
+    def _send(self, peer: Any, channel: Channel, data: bytes, *, urgent: bool = False) -> None:
         info = self.station.peers.session(peer)
         session = self.sessions.get(info.handle) if info is not None else None
         if session is not None:
-            session.send(self, channel, data)
+            session.send(self, channel, data, urgent=urgent)
 
     # -- What its operator sees
 
@@ -283,6 +323,14 @@ class Board:
         """Return a message as the store has it."""
         found: StoredMessage | None = self.disk.read(GetMessage(message))
         return found
+
+    def _latest_order(self) -> int:
+        latest = self.disk.read(GetMessages(None, True, None, 1))
+        return latest[-1].order if latest else 0
+
+    def group(self, group: GroupId) -> Group | None:
+        """Return what the station knows of a group."""
+        return self.station.post.groups.groups.book.get(group)
 
     def messages(self) -> tuple[StoredMessage, ...]:
         """Return all messages that the store has."""

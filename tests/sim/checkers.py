@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from appliance.adapters.store.reading import MAX_SHOWN
+from appliance.model.group import GroupId
 from appliance.model.identity import StationId
 from appliance.model.message import DeliveryState
+from appliance.node.group_state import Standing
 from sim.happenings import (
     Alarmed,
     Changed,
@@ -22,6 +24,7 @@ from sim.happenings import (
     FaultError,
     Happening,
     Letter,
+    Restored,
     Started,
     Wrote,
 )
@@ -62,6 +65,10 @@ class NothingIsLost(Checker):
         """Look for everything that was written, at each start."""
         if isinstance(happening, Wrote):
             self._by_author.setdefault(happening.board.index, []).append(happening.letter)
+        elif isinstance(happening, Restored):
+            board = happening.board
+            kept = self._by_author.get(board.index, [])
+            kept[:] = [letter for letter in kept if board.message(letter.id) is not None]
         elif isinstance(happening, Started):
             board = happening.board
             for letter in self._by_author.get(board.index, ()):
@@ -77,15 +84,24 @@ class NothingIsLost(Checker):
             if not letter.forever:
                 continue
             readers = list(self.world.readers(letter))
+            who = [reader.id for reader in readers]
             what = f"{letter.text:.40} ({letter.id.hex()[:8]}, written at {letter.at:.1f})"
             for reader in readers:
-                if letter.id not in reader.disk.kept:
+                if not reader.disk.had(letter.id):
                     yield f"lost: {what} is not at {reader.name}"
             author = self.world.boards[letter.author]
             stored = author.message(letter.id) if readers else None
-            if stored is not None and stored.delivered_to < len(readers):
+            if stored is None:
+                continue
+            sure = stored.delivered_to
+            if letter.group is not None:
+                sure = sum(
+                    one.station in who and one.state >= DeliveryState.DELIVERED
+                    for one in stored.recipients
+                )
+            if sure < len(readers):
                 yield (
-                    f"not confirmed: {author.name} knows of {stored.delivered_to} of the"
+                    f"not confirmed: {author.name} knows of {sure} of the"
                     f" {len(readers)} that have {what}"
                 )
 
@@ -100,6 +116,9 @@ class NothingTwice(Checker):
             for message in board.messages():
                 if message.text in seen:
                     raise FaultError(f"{board.name} has twice: {message.text:.40}")
+                if message.notice:
+                    seen.add(message.text)
+                    continue
                 if message.text not in self.world.people.attempted:
                     raise FaultError(f"{board.name} has what nobody wrote: {message.text:.40}")
                 seen.add(message.text)
@@ -130,6 +149,11 @@ class StatesNeverLie(Checker):
             for message in happening.messages:
                 states = self._stored.setdefault((happening.board.index, message), {})
                 _raise(states, {happening.recipient: happening.state})
+        elif isinstance(happening, Restored):
+            # It has forgotten how far its messages came, and is told again.
+            for seen in (self._told, self._ever, self._stored):
+                for key in [key for key in seen if key[0] == happening.board.index]:
+                    del seen[key]
         elif isinstance(happening, Died):
             board = happening.board
             for key in [key for key in self._told if key[0] == board.index]:
@@ -159,7 +183,7 @@ class StatesNeverLie(Checker):
         _raise(self._ever.setdefault((board.index, message), {}), now)
         for station, state in now.items():
             recipient = self.world.by_id[station]
-            if state >= DeliveryState.DELIVERED and message not in recipient.disk.kept:
+            if state >= DeliveryState.DELIVERED and not recipient.disk.had(message):
                 raise FaultError(
                     f"{board.name}: {message.hex()[:8]} is shown as {state.name},"
                     f" but {recipient.name} does not have it"
@@ -219,6 +243,9 @@ class DisksAreBounded(Checker):
     RECEIPT: Final = 2 * 1024
     """... for each receipt."""
 
+    NOTICES: Final = 4
+    """For each member of a group it is told about so often."""
+
     def unsettled(self) -> Iterable[str]:
         """Look at all databases, which do not shrink."""
         bound = min(self.world.scenario.max_database, self._needed())
@@ -234,10 +261,11 @@ class DisksAreBounded(Checker):
             2 if letter.to is not None else 2 * len(world.boards)
             for letter in world.people.letters.values()
         )
+        groups = sum(len(gathering.members) for gathering in world.groups.all)
         return (
             self.EMPTY
             + self.STATION * len(world.boards)
-            + self.MESSAGE * len(world.people.attempted)
+            + self.MESSAGE * (len(world.people.attempted) + self.NOTICES * groups)
             + self.RECEIPT * receipts
             + 8 * sum(len(text) for text in world.people.attempted)
         )
@@ -257,12 +285,77 @@ class NobodyIsBlamed(Checker):
             raise FaultError(f"{happening.board.name} ends a session: {happening.reason}")
 
 
+class InOrder(Checker):
+    """What was written later stands later, on all screens and whatever their clocks show."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._orders: dict[bytes, int] = {}
+        self._last: dict[int, int] = {}
+        """Where the last message of an author stands, by index."""
+
+    def saw(self, happening: Happening) -> None:
+        """Compare with what the author had before it."""
+        if isinstance(happening, Wrote):
+            letter = happening.letter
+            stored = happening.board.message(letter.id)
+            if stored is None or stored.order <= letter.after:
+                raise FaultError(f"{happening.board.name}: too high up: {letter.text:.40}")
+            # What it has forgotten counts too; not what others wrote who had stepped ahead as well.
+            forgotten = self._last.get(letter.author, 0) if self.world.faults.restored < 2 else 0
+            if stored.order <= forgotten:
+                raise FaultError(
+                    f"{happening.board.name}: before what it forgot: {letter.text:.40}"
+                )
+            self._orders[letter.id] = self._last[letter.author] = stored.order
+
+    def unsettled(self) -> Iterable[str]:
+        """Look where everybody has it."""
+        for board in self.world.boards:
+            for message in board.messages():
+                if message.order != self._orders.get(message.id, message.order):
+                    raise FaultError(f"{board.name} has elsewhere: {message.text:.40}")
+        return ()
+
+
+class GroupsAgree(Checker):
+    """In the end all members know who is in; whoever is out reads nothing by those who know."""
+
+    def saw(self, happening: Happening) -> None:
+        """Look at what comes to a station."""
+        if not isinstance(happening, Changed) or happening.message.notice:
+            return
+        board, message = happening.board, happening.message
+        if not isinstance(message.conversation, GroupId) or message.outgoing:
+            return
+        if board.index not in self.world.people.attempted[message.text]:
+            raise FaultError(f"{board.name} reads what was not for it: {message.text:.40}")
+
+    def unsettled(self) -> Iterator[str]:
+        """Look at what everybody knows."""
+        for gathering in self.world.groups.all:
+            founder = self.world.boards[gathering.founder]
+            wanted = {self.world.boards[index].id for index in gathering.inside}
+            for index in sorted(gathering.members):
+                board = self.world.boards[index]
+                if not board.alive or not self.world.together(founder, board):
+                    continue
+                known = board.group(gathering.id)
+                inside = index in gathering.inside
+                if known is None or (known.standing is Standing.IN) is not inside:
+                    yield f"{board.name} is {'not ' if inside else ''}in the group"
+                elif set(known.members) != wanted:
+                    yield f"{board.name} knows of {len(known.members)} members, not {len(wanted)}"
+
+
 ALL: Final[tuple[type[Checker], ...]] = (
     NothingIsLost,
     AllAgree,
     StatesNeverLie,
     NobodyIsBlamed,
     DisksAreBounded,
+    GroupsAgree,
     NothingTwice,
+    InOrder,
 )
 """What takes long is asked last, when nothing else is unsettled any more."""

@@ -16,7 +16,16 @@ from appliance.adapters.store import schema
 from appliance.adapters.store.operations import READS, SENT, WRITES
 from appliance.adapters.store.worker import LAZY_S, MAX_BATCH, MAX_SHOWN, RETRY_S
 from appliance.node.effects import Transact
-from appliance.node.ports import Incoming, Operation, SaveIncoming, SaveReceipt, StoreError
+from appliance.node.own_card import RESTORED_VALUE
+from appliance.node.ports import (
+    GetMessage,
+    Incoming,
+    Operation,
+    SaveIncoming,
+    SaveReceipt,
+    SetValue,
+    StoreError,
+)
 from sim.happenings import Confirmed
 
 if TYPE_CHECKING:
@@ -55,12 +64,19 @@ class Disk:
         self.kept: set[bytes] = set()
         """Messages of others that are on disk."""
 
+        self.forgotten: set[bytes] = set()
+        """Messages of others that were, before it was restored."""
+
         self._waiting: deque[Transact[Any]] = deque()
         self._open: list[tuple[Transact[Any], Any]] = []
         """What is in the transaction, with its result."""
 
         self._busy = self._must_commit = self._failing = False
         self._commit_at: float | None = None
+
+    def had(self, message: bytes) -> bool:
+        """Tell whether a message of somebody else is, or was, on disk."""
+        return message in self.kept or message in self.forgotten
 
     def read(self, operation: Operation[Any]) -> Any:
         """Carry out an operation that only reads, at once."""
@@ -74,6 +90,16 @@ class Disk:
             some.clear()
         self._busy = self._must_commit = self._failing = False
         self._commit_at = None
+
+    def restore(self, database: bytes) -> None:
+        """Take another database, as `backup --restore` puts it in place."""
+        # A connection would still have statements for the former one.
+        self.db.close()
+        self.db = new_database(database)
+        WRITES[SetValue](self.db, SetValue(RESTORED_VALUE, b"{}"))
+        lost = {one for one in self.kept if self.read(GetMessage(one)) is None}
+        self.kept -= lost
+        self.forgotten |= lost
 
     def submit(self, effect: Transact[Any]) -> None:
         """Let an operation wait for its turn."""

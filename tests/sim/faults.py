@@ -36,6 +36,9 @@ class Faults:
         self.world = world
         self.rng = random.Random(f"faults/{world.scenario.seed}")
         self.over = False
+        self.restored = 0
+        """Boards that were restored from a backup."""
+
         boards = world.boards
         self.couriers = self.rng.sample(boards, min(world.scenario.couriers, len(boards)))
         if world.scenario.islands and not self.couriers:
@@ -53,8 +56,12 @@ class Faults:
             if self.rng.random() < scenario.lost_for_good:
                 when = self.rng.uniform(0.0, scenario.faults_s)
                 self.world.time.after(when, partial(self._lose, board))
+            if self.rng.random() < scenario.restored:
+                first, last = sorted(self.rng.uniform(0.1, 0.95) for _ in range(2))
+                self.world.time.after(first * scenario.faults_s, board.back_up)
+                self.world.time.after(last * scenario.faults_s, partial(self._restore, board))
         for segment in self.world.network.segments:
-            self._every(scenario.partition_every_s, partial(self._split, segment))
+            self._every(scenario.partition_every_s, partial(self.part, segment))
         for courier in self.couriers:
             self._wander_later(courier)
 
@@ -100,10 +107,17 @@ class Faults:
         self.world.time.after(0.5 if self.over else self.rng.uniform(*DOWN_S), board.start)
 
     def _lose(self, board: Board) -> None:
-        if board in self.couriers:
+        if board in self.couriers or self.world.groups.is_founder(board):
             return
         board.gone = True
         board.die(power=True)
+
+    def _restore(self, board: Board) -> None:
+        # What it has forgotten of a group nobody tells it, so members are left alone.
+        groups = self.world.groups
+        in_one = any(board.index in one.members for one in groups.all)
+        if not (board.gone or in_one or groups.is_founder(board)):
+            self.restored += board.restore()
 
     def _fill(self, board: Board) -> None:
         board.disk.full = True
@@ -114,7 +128,8 @@ class Faults:
 
         self.world.time.after(self.rng.uniform(*FULL_S), room)
 
-    def _split(self, segment: Segment) -> None:
+    def part(self, segment: Segment) -> None:
+        """Split a link for a while."""
         segment.split(self.rng)
         self.world.note(f"{segment.name} splits: {segment.members}")
         self.world.network.changed(segment)

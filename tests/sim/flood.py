@@ -151,7 +151,7 @@ class Flood:
 
     def _text(self, key: StationKey) -> bytes:
         text = f"lie {self.sent} ".ljust(self._rng.randrange(20, 800), "!")
-        self._world.people.attempted.add(text)
+        self._world.people.attempted[text] = frozenset()
         return Text(key.id, text).encode()
 
     def _record(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from appliance.model.group import GroupId
 from appliance.model.identity import StationId
 from appliance.model.message import DeliveryState
 from appliance.node.effects import AlarmRaised
@@ -29,10 +30,19 @@ class Letter:
     """Index of who wrote it."""
 
     to: int | None
-    """For whom; None: everyone."""
+    """For whom; None: everyone, or a group."""
 
     text: str
     """Unlike all others."""
+
+    group: GroupId | None
+    """Where it was written, if in a group."""
+
+    audience: frozenset[int]
+    """Who else was in that group by all that its author knew."""
+
+    after: int
+    """Where the latest message stood that its author could see then."""
 
     forever: bool
     """It never expires."""
@@ -58,6 +68,14 @@ class Died:
 
     power: bool
     """By a power cut."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A board has forgotten all that came after its backup."""
+
+    board: Board
+    """Which."""
 
 
 @dataclass(frozen=True)
@@ -121,4 +139,4 @@ class Alarmed:
     """What it says."""
 
 
-Happening: TypeAlias = Started | Died | Wrote | Changed | Confirmed | Ended | Alarmed
+Happening: TypeAlias = Started | Died | Restored | Wrote | Changed | Confirmed | Ended | Alarmed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Final
 
+from appliance.model.group import GroupId
 from appliance.model.identity import Address
 from appliance.model.record import Precedence
 from appliance.node.ports import StoredMessage
@@ -13,7 +14,11 @@ from sim.happenings import Letter, Wrote
 
 if TYPE_CHECKING:
     from sim.board import Board
+    from sim.groups import Gathering
     from sim.world import World
+
+TO_GROUPS: Final = 0.4
+"""Share of what a member of a group writes to it."""
 
 TO_NEIGHBOURS: Final = 0.7
 """Share of what is written to somebody; the rest goes to anybody known."""
@@ -39,8 +44,9 @@ class People:
         self.letters: dict[bytes, Letter] = {}
         """What was written and is stored, as the authors were told."""
 
-        self.attempted: set[str] = set()
-        """All that was ever written, stored or not."""
+        self.attempted: dict[str, frozenset[int]] = {}
+        """All that was ever written, stored or not, and for what was written in a group whom it
+        was for."""
 
         self.writing = True
 
@@ -67,6 +73,12 @@ class People:
 
         self.world.time.after(AGAIN_S, look)
 
+    def forget(self, board: Board) -> None:
+        """A board was restored: what it wrote after its backup it will never try again."""
+        for letter in list(self.letters.values()):
+            if letter.author == board.index and board.message(letter.id) is None:
+                del self.letters[letter.id]
+
     def _write_later(self, board: Board) -> None:
         delay = self.rng.expovariate(1.0 / self.world.scenario.write_every_s)
         self.world.time.after(delay, lambda: self._write(board))
@@ -79,6 +91,10 @@ class People:
         if not self.writing:
             return
         self._write_later(board)
+        group = self.world.groups.of(board) if board.alive else None
+        if group is not None and self.rng.random() < TO_GROUPS:
+            self.write_to_group(board, group)
+            return
         to = None if self.rng.random() < self.world.scenario.to_everyone else self._recipient(board)
         self.write(board, to)
 
@@ -95,21 +111,53 @@ class People:
         other = self.world.boards[to] if to is not None else None
         if other is not None and board.station.directory.get(other.id).card is None:
             return
-        text = f"{board.index} to {to}, number {len(self.attempted)}"
+        self._send(board, Address(other.id) if other is not None else None, to=to)
+
+    def write_to_group(self, board: Board, gathering: Gathering) -> None:
+        """Let a member write to its group."""
+        known = board.group(gathering.id)
+        assert known is not None
+        audience = frozenset(self.world.by_id[one].index for one in known.others)
+        self.world.groups.wrote(gathering, audience)
+        self._send(board, gathering.id, audience=audience)
+
+    def _send(
+        self,
+        board: Board,
+        conversation: Address | GroupId | None,
+        *,
+        to: int | None = None,
+        audience: frozenset[int] = frozenset(),
+    ) -> None:
+        whom = "its group" if isinstance(conversation, GroupId) else to
+        text = f"{board.index} to {whom}, number {len(self.attempted)}"
         if self.rng.random() < LONG:
             text = text.ljust(self.rng.randrange(200, 15_000), ".")
-        self.attempted.add(text)
+        self.attempted[text] = audience
         forever = self.rng.random() >= EXPIRES
         draft = Draft(
-            Address(other.id) if other is not None else None,
+            conversation,
             text,
             precedence=self.rng.choice(tuple(Precedence)),
             lifetime_s=0 if forever else self.rng.randrange(10, 300),
         )
 
+        after = board.shown_order
+
         def done(message: StoredMessage) -> None:
             at = self.world.time.now
-            letter = Letter(message.id, board.index, to, text, forever, at)
+            group = conversation if isinstance(conversation, GroupId) else None
+            letter = Letter(
+                id=message.id,
+                author=board.index,
+                to=to,
+                text=text,
+                group=group,
+                audience=audience,
+                after=after,
+                forever=forever,
+                at=at,
+            )
             self.letters[message.id] = letter
             self.world.tell(Wrote(board, letter))
 
@@ -119,7 +167,8 @@ class People:
         self._read_later(board)
         if not board.alive:
             return
-        with_whom = self.rng.choice((None, *(other.id for other in self.world.boards)))
+        groups = (one.id for one in self.world.groups.all)
+        with_whom = self.rng.choice((None, *(other.id for other in self.world.boards), *groups))
         board.feed(
             lambda station, now: station.mailbox.mark_read(
                 with_whom,

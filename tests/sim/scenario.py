@@ -91,6 +91,12 @@ class Scenario:
     lost_for_good: float
     """Share of the stations that stop in the middle and never come back."""
 
+    groups: bool = False
+    """There is a group, and somebody is taken out of it while the net is parted."""
+
+    restored: float = 0.0
+    """Share of the stations that go on from a backup, having forgotten what came after it."""
+
     arm_s: float = ARM_S
     """See there."""
 
@@ -134,6 +140,8 @@ class Scenario:
             full_every_s=rng.choice((120.0, 600.0, 36000.0)),
             bad_clocks=rng.choice((0.0, 0.3, 1.0)),
             lost_for_good=rng.choice((0.0, 0.0, 0.1)),
+            groups=rng.random() < 0.4 and not bad,
+            restored=rng.choice((0.0, 0.0, 0.3)) if not bad else 0.0,
             arm_s=CROWD_ARM_S if bad else ARM_S,
         )
 

@@ -179,13 +179,13 @@ class Session:
 
     # -- What is said
 
-    def send(self, board: Board, channel: Channel, data: bytes) -> None:
+    def send(self, board: Board, channel: Channel, data: bytes, *, urgent: bool = False) -> None:
         """Let a station say something."""
         side = self._side(board)
         if self.ends[side].ending:
             return
         try:
-            self._pipes[side].sender.put(channel, data)
+            self._pipes[side].sender.put(channel, data, urgent=urgent)
         except OverflowedError:
             self.world.overflows += 1
             return

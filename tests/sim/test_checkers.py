@@ -9,17 +9,23 @@ from typing import Any
 import pytest
 
 from appliance.adapters.store.operations import WRITES
-from appliance.node import ports
+from appliance.model.codec import FormatError
+from appliance.node import own_card, ports
 from appliance.node.beginnings import Now
 from appliance.node.cards import Cards
+from appliance.node.clock import LamportClock
 from appliance.node.effects import AlarmRaised, Effect, EndSession
+from appliance.node.group_news import GroupResult
+from appliance.node.group_state import Group
+from appliance.node.groups import Groups
 from appliance.node.station import Station
 from appliance.node.usage import SessionInfo
 from sim import board as sim_board
+from sim.checkers import GroupsAgree
 from sim.disk import Disk
 from sim.scenario import Scenario
 from sim.test_simulator import calm, judged
-from sim.world import world
+from sim.world import Outcome, world
 
 
 def the_fault(scenario: Scenario) -> str:
@@ -164,3 +170,80 @@ def test_a_session_that_is_ended_for_nothing_is_noticed(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(Station, "session_opened", ended)
     assert "ends a session: protocol-error" in the_fault(calm(19))
+
+
+def with_a_group(seed: int) -> Scenario:
+    """A scenario with a group, where members hear late of each other."""
+    return replace(calm(seed, stations=6), groups=True, write_every_s=8.0, segment_size=6)
+
+
+def of_groups(seed: int) -> tuple[str, ...]:
+    """Run it; return what is wrong with the groups."""
+    scenario = replace(with_a_group(seed), settle_s=20.0)
+    with world(scenario, checkers=(GroupsAgree,)) as made:
+        return made.run().faults
+
+
+def test_a_group_is_made_and_somebody_taken_out() -> None:
+    outcome = judged(with_a_group(30))
+    assert outcome.faults == ()
+    assert outcome.figures["without somebody who is out of the group"] >= 3
+
+
+def test_who_is_out_and_still_reads_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Group, "audience", property(lambda _: b""))
+    # Copies for those who are down go over all.
+    scenario = replace(with_a_group(25), write_every_s=3.0, crash_every_s=30.0)
+    assert " reads what was not for it: " in the_fault(scenario)
+
+
+def test_who_never_hears_that_it_is_in_a_group_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def deaf(*_: object) -> GroupResult:
+        raise FormatError("deaf")
+
+    monkeypatch.setattr(Groups, "received", deaf)
+    assert any(" is not in the group" in fault for fault in of_groups(22))
+
+
+def test_who_never_hears_that_somebody_is_out_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Groups, "remove", Groups.appoint)
+    said = of_groups(22)
+    assert any(" is in the group" in fault for fault in said)
+    assert any(" members, not " in fault for fault in said)
+
+
+def test_an_answer_that_stands_before_its_question_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(LamportClock, "accept", lambda *_: None)
+    assert ": too high up: " in the_fault(replace(calm(23), write_every_s=2.0))
+
+
+def one_restored(seed: int) -> Outcome:
+    """Run it with one board that is restored, and writes at once."""
+    scenario = replace(calm(seed), write_every_s=1.0, loss=0.3)
+    with world(scenario) as made:
+        board = made.boards[0]
+        made.time.after(20.0, board.back_up)
+
+        def restore() -> None:
+            made.faults.restored += board.restore()
+            board.start()
+            made.people.write(board, None)
+
+        made.time.after(50.0, restore)
+        return made.run()
+
+
+def test_a_board_is_restored() -> None:
+    outcome = one_restored(24)
+    assert outcome.faults == ()
+    assert outcome.figures["restored"] == 1
+
+
+def test_a_restored_board_that_does_not_step_ahead_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(own_card, "RESTORED_ORDERS", 0)
+    (fault,) = one_restored(24).faults
+    assert ": before what it forgot: " in fault

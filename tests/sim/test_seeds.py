@@ -39,6 +39,8 @@ CROWD_MINUTES: Final = 0.5
 
 FRESH: Final = 6
 
+OUT_OF_GROUP: Final = "without somebody who is out of the group"
+
 Judged: TypeAlias = tuple[Outcome, float]
 """What came of a run, and the seconds that it took."""
 
@@ -102,6 +104,16 @@ def test_all_arrives_and_all_agree(
     runs: dict[Scenario, Future[Judged]], scenario: Scenario
 ) -> None:
     check(runs[scenario])
+
+
+def test_all_that_can_go_wrong_has(runs: dict[Scenario, Future[Judged]]) -> None:
+    if runs.keys() != {*SCENARIOS}:
+        pytest.skip("only some of the simulations were asked for")
+    outcomes = [run.result()[0] for run in runs.values()]
+    for what in ("messages", "deliveries", "deaths", "restored", OUT_OF_GROUP):
+        seen = sum(outcome.figures[what] > 0 for outcome in outcomes)
+        print(f"{what}: in {seen} of {len(outcomes)} simulations")
+        assert seen >= len(outcomes) / 10, what
 
 
 def test_fresh_seeds(pool: ProcessPoolExecutor, capsys: pytest.CaptureFixture[str]) -> None:

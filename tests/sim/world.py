@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import random
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,6 +17,7 @@ from sim.chance import seeded
 from sim.checkers import ALL, Checker
 from sim.disk import new_database
 from sim.faults import Faults
+from sim.groups import Gatherings
 from sim.happenings import (
     Alarmed,
     Changed,
@@ -24,6 +25,7 @@ from sim.happenings import (
     FaultError,
     Happening,
     Letter,
+    Restored,
     Started,
     Wrote,
 )
@@ -102,6 +104,7 @@ class World:
         self.by_id = {board.id: board for board in self.boards}
         self.network = Network(self, homes)
         self.people = People(self)
+        self.groups = Gatherings(self)
         self.faults = Faults(self)
         self._checkers = [checker(self) for checker in checkers]
         self._groups: dict[int, int] = {}
@@ -135,6 +138,9 @@ class World:
                 self.deaths += 1
                 self.note(f"{board.name}: {'power cut' if power else 'crash'}")
                 self.faults.after_death(board)
+            case Restored(board):
+                self.note(f"{board.name}: restored from its backup")
+                self.people.forget(board)
             case Wrote(board, letter):
                 self.note(f"{board.name}: wrote {letter.id.hex()[:8]}: {letter.text:.40}")
             case Changed(board, message):
@@ -181,13 +187,22 @@ class World:
     def readers(self, letter: Letter) -> Iterator[Board]:
         """Return who must have a message in the end."""
         author = self.boards[letter.author]
-        if author.gone or (letter.to is None and not self.scenario.everyone_reaches_all):
+        to_all = letter.to is None and letter.group is None
+        if author.gone or (to_all and not self.scenario.everyone_reaches_all):
             return
-        for board in self.boards if letter.to is None else [self.boards[letter.to]]:
+        for board in self._meant(letter):
             if board is author or board.gone or not self.together(author, board):
                 continue
             if self.scenario.spreads or self._stay_near(author, board):
                 yield board
+
+    def _meant(self, letter: Letter) -> Iterable[Board]:
+        if letter.group is None:
+            return self.boards if letter.to is None else [self.boards[letter.to]]
+        inside = self.groups.inside(letter.group)
+        # What somebody writes who is out counts for those who have not heard of that, if for any.
+        meant = letter.audience & inside if letter.author in inside else ()
+        return [self.boards[index] for index in sorted(meant)]
 
     def _stay_near(self, a: Board, b: Board) -> bool:
         homes = self.network.homes
@@ -227,6 +242,7 @@ class World:
         for board in self.boards:
             self.time.after(rng.uniform(0.0, 10.0), board.start)
         self.people.begin()
+        self.groups.begin()
         self.faults.begin()
         self.time.run(self.scenario.faults_s)
         self.people.writing = False
@@ -250,6 +266,8 @@ class World:
             "messages": len(self.people.letters),
             "deliveries": sum(len(board.disk.kept) for board in self.boards),
             "deaths": self.deaths,
+            "restored": self.faults.restored,
+            "without somebody who is out of the group": self.groups.later,
             "dials": self.network.dials,
             "frames": self.frames,
             "bytes": self.bytes,
