@@ -83,6 +83,11 @@ class Carry:
         """Tell whether a record is carried, or was, or was refused."""
         return record in self._carried or record in self._known or record in self._refused
 
+    def answer_for(self, record: bytes) -> Ack:
+        """Say what became of a record that is known: only what is carried counts as that."""
+        outcome = Outcome.CARRIED if record in self._carried else Outcome.REFUSED
+        return Ack(record, outcome)
+
     @property
     def has_neighbours(self) -> bool:
         """There is somebody with whom records are exchanged."""

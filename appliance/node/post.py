@@ -175,7 +175,7 @@ class Post:
             except FormatError:
                 continue  # their disk has spoilt it, and the others are worth having
             if self.carry.knows(known):
-                answers.append(Ack(known, Outcome.CARRIED))
+                answers.append(self.carry.answer_for(known))
                 continue
             try:
                 record = read_record(parcel.raw)

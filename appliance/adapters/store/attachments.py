@@ -54,7 +54,11 @@ _USES = f"""
         coalesce(carried.precedence, messages.precedence, 0), carried.came_from,
         coalesce(carried.born_awake_s, 0.0)
     FROM (
-        SELECT * FROM blob_uses WHERE root = ? ORDER BY mine DESC, record LIMIT {MAX_USES}
+        SELECT blob_uses.* FROM blob_uses
+        JOIN records ON records.number = blob_uses.record
+        LEFT JOIN stations ON stations.id = records.author
+        WHERE root = ?
+        ORDER BY mine DESC, stations.trust IN ('known', 'verified') DESC, record LIMIT {MAX_USES}
     ) AS used
     JOIN records ON records.number = used.record
     LEFT JOIN messages ON messages.number = used.record

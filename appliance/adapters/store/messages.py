@@ -142,10 +142,12 @@ def save_incoming(db: sqlite3.Connection, operation: SaveIncoming) -> Incoming:
 
 
 def _said_before(db: sqlite3.Connection, message: StoredMessage) -> bytes | None:
-    """Return the record under which the same is here: sealed again for others, it came twice."""
-    if message.first is None:
-        return None
-    row = db.execute(_SAID_BEFORE, (message.author.key, message.first, message.id)).fetchone()
+    """Return the record under which the same is here: sealed again for others, it came twice.
+
+    The two come in any order.
+    """
+    first = message.first or message.id
+    row = db.execute(_SAID_BEFORE, (message.author.key, first, message.id)).fetchone()
     return None if row is None else bytes(row[0])
 
 

@@ -86,10 +86,18 @@ WRITES: Final[dict[type[ports.Operation[Any]], Handler]] = {
 }
 
 SENT: Final[frozenset[type[ports.Operation[Any]]]] = frozenset(
-    {ports.Pending, carrying.GetCarried, stick.GetHanded, stick.GetRaw}
+    {
+        ports.Pending,
+        ports.GetUnread,
+        carrying.GetCarried,
+        owing.GetOwed,
+        owing.GetComplete,
+        stick.GetHanded,
+        stick.GetRaw,
+    }
 )
-"""What these find leaves this station: it must be on disk by then, or a power cut makes a receipt
-for what is not there."""
+"""What these find leaves this station, or our word on it does: it must be on disk by then, or a
+power cut or a full disk makes a receipt for what is not there."""
 
 FROM_PEERS: Final = (
     ports.SaveIncoming,

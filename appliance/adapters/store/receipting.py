@@ -51,7 +51,8 @@ def _note_state(db: sqlite3.Connection, operation: SaveReceipt, number: int) -> 
             " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (number, station.key, state, at.wall_ms, at.sure),
         ).rowcount
-    if grew and operation.state >= DeliveryState.DELIVERED:
+    if operation.state >= DeliveryState.DELIVERED:
+        # Also for whom it was not at first: what is told to a new member of a group.
         for record in resealing.records_of(db, number):
             outbox.remove_from_outbox(db, station, record)
     return bool(grew)
@@ -117,10 +118,12 @@ def get_owed(db: sqlite3.Connection, operation: GetOwed) -> tuple[tuple[bytes, b
 
 
 def get_owing(db: sqlite3.Connection, operation: GetOwing) -> tuple[StationId, ...]:
-    """Return authors of messages without a receipt."""
+    """Return authors of messages without a receipt; strangers come last."""
     rows = db.execute(
-        "SELECT DISTINCT author FROM messages INDEXED BY messages_owed"
-        " WHERE NOT outgoing AND delivered_by IS NULL AND NOT notice LIMIT ?",
+        "SELECT author FROM (SELECT DISTINCT author FROM messages INDEXED BY messages_owed"
+        " WHERE NOT outgoing AND delivered_by IS NULL AND NOT notice)"
+        " LEFT JOIN stations ON stations.id = author"
+        " ORDER BY coalesce(trust, 'new') = 'new' LIMIT ?",
         (operation.limit,),
     )
     return tuple(StationId(author) for (author,) in rows)

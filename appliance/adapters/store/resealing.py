@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Final
 
 from appliance.adapters.store import attachments, carried, outbox
 from appliance.model.group import conversation_of
@@ -10,6 +11,10 @@ from appliance.model.identity import StationId
 from appliance.model.message import DeliveryState
 from appliance.model.record import Precedence, read_record
 from appliance.node.ports.receipting import GetUnopened, SaveResealed, Unopened
+
+MAX_AGAIN: Final = 8
+"""Records that say one message again, wait for nobody and are still known, should a late receipt
+name them.  Who asks over and over must not fill the disk."""
 
 
 def message_of(db: sqlite3.Connection, record_id: bytes) -> int | None:
@@ -92,8 +97,28 @@ def save_resealed(db: sqlite3.Connection, operation: SaveResealed) -> tuple[byte
         return ()
     db.execute("INSERT INTO resealed (record, message) VALUES (?, ?)", (number, message))
     outbox.remove_from_outbox(db, operation.station, old)
+    dropped: list[bytes] = []
+    if len(record.to) == 1:  # whom a group's message is for may have opened the old one
+        for other in records_of(db, message):  # the latest request counts
+            outbox.remove_from_outbox(db, operation.station, other)
+        dropped += carried.withdraw(db, operation.old, operation.awake_s)
     outbox.add_to_outbox(db, operation.station, [number])
     db.execute("UPDATE messages SET problem = NULL WHERE number = ?", (message,))
-    if len(record.to) == 1:  # whom a group's message is for may have opened the old one
-        return carried.withdraw(db, operation.old, operation.awake_s)
-    return ()
+    return (*dropped, *_forget_oldest(db, message, operation.awake_s))
+
+
+def _forget_oldest(db: sqlite3.Connection, message: int, awake_s: float) -> list[bytes]:
+    """Drop records beyond the bound that say a message again and wait for nobody."""
+    dropped: list[bytes] = []
+    again = db.execute(
+        "SELECT record, id FROM resealed JOIN records ON records.number = resealed.record"
+        " WHERE message = ? AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.record = number)"
+        " ORDER BY record",
+        (message,),
+    ).fetchall()
+    for number, record_id in again[:-MAX_AGAIN]:
+        db.execute("DELETE FROM resealed WHERE record = ?", (number,))
+        db.execute("UPDATE records SET kept = 0 WHERE number = ?", (number,))
+        dropped += carried.withdraw(db, record_id, awake_s)
+        db.execute("DELETE FROM records WHERE number = ?", (number,))
+    return dropped

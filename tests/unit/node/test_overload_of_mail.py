@@ -22,6 +22,7 @@ from appliance.model.record import (
 )
 from appliance.node import inbox, receipts, resealing
 from appliance.node.clock import MAX_JUMP
+from appliance.node.ports import Pending
 from appliance.protocol.carrying import Parcel, encode_parcels
 from appliance.protocol.frames import Channel
 from appliance.protocol.sealing import seal
@@ -223,6 +224,28 @@ def test_who_has_a_message_and_no_room_to_carry_it_has_not_refused_it(
         states = {one.station: one.state for one in message.recipients}
         assert states == {b.id: DELIVERED, c.id: DeliveryState.QUEUED}
         assert message.problem is None
+
+
+def test_who_had_no_room_does_not_carry_it_when_it_comes_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    w = row_of_three()
+    try:
+        a, b, c = w.desks
+        w.cut(next(link for link in w.links if c in link.ends))
+        w.settle()
+        with monkeypatch.context() as full:
+            full.setattr(carried, "MAX_BYTES", 100)
+            a.write(c, "far")
+            w.settle(3.0)
+        (message,) = (one for one in a.messages() if one.text == "far")
+        assert message.held_by == 0
+        bring(b, a, [read_record(raw) for _, raw in a._read(Pending(c.id, 0.0, frozenset(), 9))])
+        w.settle(3.0)
+        (message,) = (one for one in a.messages() if one.text == "far")
+        assert message.held_by == 0
+    finally:
+        w.close()
 
 
 def far_ahead(key: StationKey, desk: Desk) -> Record:
