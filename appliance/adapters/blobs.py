@@ -357,9 +357,12 @@ class Blobs:
         which came meanwhile.  What was added since the start, and not used so far, stays: its
         message is being written.  What a crash left between the two goes at the next start.
         """
+        dropped = 0
         with self._lock:
             self._fresh -= set(used)
-            unused = set(before) - set(used) - self._fresh - self._open.keys()
-            for root in unused:
-                self.delete(root)
-        return len(unused)
+        for root in set(before) - set(used):
+            with self._lock:  # for each anew: removing large files takes long on a card
+                if root not in self._fresh and root not in self._open:
+                    self.delete(root)
+                    dropped += 1
+        return dropped

@@ -61,6 +61,9 @@ class Opener:
         text = Text.decode(self._content(record))
         if text.author != record.author:
             raise FormatError("message: signed by another than its author")
+        if {attachment.blob for attachment in text.attachments} != set(record.blobs):
+            # What carriers are told to bring, and what we would wait for.
+            raise FormatError("message: says of other files than its record")
         return text
 
     def _content(self, record: Record) -> bytes:
