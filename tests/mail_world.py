@@ -38,7 +38,7 @@ from appliance.node.effects import (
     Transact,
     VerificationChanged,
 )
-from appliance.node.own_card import CARD_VALUE
+from appliance.node.own_card import CARD_VALUE, RESTORED_VALUE, highest_order
 from appliance.node.ports import (
     GetMessage,
     GetMessages,
@@ -95,14 +95,17 @@ class Desk:
     def start(self) -> None:
         self.boots += 1
         self.started_at = self.world.now_s
-        latest = self._read(GetMessages(None, True, None, 1))
+        order = max((one.order for one in self._read(GetMessages(None, True, None, 1))), default=0)
+        card = self._read(GetValue(CARD_VALUE))
+        restored = self._read(GetValue(RESTORED_VALUE)) is not None
         randbytes = self.world.rng.randbytes
         self.station = Station(
             Identity(self.key, self.boots.to_bytes(8, "big"), self.prekeys.ring(randbytes)),
             Memory(
                 stations=self._read(GetStations()),
-                highest_order=latest[-1].order if latest else 0,
-                card=self._read(GetValue(CARD_VALUE)),
+                highest_order=highest_order(order, card, restored=restored),
+                card=card,
+                restored=restored,
                 cargo=self._read(GetCargo()),
                 groups=self._read(GetGroups()),
             ),

@@ -25,6 +25,9 @@ LAST_ASK_S: Final = 3600.0
 MAX_TRIES: Final = 10
 MAX_ASKS: Final = 256
 MAX_MISSING: Final = 16
+ASKED: Final = 8
+"""Members whom a restored station asks for what it has forgotten."""
+
 MAX_VAIN: Final = 1024
 """Keys that nobody has given us, and that are not asked for again."""
 
@@ -41,6 +44,9 @@ class _Ask:
     keys: set[bytes] = field(default_factory=set)
     changes: set[bytes] = field(default_factory=set)
     """The first bytes of their hashes."""
+
+    all: bool = False
+    """Whatever was done in the group: this station may have forgotten it."""
 
     tries: int = 0
     at: float | None = None
@@ -66,17 +72,28 @@ class GroupAsks:
         changes: tuple[bytes, ...] = (),
     ) -> None:
         """Note that a station has a key or changes that are not here."""
-        if (group, station) not in self._asks and len(self._asks) >= MAX_ASKS:
-            over = (one for one, ask in self._asks.items() if ask.tries >= MAX_TRIES)
-            if (oldest := next(over, None)) is None:
-                return
-            del self._asks[oldest]
-        ask = self._asks.setdefault((group, station), _Ask())
+        ask = self._ask(group, station)
+        if ask is None:
+            return
         missing = {change[:SHORT_SIZE] for change in changes}
         if key is not None and len(ask.keys) < MAX_MISSING:
             ask.keys.add(key)
         if len(ask.changes | missing) <= MAX_MISSING:
             ask.changes |= missing
+
+    def forgot(self, group: GroupId, station: StationId) -> None:
+        """Note that a station may know more of a group than is here; it is asked at once, once."""
+        ask = self._ask(group, station)
+        if ask is not None:
+            ask.all, ask.at = True, 0.0
+
+    def _ask(self, group: GroupId, station: StationId) -> _Ask | None:
+        if (group, station) not in self._asks and len(self._asks) >= MAX_ASKS:
+            over = (one for one, ask in self._asks.items() if ask.tries >= MAX_TRIES)
+            if (oldest := next(over, None)) is None:
+                return None
+            del self._asks[oldest]
+        return self._asks.setdefault((group, station), _Ask())
 
     def next_wakeup(self) -> float | None:
         """Say when to call `due`, in seconds of being awake."""
@@ -99,6 +116,7 @@ class GroupAsks:
                     self._give_up(group_id, ask)
                     continue
                 ask.tries += 1
+                ask.all = False  # what is sealed waits on our disk until the other has it
                 ask.at = moment.awake_s + min(FIRST_ASK_S * 2**ask.tries, LAST_ASK_S)
                 heads = group.log.heads[:MAX_HEADS]
                 wanted = tuple(sorted(ask.keys))[:MAX_WANTED]
@@ -133,7 +151,7 @@ class GroupAsks:
         known = {change.hash[:SHORT_SIZE] for change in group.log.changes}
         ask.keys = {key for key in ask.keys if key not in group.keys and key not in group.gone}
         ask.changes -= known
-        return bool(ask.keys or ask.changes)
+        return bool(ask.all or ask.keys or ask.changes)
 
     def may_answer(self, group: GroupId, station: StationId, moment: Moment) -> bool:
         """Tell whether a station that asks is answered now; if so, not again for a while."""

@@ -21,7 +21,7 @@ from appliance.model.group_change import (
 )
 from appliance.model.group_note import GroupNote
 from appliance.model.identity import StationId, StationKey
-from appliance.node.group_asks import GroupAsks
+from appliance.node.group_asks import ASKED, GroupAsks
 from appliance.node.group_book import GroupBook
 from appliance.node.group_log import GroupLog
 from appliance.node.group_messages import GroupMessages
@@ -246,6 +246,13 @@ class Groups:
         else:
             notes = answer(group, station, GroupNote(group.id))
         return self.book.sealable(station, notes)
+
+    def forgot(self) -> None:
+        """Have members asked for what was done since: this station is one of an older day."""
+        for group in self.book:
+            admins_first = sorted(group.others, key=lambda one: group.members[one].rank is None)
+            for station in admins_first[:ASKED]:
+                self._asks.forgot(group.id, station)
 
     # -- Time, in seconds of being awake
 

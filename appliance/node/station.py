@@ -77,6 +77,8 @@ class Station:
             random=random,
             random_bytes=random_bytes,
         )
+        if memory.restored:
+            self.post.groups.groups.forgot()
         self.mailbox = self.post.mailbox
         self.calls = Calls(station=key.id, random_bytes=random_bytes)
         self.verifier = Verifier(key.id, random_bytes)

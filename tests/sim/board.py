@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 from prekey_disk import PrekeyDisk
 
+from appliance.adapters.store.operations import READS
 from appliance.daemon.timekeeper import AWAKE_VALUE
 from appliance.model.group import GroupId
 from appliance.model.identity import StationKey
@@ -28,7 +30,7 @@ from appliance.node.effects import (
     Transact,
     VerificationChanged,
 )
-from appliance.node.group_state import Group
+from appliance.node.group_state import Group, Standing, read_group
 from appliance.node.own_card import CARD_VALUE, RESTORED_VALUE, highest_order
 from appliance.node.ports import (
     GetMessage,
@@ -45,7 +47,7 @@ from appliance.node.ports.prekeys import KeptPrekey
 from appliance.node.station import Station
 from appliance.protocol.frames import Channel
 from sim.chance import key_of
-from sim.disk import Disk
+from sim.disk import Disk, new_database
 from sim.happenings import Alarmed, Changed, Died, Ended, FaultError, Restored, Started
 
 if TYPE_CHECKING:
@@ -197,6 +199,15 @@ class Board:
             return
         self._backup = self.disk.db.serialize(), dict(self.prekeys.kept)
         self.world.note(f"{self.name}: backup")
+
+    def was_in(self, group: GroupId) -> bool:
+        """Tell whether this station was in a group when the backup was made."""
+        if self._backup is None:
+            return False
+        with closing(new_database(self._backup[0])) as db:
+            states = dict(READS[GetGroups](db, GetGroups()))
+        state = states.get(group)
+        return state is not None and read_group(self.id, state).standing is Standing.IN
 
     def restore(self) -> bool:
         """Put the backup, if there is one, in the place of all that is on disk."""

@@ -113,10 +113,10 @@ class Faults:
         board.die(power=True)
 
     def _restore(self, board: Board) -> None:
-        # What it has forgotten of a group nobody tells it, so members are left alone.
+        # Into which groups somebody came after the backup was made, nobody tells it.
         groups = self.world.groups
-        in_one = any(board.index in one.members for one in groups.all)
-        if not (board.gone or in_one or groups.is_founder(board)):
+        known = all(board.was_in(one.id) for one in groups.all if board.index in one.members)
+        if known and not (board.gone or groups.is_founder(board)):
             self.restored += board.restore()
 
     def _fill(self, board: Board) -> None:
