@@ -82,7 +82,11 @@ class GroupAsks:
             ask.changes |= missing
 
     def forgot(self, group: GroupId, station: StationId) -> None:
-        """Note that a station may know more of a group than is here; it is asked at once, once."""
+        """Note that a station may know more of a group than is here; it is asked at once.
+
+        Who knows no more does not answer, and a full disk may lose the question, so it is asked as
+        often as others.
+        """
         ask = self._ask(group, station)
         if ask is not None:
             ask.all, ask.at = True, 0.0
@@ -116,7 +120,6 @@ class GroupAsks:
                     self._give_up(group_id, ask)
                     continue
                 ask.tries += 1
-                ask.all = False  # what is sealed waits on our disk until the other has it
                 ask.at = moment.awake_s + min(FIRST_ASK_S * 2**ask.tries, LAST_ASK_S)
                 heads = group.log.heads[:MAX_HEADS]
                 wanted = tuple(sorted(ask.keys))[:MAX_WANTED]
@@ -126,7 +129,7 @@ class GroupAsks:
 
     def _give_up(self, group: GroupId, ask: _Ask) -> None:
         # Kept all the same: who tells us again of the same changes does not start it anew.
-        ask.at = float("inf")
+        ask.at, ask.all = float("inf"), False
         if ask.keys:
             self._given_up.add(group)
         for key in ask.keys:
