@@ -32,8 +32,8 @@ MAKING_DATA_S = 2.0
 """About how long a first boot writes the data partition, and the table with it in."""
 TRAFFICS_CUT = 2
 """Cuts of each while it writes and is written to."""
-TRAFFIC_S = (2.0, 20.0)
-"""Seconds of traffic before a cut, at least and at most."""
+TRAFFIC_S = (0.0, 20.0)
+"""Seconds of traffic before a cut after the first message, at least and at most."""
 PREFIXES = 240
 """Places of the log of writes at which the power goes."""
 MIN_PREFIXES = 200
@@ -150,6 +150,7 @@ def cut_traffic(station: Booted, peer: Booted, *, seconds: float) -> None:
     """The power goes while both write to each other."""
     eventually(lambda: peer.name in station.others() and station.name in peer.others())
     sends, receives = Talk(station, peer), Talk(peer, station)
+    eventually(lambda: bool(sends.kept))
     listen_to(sends, receives, seconds=seconds)
     station.machine.kill()
     receives.command.kill()
