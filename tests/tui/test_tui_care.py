@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from io import StringIO
@@ -20,6 +21,7 @@ from appliance.api.errors import NotRunning
 from appliance.api.recordings import Playback, StartPlayback
 from appliance.api.schema import EVERYONE
 from appliance.tui import browsing, emergencies, wording
+from appliance.tui.browsing import Spot
 from appliance.tui.emergencies import MAX_OPEN, Emergencies
 
 CLINIC = station("clinic", "c111", trust="verified")
@@ -149,6 +151,27 @@ async def test_a_home_that_nobody_has_is_no_file(tmp_path: Path) -> None:
         await screen.type("~nobody.of.this.name/x")
         await screen.press("enter")
         await screen.sees("There is no such file.")
+
+
+async def test_what_is_typed_while_the_disk_is_asked_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def slow() -> list[Spot]:
+        asked.set()
+        answer.wait(10.0)
+        return []
+
+    monkeypatch.setattr(browsing, "start", slow)
+    async with screen_of(FakeClient(CLINIC)) as screen:
+        await screen.press("f7", "3")
+        await screen.sees("Looking...")
+        assert asked.is_set()
+        await screen.type("/no/such")
+        answer.set()
+        await screen.sees("A drive that is plugged in")
+        assert "> /no/such" in screen.text
 
 
 async def test_a_file_is_taken_once(tmp_path: Path) -> None:

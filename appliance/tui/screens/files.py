@@ -56,9 +56,11 @@ class FileDialog(PromptDialog):
 
     def _go(self, directory: Path | None, typed: str = "") -> None:
         self._loading = True
-        self.station_app.start(self._load(directory, typed))
+        # At once, so that what is typed while the disk is asked stays.
+        before, self.editor = self.editor, filled(typed)
+        self.station_app.start(self._load(directory, typed, before))
 
-    async def _load(self, directory: Path | None, typed: str) -> None:
+    async def _load(self, directory: Path | None, typed: str, before: Editor) -> None:
         hidden = typed.startswith(".")
         try:
             if directory is None:
@@ -68,10 +70,11 @@ class FileDialog(PromptDialog):
         except (OSError, RuntimeError) as error:
             why = error.strerror if isinstance(error, OSError) else "there is no home directory"
             self._trouble = f"That can't be opened: {why}."
+            if self.editor.text == typed:
+                self.editor = before
         else:
             self._directory, self._spots = directory, spots
             self._chosen, self._trouble = 0, ""
-            self.editor = filled(typed)
         finally:
             self._loading = False
         self.station_app.redraw()
