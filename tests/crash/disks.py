@@ -11,7 +11,6 @@ from pathlib import Path
 import disk_child
 import pytest
 
-DISK_SIZE = 24 << 20
 ENDS_WITHIN_S = 60.0
 
 needs_mounts = pytest.mark.skipif(
@@ -24,7 +23,7 @@ needs_recording = pytest.mark.skipif(
 )
 
 
-def make_disk(directory: Path, *, size: int = DISK_SIZE) -> Path:
+def make_disk(directory: Path, *, size: int = 24 << 20) -> Path:
     """An ext4 file system that is whole from the beginning."""
     disk = directory / "disk"
     with disk.open("wb") as file:
