@@ -38,6 +38,9 @@ EVERYONE = "everyone"
 """The conversation of what is written to all; every other is the text of a station's or group's
 id."""
 
+BEGINNING = (0, "0" * 64)
+"""Order and id before those of all messages."""
+
 Trust: TypeAlias = Literal["new", "known", "verified"]
 Reach: TypeAlias = Literal["here", "reachable", "connecting", "away"]
 MessageState: TypeAlias = Literal["queued", "relayed", "delivered", "read", "expired"]

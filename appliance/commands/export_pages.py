@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from appliance.api.client import Client
 from appliance.api.requests import MAX_PAGE
-from appliance.api.schema import Message, WallTime
+from appliance.api.schema import BEGINNING, Message, WallTime
 from appliance.commands.export_period import Chosen
 from appliance.commands.output import Failure
 
 Place: TypeAlias = tuple[int, str]
 """Order and id of a message."""
-
-BEGINNING: Final[Place] = (0, "0" * 64)
-"""Before all of them."""
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from typing import Final
 from appliance.api.client import Client, Disconnected, event_data
 from appliance.api.errors import NotRunning
 from appliance.api.requests import MAX_PAGE, MAX_TEXT_CHARS
-from appliance.api.schema import EVERYONE, Event, Message
+from appliance.api.schema import BEGINNING, EVERYONE, Event, Message
 from appliance.commands import exits
 from appliance.commands.attachments import in_lines, uploaded
-from appliance.commands.export_pages import BEGINNING, behind, place_of
+from appliance.commands.export_pages import behind, place_of
 from appliance.commands.output import Failure, Output, clock, label, paragraphs, visible
 from appliance.commands.session import changes, command
 from appliance.commands.whom import conversation_of, group_label, is_group

@@ -126,7 +126,7 @@ class Keeping:
         after_id: str | None = None,
     ) -> MessagePage:
         """See `Backend`."""
-        behind = _behind(after, after_id)
+        behind = _place(after, after_id, without_id=_PAST_IDS)
         query = GetPage(
             self._of(conversation),
             conversation is None,
@@ -308,18 +308,11 @@ def _chosen(value: int | None, old: int, least: int, most: int) -> int:
     return value
 
 
-def _place(before: int | None, before_id: str | None) -> Place | None:
-    """Without an id, before all that have this order."""
-    if before is None:
+def _place(order: int | None, message: str | None, *, without_id: bytes = b"") -> Place | None:
+    """Without an id, before all that have this order, or where `without_id` stands."""
+    if order is None:
         return None
-    return Place(before, bytes.fromhex(before_id) if before_id is not None else b"")
-
-
-def _behind(after: int | None, after_id: str | None) -> Place | None:
-    """Without an id, behind all that have this order."""
-    if after is None:
-        return None
-    return Place(after, bytes.fromhex(after_id) if after_id is not None else _PAST_IDS)
+    return Place(order, bytes.fromhex(message) if message is not None else without_id)
 
 
 def _id_of(message: str) -> bytes:

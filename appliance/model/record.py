@@ -273,15 +273,6 @@ def record_id_of(raw: bytes) -> bytes:
     return hashlib.sha256(outer[0]).digest()
 
 
-def is_urgent(raw: bytes) -> bool:
-    """Tell whether an encoded record that was read before is of the highest precedence."""
-    outer = decode(raw, limit=MAX_RECORD)
-    assert type(outer) is list
-    body = decode(outer[0], limit=MAX_RECORD)
-    assert type(body) is dict
-    return body.get(10) == Precedence.EMERGENCY
-
-
 def _blobs(fields: Fields) -> tuple[BlobRef, ...]:
     blobs = []
     for item in fields.items(64, limit=MAX_BLOBS):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 from appliance.model.identity import StationId
@@ -34,3 +35,23 @@ class CallGate:
         if len(self._peers) > MAX_PEERS:
             self._peers.popitem(last=False)
         return allowed
+
+
+class StrangersGate(CallGate):
+    """The same, but all of whom nothing is known share one bucket: keys are free to make."""
+
+    def __init__(
+        self,
+        own: StationId,
+        is_stranger: Callable[[StationId], bool],
+        *,
+        burst: int,
+        refill_s: float,
+    ) -> None:
+        """`own`, our own id, stands for all strangers: it never comes here as anybody's."""
+        super().__init__(burst=burst, refill_s=refill_s)
+        self._own, self._is_stranger = own, is_stranger
+
+    def allows(self, peer: StationId, now: float) -> bool:
+        """See `CallGate.allows`."""
+        return super().allows(self._own if self._is_stranger(peer) else peer, now)

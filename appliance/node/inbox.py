@@ -12,7 +12,7 @@ from appliance.model.codec import FormatError
 from appliance.model.identity import CONSOLE, StationId, StationKey
 from appliance.model.message import DeliveryState, Receipt, Reseal
 from appliance.model.record import Record, RecordKind
-from appliance.node.call_gate import CallGate
+from appliance.node.call_gate import StrangersGate
 from appliance.node.clock import STEP, LamportClock
 from appliance.node.delivery import Delivery
 from appliance.node.effects import Effect, MessageChanged, Send, Transact
@@ -74,8 +74,8 @@ class Inbox:
         self._key, self._clock, self._groups = key, clock, groups
         self._opener, self._delivery = opener, delivery
         self._receipts, self._resealer = receipts, resealer
-        self._has_line, self._is_stranger = has_line, is_stranger
-        self._leaps = CallGate(burst=LEAPS, refill_s=LEAP_S)
+        self._has_line = has_line
+        self._leaps = StrangersGate(key.id, is_stranger, burst=LEAPS, refill_s=LEAP_S)
         self._answered: OrderedDict[bytes, None] = OrderedDict()
 
     def wants(self, record: Record) -> bool:
@@ -167,9 +167,8 @@ class Inbox:
 
     def _believed(self, record: Record, moment: Moment) -> int:
         """Take an author's counter, so that no author, and not all strangers, can use ours up."""
-        lamport, author = record.stamp.lamport, record.author
-        who = self._key.id if self._is_stranger(author) else author
-        if self._clock.leaps(lamport) and not self._leaps.allows(who, moment.awake_s):
+        lamport = record.stamp.lamport
+        if self._clock.leaps(lamport) and not self._leaps.allows(record.author, moment.awake_s):
             return self._clock.witness(lamport, most=STEP)
         return self._clock.witness(lamport)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from appliance.model.codec import FormatError
 from appliance.model.identity import StationId
-from appliance.model.record import Precedence, Record, is_urgent, read_record
+from appliance.model.record import Precedence, Record, read_record
 from appliance.node.effects import Effect, MessageChanged, Send, Transact
 from appliance.node.ports import Moment, NoteProblem, Pending
 from appliance.protocol.frames import Channel
@@ -146,7 +146,7 @@ class Outbox:
         if (lane.looking or lane.again or lane.full) and not urgent:
             lane.again = True
             return []
-        return [self._send(peer, lane, record.id, record.raw, moment)]
+        return [self._send(peer, lane, record, moment)]
 
     def look(self, peer: StationId, moment: Moment) -> list[Effect]:
         """More waits in the store than before."""
@@ -228,23 +228,19 @@ class Outbox:
         self, peer: StationId, lane: _Lane, record: bytes, raw: bytes, moment: Moment
     ) -> Effect:
         """Send what was in the store, unless the disk has spoilt it: it would end each session."""
-        if _is_sound(record, raw):
-            return self._send(peer, lane, record, raw, moment)
+        try:
+            kept = read_record(raw)
+        except FormatError:
+            kept = None
+        if kept is not None and kept.id == record:
+            return self._send(peer, lane, kept, moment)
         lane.leave_out((record,), moment)
         return waits(peer, (record,), DAMAGED)
 
-    def _send(
-        self, peer: StationId, lane: _Lane, record: bytes, raw: bytes, moment: Moment
-    ) -> Effect:
-        lane.in_flight[record] = (len(raw), moment.awake_s + UNANSWERED_S)
-        return Send(peer, Channel.RECORD, raw, urgent=is_urgent(raw))
-
-
-def _is_sound(record: bytes, raw: bytes) -> bool:
-    try:
-        return read_record(raw).id == record
-    except FormatError:
-        return False
+    def _send(self, peer: StationId, lane: _Lane, record: Record, moment: Moment) -> Effect:
+        lane.in_flight[record.id] = (len(record.raw), moment.awake_s + UNANSWERED_S)
+        urgent = record.precedence is Precedence.EMERGENCY
+        return Send(peer, Channel.RECORD, record.raw, urgent=urgent)
 
 
 def waits(peer: StationId, records: tuple[bytes, ...], why: str) -> Effect:

@@ -18,7 +18,7 @@ from appliance.model.codec import FormatError
 from appliance.model.identity import Address, StationId, StationKey
 from appliance.model.message import MAX_RECEIPTED, Reseal
 from appliance.model.record import Precedence, Record, RecordKind, make_record
-from appliance.node.call_gate import CallGate
+from appliance.node.call_gate import CallGate, StrangersGate
 from appliance.node.clock import LamportClock
 from appliance.node.effects import Effect, Transact
 from appliance.node.group_mail import Along
@@ -77,7 +77,7 @@ class Resealer:
         """By author: what is still to be asked for, and how urgent it is."""
         self._ask_at = math.inf
         """When to do that, in seconds of being awake."""
-        self._asks = CallGate(burst=ASKED, refill_s=ASKED_S)
+        self._asks = StrangersGate(key.id, is_stranger, burst=ASKED, refill_s=ASKED_S)
         self._follows = CallGate(burst=ASKED, refill_s=ASKED_S)
 
     # -- What we ask for
@@ -88,17 +88,13 @@ class Resealer:
 
     def may_ask(self, record: Record, moment: Moment) -> bool:
         """Tell whether to ask for a record now; if not, that is done later, for many together."""
-        if self._allows(record.author, moment):
+        if self._asks.allows(record.author, moment.awake_s):
             return True
         bound = MAX_WAITING // 2 if self._is_stranger(record.author) else MAX_WAITING
         if sum(map(len, self._waiting.values())) < bound:
             self._waiting.setdefault(record.author, {})[record.id] = record.precedence
             self._ask_at = min(self._ask_at, moment.awake_s + ASKED_S)
         return False
-
-    def _allows(self, author: StationId, moment: Moment) -> bool:
-        who = self._key.id if self._is_stranger(author) else author
-        return self._asks.allows(who, moment.awake_s)
 
     def ask(
         self,
@@ -150,7 +146,7 @@ class Resealer:
         effects = [
             self._ask_for_many(author, moment, uptime_s, asked)
             for author in list(self._waiting)
-            if self._allows(author, moment)
+            if self._asks.allows(author, moment.awake_s)
         ]
         self._ask_at = moment.awake_s + ASKED_S if self._waiting else math.inf
         return effects

@@ -86,6 +86,8 @@ class StationClient(Protocol):
         *,
         before: int | None = None,
         before_id: str | None = None,
+        after: int | None = None,
+        after_id: str | None = None,
         limit: int = 50,
     ) -> MessagePage: ...
 

@@ -203,6 +203,8 @@ class FakeClient(FakeFiles, FakeGroups):
         *,
         before: int | None = None,
         before_id: str | None = None,
+        after: int | None = None,
+        after_id: str | None = None,
         limit: int = 50,
     ) -> MessagePage:
         self._check()
@@ -211,8 +213,10 @@ class FakeClient(FakeFiles, FakeGroups):
             for one in sorted(self.stored, key=lambda item: (item.order, item.id))
             if conversation in {None, one.conversation}
             and (before is None or (one.order, one.id) < (before, before_id or ""))
+            and (after is None or (one.order, one.id) > (after, after_id or "~"))
         ]
-        return MessagePage(tuple(found[-limit:]), len(found) > limit)
+        page = found[-limit:] if after is None else found[:limit]
+        return MessagePage(tuple(page), len(found) > limit)
 
     async def search(
         self,
