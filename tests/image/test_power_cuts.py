@@ -34,6 +34,9 @@ from images.vm.write_log import Span, position_now
 
 pytestmark = pytest.mark.timeout(3600)
 
+CPUS = 1
+"""Of each machine: an emulated kernel with two panics now and then while it loads modules."""
+
 DISKS = 3
 """New disks."""
 MAKING_DATA_S = 2.0
@@ -107,7 +110,7 @@ def test_machines_are_killed(image: Path, kind: Kind, figures: Figures) -> None:
     dice = random.Random(seed)
     cuts, moments = 0, []
     with Network() as cable:
-        common = Settings(image=image, kind=kind, disk_mb=DISK_MB, networks=(cable,))
+        common = Settings(image=image, kind=kind, disk_mb=DISK_MB, networks=(cable,), cpus=CPUS)
         with Machine(replace(common, name="peer")) as machine:
             peer = Booted(machine)
             peer.settle()
@@ -185,7 +188,7 @@ def test_writes_are_replayed_up_to_many_places(
     """From the first boot on, with traffic in both directions."""
     log = tmp_path / "writes"
     with Network() as cable:
-        common = Settings(image=image, kind=kind, disk_mb=DISK_MB, networks=(cable,))
+        common = Settings(image=image, kind=kind, disk_mb=DISK_MB, networks=(cable,), cpus=CPUS)
         with (
             Machine(replace(common, name="peer")) as other,
             Machine(replace(common, name="recorded", write_log=log)) as machine,
