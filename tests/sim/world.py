@@ -92,6 +92,9 @@ class World:
         self.time = Timeline()
         self.fingerprint = 0
         self.frames = self.bytes = self.overflows = self.deaths = 0
+        self.said: dict[Channel, int] = dict.fromkeys(Channel, 0)
+        """Bytes of the messages that stations were given, by channel."""
+
         self.session_s = scenario.session_s
         """After how long sessions break, on average."""
 
@@ -125,6 +128,7 @@ class World:
 
     def heard(self, board: Board, sender: Board, channel: Channel, data: bytes) -> None:
         """Note that a station is given a message of another."""
+        self.said[channel] += len(data)
         if self._trace is not None:
             what = f"{channel.name} of {len(data)} bytes from {sender.name}"
             self._trace(f"{self.time.now:10.3f}  {board.name}: {what}")
