@@ -65,9 +65,11 @@ class Calls:
 
     def next_wakeup(self) -> float:
         """Return when `wakeup` has something to do; infinity: never."""
-        calls = min((a.next_wakeup() for a in self._book.active.values()), default=inf)
-        tone = self._book.busy_tone_until
-        return min(calls, self._book.agent.next_wakeup(), inf if tone is None else tone)
+        book = self._book
+        first = book.agent.next_wakeup()
+        if book.busy_tone_until is not None:
+            first = min(first, book.busy_tone_until)
+        return min((first, *(a.next_wakeup() for a in book.active.values())))
 
     @property
     def active(self) -> tuple[Call, ...]:

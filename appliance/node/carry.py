@@ -340,9 +340,12 @@ class Carry:
 
     def next_wakeup(self) -> float:
         """Say when to call `wakeup`, in seconds of being awake, as all times here."""
-        lanes = (lane.next_wakeup() for lane in self._lanes.values())
-        times = (at for at in lanes if at is not None)
-        return min((self._expire_at, self._comparing.next_wakeup(), *times))
+        first = min(self._expire_at, self._comparing.next_wakeup())
+        for lane in self._lanes.values():
+            at = lane.next_wakeup()
+            if at is not None and at < first:
+                first = at
+        return first
 
     def wakeup(self, moment: Moment) -> list[Effect]:
         """Do what is due."""

@@ -164,7 +164,7 @@ class Comparing:
 
     def next_wakeup(self) -> float:
         """Say when to call `wakeup`."""
-        return min((one.at for one in self._with.values()), default=math.inf)
+        return min([one.at for one in self._with.values()], default=math.inf)
 
     def wakeup(self, now: float) -> list[Effect]:
         """Begin what is due."""

@@ -58,6 +58,8 @@ class Doubled:
         """Say when to call `wakeup`."""
         if not self._looked:
             return -math.inf
+        if not self._until and not self._told:
+            return None
         first = min(self._until.values(), default=math.inf)
         if self._sentence() != self._told:
             first = min(first, self._tell_at)

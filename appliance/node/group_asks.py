@@ -101,6 +101,8 @@ class GroupAsks:
 
     def next_wakeup(self) -> float | None:
         """Say when to call `due`, in seconds of being awake."""
+        if not self._asks:
+            return None
         times = [0.0 if ask.at is None else ask.at for ask in self._asks.values()]
         return min((time for time in times if time < float("inf")), default=None)
 

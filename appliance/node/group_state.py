@@ -205,8 +205,9 @@ class Group:
             return self
         return replace(self, keys=held, gone=(*self.gone, *gone)[-MAX_GONE:])
 
+    @cached_property
     def next_end(self) -> float | None:
-        """Say when the next key has to be destroyed, in seconds of being awake."""
+        """When the next key has to be destroyed, in seconds of being awake."""
         ends = [held.came_awake_s + USE_S + GRACE_S for held in self.keys.values()]
         if not ends and self.out_awake_s is not None:
             # By then no invitation to it can be opened that somebody plays back.

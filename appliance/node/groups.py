@@ -260,15 +260,18 @@ class Groups:
         """Say when to call `wakeup`."""
         if self.book.beyond_bound():
             return 0.0
-        times = [*(group.next_end() for group in self.book), self._asks.next_wakeup()]
-        return min((time for time in times if time is not None), default=None)
+        first = self._asks.next_wakeup()
+        for group in self.book:
+            if group.next_end is not None and (first is None or group.next_end < first):
+                first = group.next_end
+        return first
 
     def wakeup(self, moment: Moment) -> list[GroupResult]:
         """Destroy keys and forget groups whose time is over, and ask for what is missing."""
         results = [self.book.forget(group) for group in self.book.beyond_bound()]
         for group in self.book:
             after = group.without_old_keys(moment.awake_s)
-            end = after.next_end()
+            end = after.next_end
             if after.standing is Standing.OUT and end is not None and end <= moment.awake_s:
                 results.append(self.book.forget(group))
             elif after is not group:

@@ -92,6 +92,9 @@ class Prekeys:
         self._not_before = -math.inf
         """When the disk may be asked again."""
 
+        self._next: float | None = None
+        """When to wake up; None: to be computed anew."""
+
     def get(self, prekey_id: bytes) -> Secret | None:
         """Return what opens, or None: it is destroyed, or was never ours."""
         kept = self._kept.get(prekey_id)
@@ -102,20 +105,20 @@ class Prekeys:
 
     def named(self, prekey_id: bytes) -> None:
         """A card of ours with this prekey is on disk, and on its way to others."""
-        self._named = prekey_id
+        self._named, self._next = prekey_id, None
 
     # -- Time, in seconds of being awake
 
     def next_wakeup(self) -> float:
         """Say when to call `wakeup`."""
-        if self._asked:
-            return math.inf
-        due = (self._retirement(), self._destruction()[0], self._rotation(), self._telling())
-        return max(min(due), self._not_before)
+        if self._next is None:
+            due = (self._retirement(), self._destruction()[0], self._rotation(), self._telling())
+            self._next = math.inf if self._asked else max(min(due), self._not_before)
+        return self._next
 
     def wakeup(self, moment: Moment, renewed: Callable[[Prekey], Sequence[Effect]]) -> list[Effect]:
         """Do what is due; `renewed` is called with a prekey that is on disk and to be told."""
-        now = moment.awake_s
+        now, self._next = moment.awake_s, None
         if self._asked or now < self._not_before:
             return []
         if self._retirement() <= now:
@@ -197,11 +200,11 @@ class Prekeys:
         self._asked = True
 
         def is_done(_: None) -> Sequence[Effect]:
-            self._asked = False
+            self._asked, self._next = False, None
             return done() or ()
 
         def not_done(_: str) -> Sequence[Effect]:
-            self._asked, self._not_before = False, now + RETRY_S
+            self._asked, self._not_before, self._next = False, now + RETRY_S, None
             failed()
             return ()
 

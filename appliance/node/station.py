@@ -365,18 +365,22 @@ class Station:
     def next_wakeup(self, now: Now) -> float | None:
         """Say when to call `wakeup`, in monotonic seconds; None: not before another input."""
         offset = now.monotonic - now.moment.awake_s
-        times = (
+        first = min(
+            self.post.next_wakeup() + offset,
+            self.own.next_wakeup(now),
+            self.calls.next_wakeup(),
+        )
+        for time in (
             self.peers.next_wakeup(),
             self.gossip.next_wakeup(),
             self.map.next_wakeup(),
-            self.post.next_wakeup() + offset,
             self.suspects.next_wakeup(),
             self.verifier.next_wakeup(),
-            self.calls.next_wakeup(),
-            self.own.next_wakeup(now),
             self.cards.next_wakeup(),
-        )
-        return min((time for time in times if time is not None and time < math.inf), default=None)
+        ):
+            if time is not None and time < first:
+                first = time
+        return first if first < math.inf else None
 
     def wakeup(self, now: Now) -> list[Effect]:
         """Do what is due."""

@@ -117,6 +117,9 @@ class Board:
         self._cut = False
         self._wake_at: float | None = None
         self._to_be_armed = False
+        self._next_at: float | None = None
+        """What the station said when it was last asked for the time; the same until an input."""
+
         self._wakeups = (0, 0)
 
     @property
@@ -260,7 +263,7 @@ class Board:
         if life != self.life:
             return
         self._to_be_armed = False
-        at = self.station.next_wakeup(self.now)
+        at = self._next_at = self.station.next_wakeup(self.now)
         if at is None:
             return
         due = max(at - self._monotonic_off + EARLY_S, self.world.time.now)
@@ -277,9 +280,10 @@ class Board:
         self._wakeups = (second, count)
         if count > MAX_WAKEUPS:
             raise FaultError(f"{self.name} spins: {count} wakeups in a second")
-        at = self.station.next_wakeup(self.now)
-        if at is not None and at <= self.now.monotonic:
-            self.carry_out(self.station.wakeup(self.now))
+        now = self.now
+        at = self.station.next_wakeup(now) if self._to_be_armed else self._next_at
+        if at is not None and at <= now.monotonic:
+            self.carry_out(self.station.wakeup(now))
 
     # -- Effects
 

@@ -214,17 +214,17 @@ class AllAgree(Checker):
 
     def unsettled(self) -> Iterator[str]:
         """Look for old cards."""
-        for board in self.world.boards:
-            if not board.alive:
-                continue
-            for other in self.world.boards:
-                if other is board or not other.alive or not self.world.together(board, other):
-                    continue
-                # One that the disk would not take is shown to nobody.
-                shown = other.station.card.shown
-                card = board.station.directory.get(other.id).card
+        alive = [board for board in self.world.boards if board.alive]
+        # One that the disk would not take is shown to nobody.
+        cards = [(other, other.id, other.station.card.shown) for other in alive]
+        for board in alive:
+            known = board.station.directory.get
+            for other, station, shown in cards:
+                card = known(station).card
                 has = card.sequence if card is not None else 0
-                if shown is None or has != shown[0]:
+                if shown is not None and has == shown[0]:
+                    continue
+                if other is not board and self.world.together(board, other):
                     yield f"{board.name} has card {has} of {other.name}, not {shown and shown[0]}"
 
 

@@ -58,7 +58,8 @@ class Network:
 
         self._last_handle = 0
         self.dials = 0
-        for segment, members in zip(self.segments, homes, strict=True):
+        self._at_home = dict(zip(self.segments, homes, strict=True))
+        for segment, members in self._at_home.items():
             for member in members:
                 self.homes.setdefault(member, []).append(segment)
                 self._where.setdefault(member, []).append(segment)
@@ -73,13 +74,8 @@ class Network:
 
     def neighbours(self, index: int) -> list[int]:
         """Return who is on a link with a station, at home."""
-        found = {
-            member
-            for segment in self.homes[index]
-            for member, homes in self.homes.items()
-            if segment in homes and member != index
-        }
-        return sorted(found)
+        found = {member for segment in self.homes[index] for member in self._at_home[segment]}
+        return sorted(found - {index})
 
     def move(self, index: int, segments: list[Segment]) -> None:
         """Carry a station to other links."""
