@@ -57,6 +57,26 @@ def test_a_calm_run_is_well() -> None:
     assert outcome.figures["deliveries"] >= outcome.figures["messages"] > 0
 
 
+def test_nothing_that_is_due_waits() -> None:
+    def late() -> list[str]:
+        at = {board: board.station.next_wakeup(board.now) for board in made.boards}
+        return [
+            board.name
+            for board, due in at.items()
+            if due is not None and due <= board.now.monotonic
+        ]
+
+    with world(calm(7)) as made:
+        for board in made.boards:
+            board.start()
+        made.people.begin()
+        for _ in range(600):
+            made.time.run(0.1)
+            if late():
+                made.time.run(2 * made.scenario.arm_s)
+            assert late() == []
+
+
 def test_a_store_that_loses_messages_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     def lose(_: object, operation: ports.SaveIncoming) -> ports.Incoming:
         receipts = () if operation.receipt is None else (operation.receipt.raw,)
