@@ -212,12 +212,17 @@ class DaemonBackend(Comparing, Keeping):
             return self.views.message(await self._write(draft))
 
     async def _write(self, draft: Draft) -> StoredMessage:
-        stored: asyncio.Future[StoredMessage] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        stored: asyncio.Future[StoredMessage] = loop.create_future()
+
+        def done(message: StoredMessage) -> None:
+            loop.call_soon(succeed, stored, message)  # it leaves before the client is answered
+
         try:
             effects = self._station.write(
                 draft,
                 self._runtime.time.now(),
-                done=lambda message: succeed(stored, message),
+                done=done,
                 failed=lambda why: fail(stored, why),
             )
         except MessageRefusedError as error:

@@ -57,6 +57,9 @@ REACH_WITHIN_S: Final = 6.0
 MESH_NEWS_S: Final = 1.0
 """How long changes of the mesh are gathered before clients are told."""
 
+ARM_WITHIN_S: Final = 0.001
+"""How long after something happened the next timer is looked for."""
+
 AFTER_FAULT_S: Final = 1.0
 """When a timer is tried again that has failed, so that a fault does not take all the time."""
 
@@ -111,7 +114,7 @@ class Runtime:
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._arming: asyncio.Handle | None = None
+        self._arming: asyncio.TimerHandle | None = None
         self._mesh_news: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -140,7 +143,7 @@ class Runtime:
     async def stop(self) -> None:
         """Say goodbye to all, and leave the store complete."""
         self._stopping = True
-        for timer in (self._timer, self._mesh_news):
+        for timer in (self._timer, self._arming, self._mesh_news):
             if timer is not None:
                 timer.cancel()
         for call in self.station.calls.active:
@@ -194,8 +197,8 @@ class Runtime:
             except Exception:
                 # A fault of ours, in what clients are shown perhaps, must not lose the others.
                 log.exception("%s was not carried out", type(effect).__name__)
-        if self._arming is None:  # once for all that happens now
-            self._arming = self._loop.call_soon(self._arm)
+        if self._arming is None:  # once for all that happens now, and in nobody's way
+            self._arming = self._loop.call_later(ARM_WITHIN_S, self._arm)
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:

@@ -132,14 +132,16 @@ class Mailbox:
 
         def stored(shipped: Shipped | None) -> Sequence[Effect]:
             done(message)
-            effects: list[Effect] = [MessageChanged(record.id)]
+            effects: list[Effect] = []
             if along is not None:
                 effects += along.stored()  # the key goes ahead of what is sealed to it
             if load is None:
-                return [*effects, *self._delivery.dispatch(stations, record, moment)]
-            if shipped is not None:
-                effects += self._delivery.carry.shipped(load, shipped, moment)
-            return [*effects, *self._delivery.to_all(record, moment)]
+                effects += self._delivery.dispatch(stations, record, moment)
+            else:
+                if shipped is not None:
+                    effects += self._delivery.carry.shipped(load, shipped, moment)
+                effects += self._delivery.to_all(record, moment)
+            return [*effects, MessageChanged(record.id)]  # who waits for it comes first
 
         def not_stored(why: str) -> Sequence[Effect]:
             if along is not None:

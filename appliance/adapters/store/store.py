@@ -180,9 +180,17 @@ class Store:
             if done is not None:
                 self._waiting -= 1
                 self._waiting_bytes -= done.size
-            if call is not None:
-                # By itself, so that one who fails does not keep the others waiting.
+            if call is None:
+                continue
+            if done is not None and done.lazy:
+                # Who could wait for somebody else's commit holds up nothing that it leads to.
                 loop.call_soon(call, value)
+                continue
+            try:
+                call(value)
+            except Exception as error:  # noqa: BLE001 - the others must not wait for it
+                told = {"message": "an answer of the store failed", "exception": error}
+                loop.call_exception_handler(told)
 
 
 def _closed() -> StoreError:

@@ -283,7 +283,7 @@ class Worker:
     # -- Transactions
 
     def _commit(self) -> None:
-        """Put what was carried out on disk, and say so."""
+        """Put what was carried out on disk, and say so, first to those who waited for just that."""
         try:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
@@ -291,7 +291,7 @@ class Worker:
             return
         self._commits += 1
         self._failing = None
-        for job, result in self._in_transaction:
+        for job, result in sorted(self._in_transaction, key=lambda one: one[0].lazy):
             self._answer(job.on_durable, result, done=job)
         self._forget_transaction()
 

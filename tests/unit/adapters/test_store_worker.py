@@ -91,19 +91,28 @@ async def test_a_lazy_operation_is_seen_at_once_and_on_disk_soon(tmp_path: Path)
     await store.close()
 
 
-async def test_a_lazy_operation_shares_the_next_commit_and_its_place(tmp_path: Path) -> None:
+async def test_a_lazy_operation_shares_the_next_commit_and_is_answered_behind_it(
+    tmp_path: Path,
+) -> None:
     store = Store.open(tmp_path / "store.db")
     told: list[str] = []
+    ended = asyncio.Event()
+
+    def lazily(_: object) -> None:
+        told.append("lazy")
+        ended.set()
+
     store.submit(
         incoming(ANN),
         lazy=True,
         on_applied=lambda _: told.append("applied"),
-        on_durable=lambda _: told.append("lazy"),
+        on_durable=lazily,
     )
     store.submit(outgoing(ANN), on_durable=lambda _: told.append("durable"))
     async with asyncio.timeout(worker.LAZY_S / 2):
         await store.perform(MarkRead((), ()))
-    assert told == ["applied", "lazy", "durable"]
+        await ended.wait()
+    assert told == ["applied", "durable", "lazy"]
     await store.close()
 
 
