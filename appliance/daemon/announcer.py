@@ -13,6 +13,7 @@ from appliance.api.event_log import EventLog
 from appliance.api.schema import Problem, Station
 from appliance.daemon.alerting import Alerting
 from appliance.daemon.group_backend import DaemonGroups
+from appliance.daemon.message_news import MessageNews
 from appliance.daemon.runtime import Runtime
 from appliance.daemon.views import Views
 from appliance.model.call import Call, CallState
@@ -29,7 +30,7 @@ from appliance.node.effects import (
     StationChanged,
     VerificationChanged,
 )
-from appliance.node.ports import CountUnread, GetMessage, StoreError
+from appliance.node.ports import CountUnread, StoredMessage, StoreError
 from appliance.node.ports.keeping import GetPage
 from appliance.node.verification import VerificationRefusedError
 
@@ -53,9 +54,6 @@ MAX_FACES: Final = 2_000
 
 REMINDED: Final = 200
 """Of the latest messages, those that are looked at after a start."""
-
-AT_ONCE: Final = 32
-"""Messages that changed and are read together."""
 
 TELL_EVERY_S: Final = 0.25
 """Our own status, and that links changed, are told no more often."""
@@ -84,13 +82,17 @@ class Announcer:
         self._links_differ = False
         self._had_helper = False
         self._compared: set[str] = set()
-        self._messages: set[bytes] = set()
-        self._publishing: asyncio.Task[None] | None = None
 
     def attach(self, runtime: Runtime, views: Views) -> None:
         """Say whose changes these are."""
         self._runtime = runtime
         self._views = views
+        self._messages = MessageNews(
+            runtime.store,
+            tell=self._publish_message,
+            counted=self._set_unread,
+            failed=self._messages_not_read,
+        )
         self._alerting = Alerting(
             lambda tone: runtime.sound.command(Ring(tone)),
             lambda: bool(runtime.station.calls.active) or runtime.sound.ready is None,
@@ -123,9 +125,7 @@ class Announcer:
             self._views.mesh.hops.look(change.station)
             self.station_changed(change.station)
         elif isinstance(change, MessageChanged):
-            self._messages.add(change.message)
-            if self._publishing is None:
-                self._publishing = self._runtime.spawn(self._publish_messages())
+            self._messages.changed(change.message)
         elif isinstance(change, GroupChanged):
             self._group_changed(change.group)
         elif isinstance(change, VerificationChanged):
@@ -279,27 +279,14 @@ class Announcer:
         volume = self.volumes.get(call.id, 100)
         self.log.publish("call", self._views.call(call, volume_pct=volume))
 
-    async def _publish_messages(self) -> None:
-        try:
-            while self._messages:
-                several = min(len(self._messages), AT_ONCE)
-                wanted = [self._messages.pop() for _ in range(several)]
-                found = await asyncio.gather(
-                    *(self._runtime.store.perform(GetMessage(message)) for message in wanted)
-                )
-                for stored in found:
-                    if stored is not None:
-                        self.log.publish("message", self._views.message(stored))
-                        self._alerting.came(stored)
-                # What we write is never unread.
-                if not all(stored is not None and stored.outgoing for stored in found):
-                    self._set_unread(await self._runtime.store.perform(CountUnread()))
-        except StoreError as error:
-            self.store_failed(str(error))
-            # What was to be told can't be read now, so clients have to look for themselves.
-            self.log.publish("reset")
-        finally:
-            self._publishing = None
+    def _publish_message(self, message: StoredMessage) -> None:
+        self.log.publish("message", self._views.message(message))
+        self._alerting.came(message)
+
+    def _messages_not_read(self, error: StoreError) -> None:
+        self.store_failed(str(error))
+        # What was to be told can't be read now, so clients have to look for themselves.
+        self.log.publish("reset")
 
     def _set_unread(self, counts: dict[Conversation, int]) -> None:
         changed = {
