@@ -301,8 +301,12 @@ class Session:
             except (ConnectionError, ssl.SSLError, aiohttp.ClientError):
                 return "lost"
             # After our goodbye the other side closes; until then its last words are still read.
-            left_s = self._keepalive.next_ping - now if self._ending is None else None
             self._wake.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left_s):
-                    await self._wake.wait()
+            timer = None
+            if self._ending is None:
+                timer = self._loop.call_at(self._keepalive.next_ping, self._wake.set)
+            try:
+                await self._wake.wait()
+            finally:
+                if timer is not None:
+                    timer.cancel()

@@ -157,29 +157,46 @@ class EventStreams:
         alive: Callable[[], Awaitable[None]] | None,
     ) -> None:
         """Send events as they come; TimeoutError when one can't leave in time."""
-        events = aiter(self._events(cursor))
-        upcoming: asyncio.Future[Event] | None = None
-        try:
-            while True:
-                upcoming = upcoming or asyncio.ensure_future(anext(events))
-                await asyncio.wait({upcoming}, timeout=self._keep_alive_s if alive else None)
-                if upcoming.done():
-                    event = to_json(self._complete(upcoming.result()))
-                    line = as_text(json.dumps(event, ensure_ascii=False))
-                    upcoming = None
+        loop = asyncio.get_running_loop()
+        quiet_since = loop.time()
+
+        async def tell() -> None:
+            nonlocal quiet_since
+            events = self._events(cursor)
+            try:
+                async for event in events:
+                    line = as_text(json.dumps(to_json(self._complete(event)), ensure_ascii=False))
                     async with asyncio.timeout(self._write_s):
                         await send(line)
-                elif alive is not None:
-                    async with asyncio.timeout(self._write_s):
-                        await alive()
+                    quiet_since = loop.time()
+            finally:
+                close = getattr(events, "aclose", None)
+                if close is not None:
+                    await close()
+
+        async def stay_alive(sign: Callable[[], Awaitable[None]]) -> None:
+            nonlocal quiet_since
+            while True:
+                left_s = quiet_since + self._keep_alive_s - loop.time()
+                if left_s > 0:
+                    await asyncio.sleep(left_s)
+                    continue
+                quiet_since = loop.time()
+                async with asyncio.timeout(self._write_s):
+                    await sign()
+
+        # Two tasks, since waiting for one event at a time in one would cost each event a task.
+        tasks = [asyncio.create_task(tell())]
+        if alive is not None:
+            tasks.append(asyncio.create_task(stay_alive(alive)))
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
-            if upcoming is not None:
-                upcoming.cancel()
-                with suppress(asyncio.CancelledError):
-                    await upcoming
-            close = getattr(events, "aclose", None)
-            if close is not None:
-                await close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _answer_pings(websocket: web.WebSocketResponse) -> None:

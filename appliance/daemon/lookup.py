@@ -44,9 +44,7 @@ class Lookup:
 
     def address(self, to: str, line: str) -> Address:
         """Find a line at a station."""
-        if not is_line_name(line):
-            raise ApiError(422, "bad-line", f"No line can be named {line!r}.")
-        return Address(self.find(to), line)
+        return _line(self.find(to), line)
 
     def conversation(self, conversation: str) -> Conversation:
         """Find the other side of a conversation; None: everyone."""
@@ -71,9 +69,7 @@ class Lookup:
     def destination(self, to: str, line: str) -> Address | GroupId | None:
         """Find whom a message is for; None: everyone."""
         found = self.conversation(to)
-        if not isinstance(found, StationId):
-            return found
-        return self.address(found.text, line)
+        return _line(found, line) if isinstance(found, StationId) else found
 
     def group(self, text: str) -> GroupId:
         """Find a group by id, start of an id or name."""
@@ -121,6 +117,12 @@ class Lookup:
         except StoreError as error:
             raise store_error(str(error)) from None
         return result
+
+
+def _line(station: StationId, line: str) -> Address:
+    if not is_line_name(line):
+        raise ApiError(422, "bad-line", f"No line can be named {line!r}.")
+    return Address(station, line)
 
 
 def check_files(play: str | None, record: str | None) -> None:

@@ -8,6 +8,7 @@ assign anything.
 from __future__ import annotations
 
 import hashlib
+from base64 import b32encode
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv6Address
@@ -29,6 +30,7 @@ MAX_NAME_CHARS: Final = 40
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32: no i, l, o or u, so that it survives being read out and written down."""
 
+_FROM_BASE32: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _ALPHABET.encode())
 _HEARD_AS: Final = str.maketrans({"i": "1", "l": "1", "o": "0", "u": "v"})
 _CHECK_BYTES: Final = 3
 """24 check bits make 280 bits in all: 56 characters, 14 groups of 4, with none to spare."""
@@ -60,8 +62,7 @@ class StationId:
     def text(self) -> str:
         """The id as 56 characters that can be spelled aloud; its last 24 bits are a checksum."""
         data = self.key + hash_for("id-check", self.key)[:_CHECK_BYTES]
-        number = int.from_bytes(data, "big")
-        return "".join(_ALPHABET[number >> 5 * i & 31] for i in reversed(range(_TEXT_CHARS)))
+        return b32encode(data).translate(_FROM_BASE32).decode()
 
     @property
     def spoken(self) -> str:
