@@ -170,8 +170,12 @@ def _steps(net: _Net, stations: int, memory_before: float, *, receipts: bool) ->
     costs = Costs(stations, cards_s=cards_s, join_bytes=joined / stations, memory_mb=memory_mb)
     yield costs
     net.rest(SETTLE_S)
-    spread, after = net.to_all(receipts=receipts)
-    costs = replace(costs, to_all_s=spread.took_s, confirmed_s=after.took_s)
+    letter = net.to_all()
+    spread = letter.there
+    costs = replace(costs, to_all_s=spread.took_s)
+    yield costs
+    after = net.receipts(letter) if receipts else NOT_FOLLOWED
+    costs = replace(costs, confirmed_s=after.took_s)
     yield costs
     idle = net.idle()
     costs = replace(
@@ -199,6 +203,7 @@ def _progress(costs: Costs, took_s: float) -> None:
         for text, value, unit in (
             ("cards", costs.cards_s, "s"),
             ("to all", costs.to_all_s, "s"),
+            ("told", costs.confirmed_s, "s"),
             ("idle", costs.idle_bytes_per_s, "B/s"),
             ("to one", costs.to_one_s, "s"),
             ("restart", costs.restart_bytes / 1e3, "kB of all"),
@@ -228,6 +233,26 @@ class _Said:
     def beyond(self, idle: float) -> float:
         """Return what would not have been said otherwise."""
         return self.bytes - idle * self.over_s
+
+
+@dataclass(frozen=True)
+class _Letter:
+    """A message to everyone that all have."""
+
+    id: bytes
+    """Which."""
+
+    author: Board
+    """Whose."""
+
+    before: int
+    """The bytes that all had received when it was written, and ..."""
+
+    began: float
+    """... when that was."""
+
+    there: _Said
+    """What it has led to until all had it."""
 
 
 NOT_FOLLOWED: Final = _Said(math.nan, 0, math.nan)
@@ -298,19 +323,21 @@ class _Net:
         (letter,) = set(people.letters) - known
         return letter
 
-    def to_all(self, *, receipts: bool) -> tuple[_Said, _Said]:
-        """Let one in the corner write to everyone; return also what the receipts add."""
+    def to_all(self) -> _Letter:
+        """Let one in the corner write to everyone, and wait until all have it."""
         boards, net = self._world.boards, self._world
         before, began = net.bytes, net.time.now
         letter = self._write(boards[0], None)
         self._until(lambda: all(letter in board.disk.kept for board in boards[1:]), 0.1)
         arrived_s = net.time.now - began
-        spread = _Said(arrived_s, net.bytes - before, arrived_s)
-        if not receipts:
-            return spread, NOT_FOLLOWED
-        self._until(lambda: _delivered_to(boards[0], letter) == len(boards) - 1)
-        confirmed_s = net.time.now - began
-        return spread, self._over(confirmed_s, before, began)
+        there = _Said(arrived_s, net.bytes - before, arrived_s)
+        return _Letter(letter, boards[0], before, began, there)
+
+    def receipts(self, letter: _Letter) -> _Said:
+        """Wait until the author knows that all have it."""
+        others = len(self._world.boards) - 1
+        self._until(lambda: _delivered_to(letter.author, letter.id) == others)
+        return self._over(self._world.time.now - letter.began, letter.before, letter.began)
 
     def _over(self, took_s: float, before: int, began: float) -> _Said:
         self._aftermath(began)
