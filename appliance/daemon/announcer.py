@@ -140,6 +140,10 @@ class Announcer:
         elif isinstance(change, AlarmOver):
             self.clear_problem(change.code)
 
+    def may_change(self, message: bytes) -> None:
+        """See `Watcher`."""
+        self._messages.foreseen(message)
+
     def call_changed(self, call: Call) -> None:
         """See `Watcher`."""
         self._compare_in_call(call)

@@ -31,14 +31,44 @@ class MessageNews:
         """What is still to be read."""
         self._reading = 0
         """How many are being read."""
+        self._foreseen: bytes | None = None
+        """What is read at once behind what may change it."""
+        self._came_true = False
         self._recount = False
         self._error: StoreError | None = None
         """Why some of those could not be."""
 
     def changed(self, message: bytes) -> None:
         """A message is new or different; what changes while others are read is read together."""
+        if message == self._foreseen:
+            self._came_true = True
+            return
         self._changed.add(message)
         self._read()
+
+    def foreseen(self, message: bytes) -> None:
+        """The store was just given what may change a message: it is read right behind that.
+
+        It is told of only if it does change.
+        """
+        # One at a time: others can lead to this as often as they like.
+        if self._reading or self._foreseen is not None:
+            return
+        self._foreseen, self._came_true = message, False
+        self._store.submit(
+            GetMessage(message),
+            on_durable=self._found_foreseen,
+            on_failed=lambda _: self._found_foreseen(None),
+        )
+
+    def _found_foreseen(self, message: StoredMessage | None) -> None:
+        changed, self._foreseen = self._foreseen, None
+        if not self._came_true or changed is None:
+            return
+        if message is not None:
+            self._tell(message)
+        else:
+            self.changed(changed)
 
     def _read(self) -> None:
         if self._reading:

@@ -39,7 +39,7 @@ from appliance.node.effects import (
     StationChanged,
     Transact,
 )
-from appliance.node.ports import Operation, SetValue, StoreError
+from appliance.node.ports import Operation, SaveReceipt, SetValue, StoreError
 from appliance.node.ports.prekeys import PrekeyOperation
 from appliance.node.station import Station
 from appliance.node.suspects import IMPOSTOR
@@ -274,6 +274,8 @@ class Runtime:
             on_durable=durable,
             on_failed=failed,
         )
+        if isinstance(effect.operation, SaveReceipt) and len(effect.operation.records) == 1:
+            self._watcher.may_change(effect.operation.records[0])
 
     def _arm(self) -> None:
         self._arming = None

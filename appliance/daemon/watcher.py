@@ -15,6 +15,9 @@ class Watcher(Protocol):
     def changed(self, change: Change) -> None:
         """A station, message or comparison is new or different, or there is an alarm."""
 
+    def may_change(self, message: bytes) -> None:
+        """The store was just given what may change a message; if so, `changed` will say it."""
+
     def call_changed(self, call: Call) -> None:
         """A call is new or different."""
 

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from store_samples import ANN, incoming, outgoing
+from store_samples import ANN, BOB, got, incoming, outgoing
 
 from appliance.adapters.store import Store
 from appliance.daemon.message_news import MessageNews
 from appliance.model.group import Conversation
-from appliance.node.ports import StoredMessage, StoreError
+from appliance.model.message import DeliveryState
+from appliance.node.ports import CountUnread, StoredMessage, StoreError
 
 
 class Told:
@@ -20,6 +21,7 @@ class Told:
 
     def __init__(self, store: Store) -> None:
         self.messages: list[bytes] = []
+        self.states: list[DeliveryState] = []
         self.counts: list[dict[Conversation, int]] = []
         self.failures: list[str] = []
         self.fault = False
@@ -28,6 +30,7 @@ class Told:
 
     def _tell(self, message: StoredMessage) -> None:
         self.messages.append(message.id)
+        self.states += [one.state for one in message.recipients]
         self._something.set()
         if self.fault:
             raise RuntimeError("a screen can't show it")
@@ -108,3 +111,36 @@ async def test_a_store_that_can_not_be_read_is_said_once_for_many(tmp_path: Path
     await told.until(0, failures=2)
     assert set(told.failures) == {"store-closed"}
     assert told.messages == []
+
+
+async def test_a_change_that_was_foreseen_is_told_of_once_and_as_it_is_then(store: Store) -> None:
+    written = outgoing(ANN)
+    await store.perform(written)
+    told = Told(store)
+    applied = asyncio.Event()
+
+    def changed(messages: tuple[bytes, ...]) -> None:
+        told.news.changed(*messages)
+        applied.set()
+
+    delivered = got(ANN, DeliveryState.DELIVERED, written.record.id)
+    store.submit(delivered, lazy=True, on_applied=changed)
+    told.news.foreseen(written.record.id)
+    await applied.wait()
+    await store.perform(CountUnread())
+    assert told.states == [DeliveryState.DELIVERED]
+    told.news.changed(written.record.id)
+    await told.until(2)
+
+
+async def test_what_was_foreseen_and_did_not_happen_is_not_told_of(store: Store) -> None:
+    written = outgoing(ANN)
+    await store.perform(written)
+    told = Told(store)
+    store.submit(got(BOB, DeliveryState.DELIVERED, written.record.id), lazy=True)
+    told.news.foreseen(written.record.id)
+    told.news.foreseen(bytes(32))
+    await store.perform(CountUnread())
+    assert told.messages == []
+    told.news.changed(written.record.id)
+    await told.until(1)
