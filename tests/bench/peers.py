@@ -49,6 +49,7 @@ async def messages(system: System, up: Village, count: int) -> list[float]:
     names = up.topology.stations
     await system.start(*names)
     await system.met(*names)
+    await asyncio.sleep(SETTLE_S)  # ours has cards before routes, and carries what is written then
     texts = [f"message {number}: the road is open, send two people" for number in range(count)]
     for number in range(WARM_UP):
         await system.delivered(names[0], names[-1], f"warm up {number}")
