@@ -27,9 +27,6 @@ MAX_WAITING_BYTES: Final = 8 * 1024 * 1024
 ROOM_BYTES: Final = 256 * 1024
 """For a few of the longest messages, in the log and in the file."""
 
-LAZY_ANSWER_S: Final = 0.005
-"""How long after its commit a lazy operation is answered."""
-
 PEERS_SHARE: Final = 0.75
 """Part of that which other stations can fill; the rest is our operator's."""
 
@@ -186,9 +183,8 @@ class Store:
             if call is None:
                 continue
             if done is not None and done.lazy:
-                # Nobody waits for it, and acknowledging would take the processor, here and at the
-                # other side, from what this commit was made for.
-                loop.call_later(0 if self._closing else LAZY_ANSWER_S, call, value)
+                # Who could wait for somebody else's commit holds up nothing that it leads to.
+                loop.call_soon(call, value)
                 continue
             try:
                 call(value)
