@@ -95,6 +95,8 @@ async def test_a_kill_during_ring_or_call_is_said_and_the_next_call_works(
     async with other.diary() as diary:
         await a.client.call(b.id)
         await eventually(b.ringing)
+        # Before its caller has heard that it rings, a call to who starts again just goes on.
+        await eventually(lambda: a.call_in("ringing-there"))
         a.village.kill(victim)
         a.village.start(victim)
         over = await diary.first(CallInfo, lambda c: c.state == "ended")
