@@ -22,8 +22,8 @@ from appliance.daemon.attachments import Attachments
 from appliance.daemon.cut_links import CutLinks
 from appliance.daemon.finding import Finding
 from appliance.daemon.sound import Sound
-from appliance.daemon.store_health import StoreHealth
-from appliance.daemon.timekeeper import AWAKE_VALUE, Timekeeper
+from appliance.daemon.storing import Storing
+from appliance.daemon.timekeeper import Timekeeper
 from appliance.daemon.watcher import Watcher
 from appliance.model.identity import StationId
 from appliance.model.media import MediaEvent, StreamStats
@@ -39,17 +39,12 @@ from appliance.node.effects import (
     StationChanged,
     Transact,
 )
-from appliance.node.ports import Operation, SaveReceipt, SetValue, StoreError
-from appliance.node.ports.prekeys import PrekeyOperation
 from appliance.node.station import Station
 from appliance.node.suspects import IMPOSTOR
 from appliance.node.usage import SessionInfo
 from appliance.protocol.frames import Channel
 
 log = logging.getLogger(__name__)
-
-KEEP_AWAKE_EVERY_S: Final = 60.0
-"""How often the time that this station has been awake is noted."""
 
 REACH_WITHIN_S: Final = 6.0
 """For a session with somebody who is far away."""
@@ -80,7 +75,6 @@ class Runtime:
     ) -> None:
         self.station = station
         self.store = store
-        self._prekeys = prekeys
         self.time = timekeeper
         timekeeper.changed = self.mesh_changed
         self._watcher = watcher
@@ -104,7 +98,7 @@ class Runtime:
         """The files that come with messages."""
 
         self._cut_links = CutLinks()
-        self._health = StoreHealth(store.has_room, watcher.store_failed, watcher.store_works)
+        self._storing = Storing(self, prekeys, watcher)
         self._handles: dict[int, Session] = {}
         self._numbers: dict[Session, int] = {}
         self._last_handle = 0
@@ -135,9 +129,8 @@ class Runtime:
         self.carry_out(self.station.start(self.time.now()))
         self.finding.start(boot=boot, interfaces=interfaces)
         self.spawn(self.sound.run())
-        self.spawn(self._keep_awake())
         self.spawn(self.time.keep_looking())
-        self.spawn(self._need_store())
+        self._storing.start()
         self.spawn(self.attachments.run())
 
     async def stop(self) -> None:
@@ -157,8 +150,7 @@ class Runtime:
         await self.attachments.close()
         await self.sessions.close()
         await self.sound.stop()
-        self.store.submit(self._awake_operation(), lazy=True)
-        await self.store.close()
+        await self._storing.stop()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside; it is cancelled at the end."""
@@ -172,20 +164,6 @@ class Runtime:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a part of the daemon failed", exc_info=error)
             self._loop.call_exception_handler({"message": "part failed", "exception": error})
-
-    async def _keep_awake(self) -> None:
-        while True:
-            await asyncio.sleep(KEEP_AWAKE_EVERY_S)
-            self.store.submit(self._awake_operation(), lazy=True)
-
-    async def _need_store(self) -> None:
-        """A daemon without a store would take nothing and look alive."""
-        await self.store.ended()
-        raise StoreError("store-failed", "The store has stopped.")
-
-    def _awake_operation(self) -> Operation[None]:
-        awake_ms = int(self.time.moment().awake_s * 1000)
-        return SetValue(AWAKE_VALUE, str(awake_ms).encode())
 
     # -- Effects
 
@@ -207,7 +185,7 @@ class Runtime:
             case SendSip(peer, data):
                 self._send(peer, Channel.SIP, data)
             case Transact():
-                self._transact(effect)
+                self._storing.transact(effect)
             case Dial() if self._stopping:
                 pass
             case Dial():
@@ -241,41 +219,6 @@ class Runtime:
         session = self._handles.get(info.handle) if info is not None else None
         if session is not None and not session.send(channel, data, urgent=urgent):
             log.warning("session with %s: too much waits; a %s was dropped", peer.tag, channel.name)
-
-    async def _keep_prekey(self, operation: PrekeyOperation, effect: Transact[Any]) -> None:
-        try:
-            await self._prekeys.perform(operation)
-        except StoreError as error:
-            log.warning("a prekey could not be changed, and is tried again: %s", error)
-            self.carry_out(effect.failed(str(error)))
-        else:
-            self.carry_out(effect.then(None))
-
-    def _transact(self, effect: Transact[Any]) -> None:
-        if isinstance(effect.operation, PrekeyOperation):
-            self.spawn(self._keep_prekey(effect.operation, effect))
-            return
-
-        def failed(error: StoreError) -> None:
-            self._health.failed(effect, error)
-            self.carry_out(effect.failed(str(error)))
-
-        self.attachments.submitted(effect.operation)
-
-        def durable(result: Any) -> None:
-            self._health.stored(effect)
-            self.attachments.stored(effect.operation)
-            self.carry_out(effect.then(result))
-
-        self.store.submit(
-            effect.operation,
-            lazy=effect.lazy,
-            on_applied=lambda result: self.carry_out(effect.early(result)),
-            on_durable=durable,
-            on_failed=failed,
-        )
-        if isinstance(effect.operation, SaveReceipt) and len(effect.operation.records) == 1:
-            self._watcher.may_change(effect.operation.records[0])
 
     def _arm(self) -> None:
         self._arming = None
