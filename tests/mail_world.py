@@ -285,7 +285,7 @@ class World:
         for desk, other, outgoing in both:
             # Each link is a cable of its own, on which the two announce themselves.
             announced = (other.id.text, other.id, (("there", 1),), (f"eth{self.handles}",))
-            desk.carry_out(desk.station.sighted(*announced, desk.now))
+            desk.carry_out(desk.station.whereabouts.sighted(*announced, desk.now))
             info = SessionInfo(
                 handle=link.ends[desk],
                 peer=other.id,
@@ -313,7 +313,7 @@ class World:
     def _hang_up(self, link: Link, desk: Desk) -> None:
         handle = link.ends.pop(desk)
         peer = self._other(link, desk).id
-        desk.carry_out(desk.station.gone(peer.text, peer))
+        desk.carry_out(desk.station.whereabouts.gone(peer.text, peer))
         desk.carry_out(desk.station.session_closed(handle, peer, desk.now))
 
     @staticmethod

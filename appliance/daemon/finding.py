@@ -91,7 +91,7 @@ class Finding:
 
     def _seen(self, sighting: Sighting) -> None:
         self._runtime.carry_out(
-            self._runtime.station.sighted(
+            self._runtime.station.whereabouts.sighted(
                 sighting.instance,
                 sighting.station,
                 sighting.candidates,
@@ -101,12 +101,14 @@ class Finding:
         )
 
     def _gone(self, gone: Gone) -> None:
-        self._runtime.carry_out(self._runtime.station.gone(gone.instance, gone.station))
+        self._runtime.carry_out(self._runtime.station.whereabouts.gone(gone.instance, gone.station))
 
     def _net_said(self, event: NetEvent | None) -> None:
         if isinstance(event, NetRefused):
             log.warning("the network helper refuses: %s", event.text)
-        self._runtime.carry_out(self._runtime.station.net_said(event, self._runtime.time.now()))
+        self._runtime.carry_out(
+            self._runtime.station.whereabouts.net_said(event, self._runtime.time.now())
+        )
         self._runtime.mesh_changed()
 
     # -- What is wanted
@@ -149,7 +151,7 @@ class Finding:
             error = DialError("fault", "a fault in the program; its log says more")
         now = runtime.time.now()
         if peer is None:
-            runtime.carry_out(runtime.station.dial_failed(effect.attempt, now))
+            runtime.carry_out(runtime.station.whereabouts.dial_failed(effect.attempt, now))
         else:
             runtime.carry_out(
                 runtime.station.peers.dial_succeeded(effect.attempt, peer, now.monotonic)

@@ -259,7 +259,7 @@ class Runtime:
         if code != IMPOSTOR or self.station.mesh.station_at(host) is None:
             # Of those in the mesh the station tells itself, and also when it is over.
             self._watcher.station_refused(host, code, text)
-        self.carry_out(self.station.refused(host, code, self.time.now()))
+        self.carry_out(self.station.whereabouts.refused(host, code, self.time.now()))
 
     # -- Sessions
 

@@ -12,16 +12,15 @@ from collections.abc import Callable, Sequence
 from appliance.model.codec import FormatError
 from appliance.model.identity import Address, StationId
 from appliance.model.media import MediaEvent
-from appliance.model.net import NetEvent
 from appliance.model.record import Stamp
 from appliance.node.beginnings import Identity, Memory, Now
 from appliance.node.calls import Calls
 from appliance.node.cards import Cards
 from appliance.node.clock import LamportClock
 from appliance.node.directory import Directory
-from appliance.node.effects import AvoidRoute, Effect, EndSession, Send, StationChanged, Transact
+from appliance.node.effects import Effect, EndSession, Send, Transact
 from appliance.node.gossip import Gossip
-from appliance.node.mesh import Mesh, ReachChange
+from appliance.node.mesh import Mesh
 from appliance.node.mesh_map import MeshMap
 from appliance.node.own import Own
 from appliance.node.peers import Peers
@@ -30,6 +29,7 @@ from appliance.node.post import Post
 from appliance.node.suspects import Suspects
 from appliance.node.usage import IDLE, SessionInfo
 from appliance.node.verification import Comparison, Stage, Verifier
+from appliance.node.whereabouts import Whereabouts
 from appliance.node.writing import Draft, Recipients
 from appliance.protocol.frames import Channel
 
@@ -61,6 +61,13 @@ class Station:
             random,
             in_use=self._in_use,
             busy=lambda s: self.mailbox.outbox.busy(s),
+        )
+        self.whereabouts = Whereabouts(
+            self.directory,
+            self.mesh,
+            self.peers,
+            self.suspects,
+            came_into_reach=self._look_for_mail,
         )
         self.map = MeshMap(self.mesh, self.peers, random)
         self.clock = LamportClock(identity.boot, memory.highest_order)
@@ -123,72 +130,7 @@ class Station:
         self.gossip.changed()
         return [Send(s.peer, Channel.CARD, raw) for s in self.peers.sessions()]
 
-    # -- Where others are
-
-    def sighted(
-        self,
-        instance: str,
-        station: StationId,
-        candidates: tuple[tuple[str, int], ...],
-        links: tuple[str, ...],
-        now: Now,
-    ) -> list[Effect]:
-        """Somebody announced itself on a link."""
-        new = not self.peers.has_way(station)
-        effects = self.peers.sighted(instance, station, candidates, now.monotonic, links=links)
-        if new and station in self.directory:
-            effects += [StationChanged(station), *self._look_for_mail(station, now)]
-        return effects
-
-    def gone(self, instance: str, station: StationId) -> list[Effect]:
-        """An announcement was taken back or has run out."""
-        self.peers.gone(instance, station)
-        return [StationChanged(station)] if station in self.directory else []
-
-    def net_said(self, event: NetEvent | None, now: Now) -> list[Effect]:
-        """The network helper says something; None: it is gone."""
-        effects: list[Effect] = []
-        for change in self.mesh.feed(event):
-            effects += self._reach_changed(change, now)
-        return [*effects, *self._go_around(self.suspects.looked(now.monotonic), now)]
-
-    def _reach_changed(self, change: ReachChange, now: Now) -> list[Effect]:
-        station = change.station
-        effects: list[Effect] = []
-        if station is None or self.directory.get(station).card is None:
-            if not change.reachable:
-                self.peers.met(change.address, now.monotonic)
-            elif station is None or self.peers.session(station) is None:
-                effects += self.peers.meet(change.address, now.monotonic)
-        if station is None:
-            return effects
-        effects.append(StationChanged(station))
-        if change.reachable == change.before:
-            return effects
-        effects += self.peers.routed(station, reachable=change.reachable, now=now.monotonic)
-        if change.reachable:
-            return effects + self._look_for_mail(station, now)
-        return effects + self.directory.met(
-            station, wall_ms=now.moment.wall_ms, sure=now.moment.sure
-        )
-
-    def refused(self, host: str, code: str, now: Now) -> list[Effect]:
-        """Somebody at an address could not prove to be who we wanted to reach there."""
-        return self._go_around(self.suspects.refused(host, code, now.monotonic), now)
-
-    def dial_failed(self, attempt: int, now: Now) -> list[Effect]:
-        """A dial was in vain."""
-        station = self.peers.attempted(attempt)
-        effects = self.peers.dial_failed(attempt, now.monotonic)
-        if station is None or not self.peers.is_silent(station):
-            return effects
-        return [*effects, *self._go_around(self.suspects.unanswered(station, now.monotonic), now)]
-
-    def _go_around(self, effects: list[Effect], now: Now) -> list[Effect]:
-        """Dial again those to whom another way is about to be taken."""
-        around = [effect.station for effect in effects if isinstance(effect, AvoidRoute)]
-        redials = [self.peers.another_way(station, now.monotonic) for station in around]
-        return [*effects, *(effect for dials in redials for effect in dials)]
+    # -- Mail
 
     def _look_for_mail(self, station: StationId, now: Now) -> list[Effect]:
         """Open a session with somebody who has just come into reach, if something waits for it."""
@@ -374,7 +316,7 @@ class Station:
             self.peers.next_wakeup(),
             self.gossip.next_wakeup(),
             self.map.next_wakeup(),
-            self.suspects.next_wakeup(),
+            self.whereabouts.next_wakeup(),
             self.verifier.next_wakeup(),
             self.cards.next_wakeup(),
         ):
@@ -387,7 +329,7 @@ class Station:
         effects = self.peers.wakeup(now.monotonic)
         effects += self.gossip.wakeup(now.monotonic, self.peers.has_chosen)
         effects += self.map.wakeup(now.monotonic)
-        effects += self._go_around(self.suspects.looked(now.monotonic), now)
+        effects += self.whereabouts.wakeup(now)
         effects += self.post.wakeup(now)
         effects += self.verifier.wakeup(now.monotonic)
         effects += [*self.own.wakeup(now), *self.cards.wakeup(now)]

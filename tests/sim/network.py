@@ -117,13 +117,13 @@ class Network:
             self._told.add(key)
             where = ((f"fe80::{there:x}%{segment.name}", PORT),)
             board.feed(
-                lambda station, now: station.sighted(
+                lambda station, now: station.whereabouts.sighted(
                     instance, other.id, where, (segment.name,), now
                 )
             )
         else:
             self._told.discard(key)
-            board.feed(lambda station, _: station.gone(instance, other.id))
+            board.feed(lambda station, _: station.whereabouts.gone(instance, other.id))
 
     def started(self, board: Board) -> None:
         """A process started: it has heard of nobody, and others hear of it."""
@@ -162,7 +162,7 @@ class Network:
         board.later(self.rng.choice(UNANSWERED_S), lambda: self._failed(board, dial))
 
     def _failed(self, board: Board, dial: Dial) -> None:
-        board.carry_out(board.station.dial_failed(dial.attempt, board.now))
+        board.carry_out(board.station.whereabouts.dial_failed(dial.attempt, board.now))
 
     def _meet(self, board: Board, there: int, segment: Segment, dial: Dial) -> None:
         other = self.world.boards[there]

@@ -172,7 +172,7 @@ class World:
     def _begin(self, index: int) -> None:
         node = self._node(index)
         if self.helpers:
-            node.station.net_said(Joined(1, str(node.id.address)), node.now)
+            node.station.whereabouts.net_said(Joined(1, str(node.id.address)), node.now)
 
     def rename(self, index: int, name: str) -> None:
         node = self._node(index)
@@ -209,10 +209,10 @@ class World:
         cable = f"e{min(here, there)}-{max(here, there)}"
         if frozenset((here, there)) in self.cables:
             where = ((f"fe80::{there}%{cable}", 18950),)
-            sighted = node.station.sighted
+            sighted = node.station.whereabouts.sighted
             self._do(here, lambda: node.do(sighted(cable, other.id, where, (cable,), node.now)))
         else:
-            self._do(here, lambda: node.do(node.station.gone(cable, other.id)))
+            self._do(here, lambda: node.do(node.station.whereabouts.gone(cable, other.id)))
 
     def together(self, index: int) -> set[int]:
         """All that hang together with a station, itself among them."""
@@ -246,7 +246,7 @@ class World:
                 (ways[one].prefix, ways[one].interface, ways[one].via) for one in before - now
             ),
         )
-        self._do(index, lambda: node.do(node.station.net_said(news, node.now)))
+        self._do(index, lambda: node.do(node.station.whereabouts.net_said(news, node.now)))
 
     # -- Sessions
 
@@ -278,7 +278,9 @@ class World:
 
     def _dial_failed(self, index: int, node: Node, attempt: int) -> None:
         if self.nodes[index] is node:
-            self._do(index, lambda: node.do(node.station.dial_failed(attempt, node.now)))
+            self._do(
+                index, lambda: node.do(node.station.whereabouts.dial_failed(attempt, node.now))
+            )
 
     def _meet(self, index: int, node: Node, there: int, mesh: bool, dial: Dial) -> None:
         if self.nodes[index] is not node:

@@ -53,7 +53,7 @@ def acquainted() -> tuple[Node, Node]:
     join(a, b)
     a.close(b.id)
     b.close(a.id)
-    a.do(a.station.net_said(NetNews(routes=(route(b.id),)), a.now))
+    a.do(a.station.whereabouts.net_said(NetNews(routes=(route(b.id),)), a.now))
     a.settle()
     return a, b
 
@@ -80,7 +80,7 @@ def test_mail_for_whoever_did_not_answer_lately_waits_for_it() -> None:
     b.close(a.id)
     # There are so many that it is not chosen for gossip, and it has failed.
     for other in crowd(300):
-        a.do(a.station.sighted(other.tag, other, NEAR, ("e",), a.now))
+        a.do(a.station.whereabouts.sighted(other.tag, other, NEAR, ("e",), a.now))
     assert not a.station.peers.has_chosen(b.id)
     a.station.peers._targets.known[b.id].failures = 3
     a.changes.clear()
@@ -239,10 +239,10 @@ def test_a_station_that_answers_over_no_way_is_tried_ever_less() -> None:
                 taken += 1
         a.changes = [change for change in a.changes if isinstance(change, Dial)]
         offers = [replace(way, installed=n == taken % 2) for n, way in enumerate(ways)]
-        a.do(a.station.net_said(NetNews(routes=tuple(offers)), a.now))
+        a.do(a.station.whereabouts.net_said(NetNews(routes=tuple(offers)), a.now))
         for dial in new_dials(a):
             dialled += 1
-            a.do(a.station.dial_failed(dial.attempt, a.now))
+            a.do(a.station.whereabouts.dial_failed(dial.attempt, a.now))
         a.settle()
         a.at += 1.0
         a.do(a.station.wakeup(a.now))

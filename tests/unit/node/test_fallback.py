@@ -76,7 +76,7 @@ def test_copies_do_not_wait_long_for_a_session_with_who_is_said_to_have_a_route(
         a, b, c = introduced(w)
         w.cut(next(link for link in w.links_of(a) if c in link.ends))
         w.settle()
-        a.carry_out(a.station.net_said(NetNews(routes=(route(c.station.id),)), a.now))
+        a.carry_out(a.station.whereabouts.net_said(NetNews(routes=(route(c.station.id),)), a.now))
         a.write(c, "the ford is deep")
         w.settle(DIALLED_S - 0.5)
         assert a.confirmed

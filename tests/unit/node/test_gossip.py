@@ -31,7 +31,11 @@ from appliance.protocol.gossip import (
 def sight(a: Node, b: Node) -> None:
     """Let both hear of each other on a link, as neighbours do."""
     for here, there in ((a, b), (b, a)):
-        here.do(here.station.sighted(there.id.tag, there.id, (("fe80::1%e", 1),), ("e",), here.now))
+        here.do(
+            here.station.whereabouts.sighted(
+                there.id.tag, there.id, (("fe80::1%e", 1),), ("e",), here.now
+            )
+        )
 
 
 def link(a: Node, b: Node) -> None:

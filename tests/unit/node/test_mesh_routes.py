@@ -174,9 +174,9 @@ def test_somebody_who_announces_our_own_address_is_an_alarm_until_it_stops() -> 
 
 def test_a_reachable_station_without_a_card_is_looked_into_and_one_with_a_card_is_not() -> None:
     node, stranger = Node(), StationKey.generate().id
-    node.do(node.station.net_said(Joined(1, str(node.id.address)), node.now))
-    node.do(node.station.net_said(NetNews(routes=(route(stranger),)), node.now))
-    node.do(node.station.net_said(NetState(True, True, ()), node.now))
+    node.do(node.station.whereabouts.net_said(Joined(1, str(node.id.address)), node.now))
+    node.do(node.station.whereabouts.net_said(NetNews(routes=(route(stranger),)), node.now))
+    node.do(node.station.whereabouts.net_said(NetState(True, True, ()), node.now))
     node.at += 2 * MEET_S
     node.do(node.station.wakeup(node.now))
     (dial,) = [effect for effect in node.changes if isinstance(effect, Dial)]
@@ -191,7 +191,7 @@ def test_a_reachable_station_without_a_card_is_looked_into_and_one_with_a_card_i
     node.hear(friend.id, Channel.CARD, card)
     node.close(friend.id)
     node.changes.clear()
-    node.do(node.station.net_said(NetNews(routes=(route(friend.id),)), node.now))
+    node.do(node.station.whereabouts.net_said(NetNews(routes=(route(friend.id),)), node.now))
     node.settle()
     assert StationChanged(friend.id) in node.changes
     node.at += 2 * MEET_S
@@ -206,7 +206,7 @@ def test_a_failed_dial_speaks_against_no_other_way() -> None:
     node.station.mesh.learn((a, b))
     for station in (a, b):
         ways = (route(station), route(station, "fe80::9", metric=512, installed=False))
-        node.do(node.station.net_said(NetNews(routes=ways), node.now))
+        node.do(node.station.whereabouts.net_said(NetNews(routes=ways), node.now))
         node.do(node.station.peers.routed(station, reachable=True, now=node.at))
         node.do(node.station.peers.need(station, node.at, lasting=True))
 
@@ -217,7 +217,7 @@ def test_a_failed_dial_speaks_against_no_other_way() -> None:
         dials = {one.wanted: one.attempt for one in node.changes if isinstance(one, Dial)}
         node.changes.clear()
         for station in wanted:
-            node.do(node.station.dial_failed(dials[station], node.now))
+            node.do(node.station.whereabouts.dial_failed(dials[station], node.now))
         return {one.station for one in node.changes if isinstance(one, AvoidRoute)}
 
     assert fail(a, b) == set()
