@@ -26,7 +26,6 @@ from appliance.node.own import Own
 from appliance.node.peers import Peers
 from appliance.node.ports import Moment, Pending, StoredMessage
 from appliance.node.post import Post
-from appliance.node.suspects import Suspects
 from appliance.node.usage import IDLE, SessionInfo
 from appliance.node.verification import Comparison, Stage, Verifier
 from appliance.node.whereabouts import Whereabouts
@@ -55,20 +54,13 @@ class Station:
         self.directory.load(memory.stations)
         self.mesh = Mesh(key.id)
         self.mesh.learn(contact.id for contact in self.directory.all())
-        self.suspects = Suspects(self.mesh, self.directory)
         self.peers = Peers(
             key.id,
             random,
             in_use=self._in_use,
             busy=lambda s: self.mailbox.outbox.busy(s),
         )
-        self.whereabouts = Whereabouts(
-            self.directory,
-            self.mesh,
-            self.peers,
-            self.suspects,
-            came_into_reach=self._look_for_mail,
-        )
+        self.whereabouts = Whereabouts(self.directory, self.mesh, self.peers, self._look_for_mail)
         self.map = MeshMap(self.mesh, self.peers, random)
         self.clock = LamportClock(identity.boot, memory.highest_order)
         self.post = Post(
@@ -177,7 +169,7 @@ class Station:
         effects += self.directory.met(info.peer, wall_ms=now.moment.wall_ms, sure=now.moment.sure)
         effects += [*self._learned(info.peer, now), *self.map.session_up(info.peer)]
         if info.over_mesh:
-            effects += self.suspects.proved(info.peer)
+            effects += self.whereabouts.proved(info.peer)
         begin = info.outgoing and self.peers.has_chosen(info.peer)
         effects += self.gossip.session_up(info.peer, now.monotonic, begin=begin)
         effects += self.post.session_up(info, now.moment, begin=begin)

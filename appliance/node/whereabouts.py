@@ -22,14 +22,12 @@ class Whereabouts:
         directory: Directory,
         mesh: Mesh,
         peers: Peers,
-        suspects: Suspects,
-        *,
         came_into_reach: Callable[[StationId, Now], list[Effect]],
     ) -> None:
         self._directory = directory
         self._mesh = mesh
         self._peers = peers
-        self._suspects = suspects
+        self._suspects = Suspects(mesh, directory)
         self._came_into_reach = came_into_reach
 
     def sighted(
@@ -96,6 +94,10 @@ class Whereabouts:
         around = [effect.station for effect in effects if isinstance(effect, AvoidRoute)]
         redials = [self._peers.another_way(station, now.monotonic) for station in around]
         return [*effects, *(effect for dials in redials for effect in dials)]
+
+    def proved(self, station: StationId) -> list[Effect]:
+        """A session over the mesh has proved who is at a station's address."""
+        return self._suspects.proved(station)
 
     def next_wakeup(self) -> float | None:
         """Say when to call `wakeup`, in monotonic seconds; None: not before another input."""
