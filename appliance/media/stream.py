@@ -12,7 +12,8 @@ from appliance.adapters.wavfile import WavError
 from appliance.media.files import FileThread, PlayFile, RecordFile
 from appliance.media.lateness import Lateness
 from appliance.media.pcm import SILENCE, SILENT_DB, level_db
-from appliance.media.voice import Receiver, Sender, loss_and_round_trip
+from appliance.media.receiver import Receiver
+from appliance.media.sender import Sender, loss_and_round_trip
 from appliance.media.watch import Facts, Watch, problems
 from appliance.model.media import (
     FileStarted,
