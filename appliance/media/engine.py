@@ -15,6 +15,7 @@ from time import monotonic
 from appliance.adapters import opus
 from appliance.adapters.service_manager import notify_alive, watchdog_interval_s
 from appliance.adapters.udp import UdpError
+from appliance.media.conference import Conference
 from appliance.media.control import Control, close_all
 from appliance.media.devices import Devices
 from appliance.media.files import FileThread
@@ -22,6 +23,7 @@ from appliance.media.notes import CALL_FIRST, Notes
 from appliance.media.pcm import mix
 from appliance.media.stream import Stream
 from appliance.media.tones import CADENCES, Tone
+from appliance.model.conference_media import Mix
 from appliance.model.media import (
     MEDIA_VERSION,
     ChooseDevices,
@@ -51,6 +53,9 @@ from appliance.protocol.jitter import FRAME_S
 MAX_STREAMS = 64
 """Calls at once; a conference of a whole village is less."""
 
+MAX_MIXES = 4
+"""Conferences at once; each of our lines can be in one."""
+
 PHASES = 10
 """Slots of 2 ms that the streams' beats are spread over."""
 
@@ -78,6 +83,7 @@ class Engine:
         self._realtime, self._memory_locked = realtime, memory_locked
         self._streams: dict[str, Stream] = {}
         self._closing: dict[str, Stream] = {}
+        self._mixes: dict[str, Conference] = {}
         self._files = FileThread()
         self._devices = Devices()
         self._notes = Notes(control.emit, self._files)
@@ -95,6 +101,7 @@ class Engine:
             ListDevices: lambda _: self._devices.ask_list(),
             TestLevels: lambda command: self._devices.ask_levels(command.seconds),
             Ring: self._ring,
+            Mix: self._mix,
             StopRecording: self._stop_note,
             StopPlayback: self._stop_note,
             PausePlayback: self._pause_note,
@@ -123,10 +130,18 @@ class Engine:
             while stream.started and stream.due <= now:
                 behind = int((now - stream.due) / FRAME_S)
                 if behind * FRAME_S > STALL_S:
-                    stream.skip(behind)
+                    if not stream.mixed:
+                        stream.skip(behind)
                     stream.due += behind * FRAME_S
                 stream.beat(max(now, stream.due))
                 stream.due += FRAME_S
+        for conference in self._mixes.values():
+            while conference.due <= now:
+                behind = int((now - conference.due) / FRAME_S)
+                if behind * FRAME_S > STALL_S:
+                    conference.skip(behind)
+                conference.beat(max(now, conference.due))
+                conference.due += FRAME_S
         self._notes.beat(now)
 
     def _wait(self) -> None:
@@ -136,7 +151,8 @@ class Engine:
             (stream.due for stream in self._streams.values() if stream.started),
             default=monotonic() + SLEEP_S,
         )
-        deadline = min(deadline, self._check_at, self._notes.due)
+        mixes = [conference.due for conference in self._mixes.values()]
+        deadline = min(deadline, self._check_at, self._notes.due, *mixes)
         readable: list[Stream | socket | int] = [*thirsty, *self._control.readable()]
         readable.append(self._devices.wake_fd)
         timeout = max(0.0, deadline - monotonic())
@@ -160,6 +176,9 @@ class Engine:
             for stream in self._streams.values():
                 if stream.wants_microphone:
                     stream.microphone(frame, now)
+            for conference in self._mixes.values():
+                if conference.wants_microphone:
+                    conference.microphone(frame, now)
             self._notes.microphone(frame, now)
         self._feed_speaker(now)
         while (answer := self._devices.answer()) is not None:
@@ -170,6 +189,8 @@ class Engine:
             frames = [
                 stream.speaker(now) for stream in self._streams.values() if stream.wants_speaker
             ]
+            mixes = self._mixes.values()
+            frames += [mixed.speaker(now) for mixed in mixes if mixed.wants_speaker]
             if self._notes.wants_speaker:
                 frames.append(self._notes.speaker())
             if self._tone is not None:
@@ -185,9 +206,11 @@ class Engine:
         started = [stream for stream in self._streams.values() if stream.started]
         self._devices.want(
             microphone=self._notes.wants_microphone
+            or any(conference.wants_microphone for conference in self._mixes.values())
             or any(stream.wants_microphone for stream in started),
             speaker=self._notes.wants_speaker
             or self._tone is not None
+            or any(conference.wants_speaker for conference in self._mixes.values())
             or any(stream.wants_speaker for stream in started),
         )
         self._notes.check(now, self._devices.microphone_problem, self._devices.speaker_problem)
@@ -307,6 +330,8 @@ class Engine:
     def _stop(self, command: StopStream) -> None:
         stream = self._streams.pop(command.stream, None)
         if stream is not None:
+            for conference in self._mixes.values():
+                conference.leave(stream)
             stream.close()
             self._closing[command.stream] = stream
             self._check_at = monotonic()
@@ -314,6 +339,22 @@ class Engine:
     def _set(self, command: SetStream) -> None:
         if command.stream in self._streams:
             self._streams[command.stream].set(command)
+
+    def _mix(self, command: Mix) -> None:
+        now = monotonic()
+        conference = self._mixes.pop(command.mix, None) or Conference(
+            command.mix, self._control.emit, now
+        )
+        known = [self._streams[name] for name in command.streams if name in self._streams]
+        free = [
+            stream for stream in known if not any(stream in other for other in self._mixes.values())
+        ]
+        conference.seat(free, ours=command.ours)
+        if command.streams and len(self._mixes) < MAX_MIXES:
+            self._mixes[command.mix] = conference
+        else:
+            conference.seat([], ours=False)
+        self._check_at = now
 
     def _choose(self, command: ChooseDevices) -> None:
         self._devices.choose(command.input_device, command.output_device)

@@ -8,15 +8,14 @@ from collections.abc import Callable
 from appliance.adapters.opus import OpusError
 from appliance.adapters.srtp import SrtpError
 from appliance.adapters.udp import UdpError, VoiceSocket
-from appliance.adapters.wavfile import WavError
-from appliance.media.files import FileThread, PlayFile, RecordFile
+from appliance.media.files import FileThread
 from appliance.media.lateness import Lateness
 from appliance.media.pcm import SILENCE, SILENT_DB, level_db
 from appliance.media.receiver import Receiver
 from appliance.media.sender import Sender, loss_and_round_trip
+from appliance.media.stand_ins import StandIns
 from appliance.media.watch import Facts, Watch, problems
 from appliance.model.media import (
-    FileStarted,
     FirstSound,
     MediaEvent,
     OpenStream,
@@ -28,7 +27,6 @@ from appliance.model.media import (
     StreamOpened,
     StreamStats,
 )
-from appliance.protocol.jitter import FRAME_S
 from appliance.protocol.rtcp import RtcpReport
 
 DEVICE_LOST_S = 0.06
@@ -56,7 +54,7 @@ class Stream:
         """Bind; raises `UdpError`."""
         self.name = command.stream
         self._emit = emit
-        self._files = files
+        self.files = StandIns(self.name, emit, files)
         self._clock = clock
         self._socket = VoiceSocket(command.local_host)
         self._next_socket: VoiceSocket | None = None
@@ -65,17 +63,17 @@ class Stream:
         self._watch = Watch(self.name)
         self._facts = Facts(started_at=0.0)
         self._lateness = Lateness()
-        self.play: PlayFile | None = None
-        self.record: RecordFile | None = None
-        self._record_problem: str | None = None
         self._level_in_db = SILENT_DB
-        self._volume_pct = 100
+        self.volume_pct = 100
+        """Loudness of the other side for us."""
         self._budget = BEAT_BUDGET
         self._device_in_at = self._device_out_at = 0.0
-        self._play_said = self._record_said = self._first_said = False
+        self._first_said = False
         self._loss_there: float | None = None
         self._round_trip_s: float | None = None
         self._report_at = 0.0
+        self.mixed = False
+        """A conference sends and plays for it."""
         self.due = 0.0
         """Next moment of its 20 ms grid; the engine's."""
         emit(StreamOpened(self.name, self._socket.port))
@@ -107,7 +105,7 @@ class Stream:
                 self._sender = Sender(*keys, command.payload_type)
                 keys = (command.crypto_suite, command.receive_key)
                 self._receiver = Receiver(*keys, command.payload_type)
-                self._receiver.set_volume_pct(self._volume_pct)
+                self._set_loudness()
                 self._facts.started_at = now
             else:
                 suite, payload_type = command.crypto_suite, command.payload_type
@@ -120,8 +118,8 @@ class Stream:
             detail = f"The sound can't be encrypted or encoded: {error}."
             self._fail(SoundProblem.UNREADABLE_SOUND, detail)
             return False
-        self._play_from(command, files)
-        self._record_to(command, files)
+        self.files.play_from(command, files)
+        self.files.record_to(command, files)
         return True
 
     def _change_path(self, command: StartStream) -> None:
@@ -133,35 +131,6 @@ class Stream:
             self._socket.close()
             self._socket, self._next_socket = sock, None
 
-    def _play_from(self, command: StartStream, files: list[int]) -> None:
-        if command.play is None or (self.play is not None and self.play.path == command.play):
-            return
-        self._leave_play()
-        self._facts.play_problem = command.play_problem
-        if command.play_problem is None:
-            try:
-                self.play, self._play_said = PlayFile(command.play, files[0]), False
-            except WavError as error:
-                self._facts.play_problem = str(error)
-
-    def _record_to(self, command: StartStream, files: list[int]) -> None:
-        if command.record is None or (
-            self.record is not None and self.record.path == command.record
-        ):
-            return
-        if self.record is not None:
-            self.record.close()
-            self.record = None
-        self._record_problem = command.record_problem
-        if command.record_problem is None:
-            self.record = RecordFile(command.record, files.pop(), self._files)
-            self._record_said = False
-
-    def _leave_play(self) -> None:
-        if self.play is not None:
-            self.play.close()
-            self.play = None
-
     def _fail(self, problem: SoundProblem, detail: str) -> None:
         self._emit(StreamFailed(self.name, problem, detail))
 
@@ -170,9 +139,13 @@ class Stream:
         if command.muted is not None:
             self._facts.muted = command.muted
         if command.volume_pct is not None:
-            self._volume_pct = max(0, min(200, command.volume_pct))
-            if self._receiver is not None:
-                self._receiver.set_volume_pct(self._volume_pct)
+            self.volume_pct = max(0, min(200, command.volume_pct))
+            self._set_loudness()
+
+    def _set_loudness(self) -> None:
+        """How loud we want it is our speaker's matter: a conference's others hear it as it came."""
+        if self._receiver is not None:
+            self._receiver.set_volume_pct(100 if self.mixed else self.volume_pct)
 
     def close(self) -> None:
         """Stop; `finished` tells when its files are complete."""
@@ -180,16 +153,11 @@ class Stream:
         self._socket.close()
         if self._next_socket is not None:
             self._next_socket.close()
-        if self.play is not None:
-            self.play.close()
-        if self.record is not None:
-            self.record.close()
+        self.files.close()
 
     def finished(self) -> StreamClosed | None:
         """Its last event, once its files are complete and its process is gone."""
-        if self.play is not None and not self.play.reaped():
-            return None
-        if self.record is not None and not self.record.closed:
+        if not self.files.closed:
             return None
         return StreamClosed(self.name, self._lateness.histogram())
 
@@ -207,48 +175,44 @@ class Stream:
     @property
     def wants_microphone(self) -> bool:
         """A sound card is what it sends."""
-        return self.started and self.play is None and self._facts.play_problem is None
+        return self.started and not self.mixed and self.files.by_microphone
 
     @property
     def wants_speaker(self) -> bool:
         """A sound card is what it plays to."""
-        return self.started and self.record is None and self._record_problem is None
+        return self.started and not self.mixed and self.files.by_speaker
 
     def beat(self, now: float) -> None:
         """Its grid has come round (at `due`): send and play what no sound card drives."""
         self._budget = BEAT_BUDGET
         if self._sender is None or self._receiver is None:
             return
-        if not self.wants_microphone:
-            self._send(self._from_file(now))
-            self._lateness.add(self._clock() - self.due)
-        elif now - self._device_in_at > DEVICE_LOST_S:
-            self._send(SILENCE)
-        if self.record is not None:
-            if not self._record_said:
-                self._record_said = True
-                self._emit(FileStarted(self.name, self.record.path, recording=True, at_s=now))
-            self.record.write(self.sound(now))
-        elif now - self._device_out_at > DEVICE_LOST_S:
-            self.sound(now)
+        if not self.mixed:
+            self._beat_alone(now)
         if now >= self._report_at:
             self._report(now)
 
-    def _from_file(self, now: float) -> bytes:
-        if self.play is None:
-            return SILENCE
-        if not self._play_said and self.play.ready:
-            self._play_said = True
-            at_s = now - FRAME_S  # A microphone gives a frame when its last sample was spoken.
-            self._emit(FileStarted(self.name, self.play.path, recording=False, at_s=at_s))
-        return self.play.frame()
+    def _beat_alone(self, now: float) -> None:
+        if not self.wants_microphone:
+            self._send(self.files.frame(now))
+            self._lateness.add(self._clock() - self.due)
+        elif now - self._device_in_at > DEVICE_LOST_S:
+            self._send(SILENCE)
+        if self.files.records:
+            self.files.write(self.sound(now), now)
+        elif now - self._device_out_at > DEVICE_LOST_S:
+            self.sound(now)
 
     def microphone(self, frame: bytes, now: float) -> None:
         """20 ms from the sound card, all streams alike."""
         self._device_in_at = now
+        self.note_microphone(frame, now)
+        self._send(frame)
+
+    def note_microphone(self, frame: bytes, now: float) -> None:
+        """Learn what the microphone gives, for the warning that it is silent."""
         if any(frame):
             self._facts.last_microphone_at = now
-        self._send(frame)
 
     def speaker(self, now: float) -> bytes:
         """The next 20 ms for the sound card."""
@@ -312,6 +276,29 @@ class Stream:
         self._report_at = now + REPORT_S * (1 + os.urandom(1)[0] / 255)
         self._socket.send(self._sender.report(self._receiver.report_blocks(now), now))
 
+    # In a conference
+
+    @property
+    def muted(self) -> bool:
+        """Our microphone is off."""
+        return self._facts.muted
+
+    def join_mix(self) -> None:
+        """Send and play no more by itself: a conference does both from now on."""
+        self.mixed = True
+        self._set_loudness()
+
+    def leave_mix(self) -> None:
+        """Be a call of its own again."""
+        self.mixed = False
+        self._set_loudness()
+
+    def send_mixed(self, frame: bytes, *, level_in_db: float) -> None:
+        """Send 20 ms of a conference; ``level_in_db`` is our microphone's part."""
+        if self._sender is not None:
+            self._level_in_db = level_in_db
+            self._socket.send(self._sender.frame(frame))
+
     # What the daemon hears
 
     def check(self, now: float, microphone: str | None, speaker: str | None) -> None:
@@ -319,14 +306,11 @@ class Stream:
         if not self.started:
             return
         facts = self._facts
-        facts.uses_microphone = self.wants_microphone
-        facts.microphone_problem = microphone if self.wants_microphone else None
-        facts.speaker_problem = speaker if self.wants_speaker else None
-        if self.play is not None:
-            facts.play_problem = self.play.problem
-        facts.record_problem = self._record_problem
-        if self.record is not None:
-            facts.record_problem = self.record.problem
+        facts.uses_microphone = self.files.by_microphone
+        facts.microphone_problem = microphone if self.files.by_microphone else None
+        facts.speaker_problem = speaker if self.files.by_speaker else None
+        facts.play_problem = self.files.play_problem
+        facts.record_problem = self.files.record_problem
         for warning in self._watch.update(problems(facts, now)):
             self._emit(warning)
 

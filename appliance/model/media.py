@@ -2,7 +2,7 @@
 
 One `Stream` is one direction pair of a call: our microphone to them, their voice to our speaker.
 The daemon owns calls and keys; the voice process owns sound, Opus and the UDP sockets.  What is
-said about voice messages stands in `note`.
+said about voice messages stands in `note`, about conferences in `conference_media`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from appliance.model.conference_media import ConferenceCommand, ConferenceEvent
 from appliance.model.note import NoteCommand, NoteEvent
 from appliance.model.secret import Secret
 
@@ -155,7 +156,7 @@ class Ring:
     """``ring``, ``ringback``, ``busy``, ``alarm``, ``notice``; None: be quiet."""
 
 
-MEDIA_VERSION = 3
+MEDIA_VERSION = 4
 """Of these commands and events; the two sides refuse each other when it differs."""
 
 
@@ -169,6 +170,7 @@ MediaCommand: TypeAlias = (
     | TestLevels
     | Ring
     | NoteCommand
+    | ConferenceCommand
 )
 
 
@@ -378,4 +380,5 @@ MediaEvent: TypeAlias = (
     | DeviceList
     | Levels
     | NoteEvent
+    | ConferenceEvent
 )

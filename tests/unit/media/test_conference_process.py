@@ -1,0 +1,88 @@
+"""A real voice process mixes a conference of others over loopback."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from speech import DATA, SHORT, needs_speech, quality, samples, silence
+from voice_ends import Station, started, station, swapped
+
+from appliance.model.conference_media import Mix, MixTalking
+from appliance.model.media import FirstSound, SetStream, StopStream, StreamStats
+
+OTHER = DATA / "cards/001.wav"
+
+
+class Focus:
+    """Three voice processes, of which the first mixes the other two."""
+
+    def __init__(self, focus: Station, folder: Path) -> None:
+        self.focus, self.folder = focus, folder
+
+    async def join(self, name: str, other: Station, play: Path, focus_play: Path) -> None:
+        """Make a call between the focus and another, each with files."""
+        here, there = await self.focus.open(name), await other.open(name)
+        command = started(name, there)
+        await other.client.send(
+            replace(swapped(command, here), play=str(play), record=str(self.folder / f"{name}.wav"))
+        )
+        first = name == "a"
+        await self.focus.client.send(
+            replace(
+                command,
+                play=str(focus_play) if first else None,
+                record=str(self.folder / "focus.wav") if first else None,
+            )
+        )
+
+
+def likeness(heard: Path, said: Path) -> float:
+    """How much of a clip is in a recording: the highest normalized correlation."""
+    sound, clip = samples(heard), samples(said)
+    if not np.any(sound) or len(sound) < len(clip):
+        return 0.0
+    peak = float(np.max(np.abs(np.correlate(sound, clip, "valid"))))
+    return peak / (float(np.linalg.norm(clip)) * float(np.linalg.norm(sound)))
+
+
+async def sent(end: Station, name: str, seconds: float) -> None:
+    def enough(stats: StreamStats) -> bool:
+        return stats.stream == name and stats.packets_sent > 50 * seconds
+
+    await end.events.first(StreamStats, enough)
+
+
+@needs_speech
+async def test_all_hear_the_others_well_and_nobody_himself(tmp_path: Path) -> None:
+    quiet = silence(tmp_path / "silence.wav")
+    async with station() as focus, station() as one, station() as two:
+        conference = Focus(focus, tmp_path)
+        await conference.join("a", one, quiet, OTHER)
+        await focus.events.first(FirstSound, lambda e: e.stream == "a")
+        await focus.client.send(Mix("conference", ("a", "b")))
+        await focus.client.send(SetStream("a", muted=True, volume_pct=50))
+        await conference.join("b", two, SHORT, quiet)
+        await focus.client.send(Mix("conference", ("a", "b")))
+        for name in ("a", "b"):  # Of our microphone and speaker: the others hear each other.
+            await focus.client.send(SetStream(name, muted=True, volume_pct=50))
+        await sent(two, "b", 4.5)
+        talked = await focus.events.first(MixTalking, lambda e: "b" in e.talking)
+        assert talked.mix == "conference"
+        # Who leaves takes nothing with it: the files of our own go on with whom is left.
+        await focus.client.send(StopStream("a"))
+        await one.client.send(StopStream("a"))
+        await one.closed("a")
+        await focus.closed("a")
+        await focus.client.send(StopStream("b"))
+        await two.client.send(StopStream("b"))
+        await focus.closed("b")
+        await two.closed("b")
+    assert quality(SHORT, tmp_path / "a.wav") >= 4.0
+    assert quality(SHORT, tmp_path / "focus.wav") >= 4.0
+    loud, soft = (np.abs(samples(tmp_path / f"{one}.wav")).max() for one in ("a", "focus"))
+    assert 0.4 < soft / loud < 0.6, "how loud it is for us is no matter of theirs"
+    assert likeness(tmp_path / "a.wav", SHORT) > 0.5
+    assert likeness(tmp_path / "a.wav", OTHER) < 0.1, "our microphone is off"
+    assert likeness(tmp_path / "b.wav", SHORT) < 0.1
