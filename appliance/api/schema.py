@@ -342,6 +342,10 @@ class CallInfo:
     verification: str | None
     """Id of the verification that the digits belong to."""
 
+    lost_in_s: float | None = None
+    """It was answered, and the other station can't be reached just now: it goes on by itself if
+    that changes within so many seconds.  None: it is reached."""
+
 
 @dataclass(frozen=True)
 class ErrorBody:

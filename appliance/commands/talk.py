@@ -58,6 +58,11 @@ class _Teller:
             self._out.json(call)
         if last is None or last.state != call.state:
             self._out.line(self._state(call))
+        was_lost = last is not None and last.lost_in_s is not None
+        if call.lost_in_s is not None and not was_lost:
+            self._out.line(f"The connection is lost; trying again for {call.lost_in_s:.0f} s.")
+        elif was_lost and call.lost_in_s is None and call.state == "talking":
+            self._out.line("The connection is back.")
         for problem in call.problems:
             if last is None or problem not in last.problems:
                 self._out.line(f"NO SOUND: {visible(problem.text)} {visible(problem.fix)}")
@@ -71,13 +76,23 @@ class _Teller:
     @staticmethod
     def _facts(call: CallInfo) -> tuple[object, ...]:
         """Return what is worth a line of JSON: not how loud it is just now."""
-        return (call.state, call.muted, call.problems, call.quality, call.digits, call.detail)
+        return (
+            call.state,
+            call.muted,
+            call.problems,
+            call.quality,
+            call.digits,
+            call.detail,
+            call.lost_in_s is not None,
+        )
 
     @staticmethod
     def _state(call: CallInfo) -> str:
         if call.state != "ended":
             return _STATES.get(call.state, visible(call.state)).format(name=caller(call))
         text = _ENDS.get(call.end_reason or "failed", "The call is over")
+        if call.end_reason == "unreachable" and call.talking_s is not None:
+            text = "The connection was lost"
         if call.talking_s is not None:
             text += f" after {duration(call.talking_s)}"
         return f"{text}: {visible(call.detail)}" if call.detail else f"{text}."

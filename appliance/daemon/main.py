@@ -25,6 +25,7 @@ from appliance.api.server import ApiServer, SocketError
 from appliance.daemon import namefile
 from appliance.daemon.announcer import DISK, Announcer
 from appliance.daemon.backend import DaemonBackend
+from appliance.daemon.call_note import CallNote, note_path
 from appliance.daemon.keyfile import KeyFileError, load_or_make
 from appliance.daemon.runtime import Runtime
 from appliance.daemon.settings import Settings
@@ -123,7 +124,9 @@ async def _serve(
         key = load_or_make(state)
         settings = Settings(store, state, os.urandom(BOOT_SIZE))
         announcer = Announcer(EventLog(settings.boot.hex()))
-        runtime = await _build(key, settings, announcer, Blobs(state / "blobs"))
+        runtime = await _build(
+            key, settings, announcer, Blobs(state / "blobs"), CallNote(note_path(api))
+        )
         backend = DaemonBackend(runtime, announcer, settings)
         await announcer.load()
     except BaseException:
@@ -151,7 +154,11 @@ async def _serve(
 
 
 async def _build(
-    key: StationKey, settings: Settings, announcer: Announcer, blobs: Blobs
+    key: StationKey,
+    settings: Settings,
+    announcer: Announcer,
+    blobs: Blobs,
+    call_note: CallNote | None = None,
 ) -> Runtime:
     store = settings.store
     files = PrekeyFiles(settings.directory)
@@ -182,7 +189,14 @@ async def _build(
     # What the store has forgotten of it, if it was damaged, the prekeys know.
     timekeeper = Timekeeper(max(await settings.awake_s(), latest_s(kept)))
     return Runtime(
-        station, store, timekeeper, files, blobs, watcher=announcer, make_sessions=make_sessions
+        station,
+        store,
+        timekeeper,
+        files,
+        blobs,
+        watcher=announcer,
+        make_sessions=make_sessions,
+        call_note=call_note or CallNote(None),
     )
 
 

@@ -19,6 +19,7 @@ from appliance.adapters.session import Session
 from appliance.adapters.sessions import Hooks, Sessions
 from appliance.adapters.store import Store
 from appliance.daemon.attachments import Attachments
+from appliance.daemon.call_note import CallNote
 from appliance.daemon.cut_links import CutLinks
 from appliance.daemon.finding import Finding
 from appliance.daemon.sound import Sound
@@ -27,7 +28,7 @@ from appliance.daemon.timekeeper import Timekeeper
 from appliance.daemon.watcher import Watcher
 from appliance.model.identity import StationId
 from appliance.model.media import MediaEvent, StreamStats
-from appliance.node.call_effects import CallChanged, Media, NeedSession, SendSip
+from appliance.node.call_effects import CallChanged, KeepCalls, Media, NeedSession, SendSip
 from appliance.node.effects import (
     AlarmRaised,
     AvoidRoute,
@@ -72,6 +73,7 @@ class Runtime:
         *,
         watcher: Watcher,
         make_sessions: Callable[[Hooks], Sessions],
+        call_note: CallNote,
     ) -> None:
         self.station = station
         self.store = store
@@ -99,6 +101,7 @@ class Runtime:
 
         self._cut_links = CutLinks()
         self._storing = Storing(self, prekeys, watcher)
+        self._call_note = call_note
         self._handles: dict[int, Session] = {}
         self._numbers: dict[Session, int] = {}
         self._last_handle = 0
@@ -132,6 +135,15 @@ class Runtime:
         self.spawn(self.time.keep_looking())
         self._storing.start()
         self.spawn(self.attachments.run())
+        self._take_up_calls()
+
+    def _take_up_calls(self) -> None:
+        """Go on with the calls in which this station was a moment ago, before it died."""
+        kept, age_s = self._call_note.find()
+        now = self.time.now().monotonic
+        self.station.calls.restore(kept, lost_at=now - age_s, now=now)
+        self.carry_out(self.station.call_effects())
+        self.spawn(self._call_note.keep_alive())
 
     async def stop(self) -> None:
         """Say goodbye to all, and leave the store complete."""
@@ -198,6 +210,8 @@ class Runtime:
                 self.sound.command(command)
             case CallChanged(call):
                 self._watcher.call_changed(call)
+            case KeepCalls(calls):
+                self._call_note.keep(calls)
             case NeedSession(peer):
                 self.carry_out(self.station.peers.need(peer, self.time.now().monotonic))
             case AvoidRoute():

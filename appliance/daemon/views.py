@@ -227,7 +227,12 @@ class Views:
             level_out_db=stats.level_out_db if stats is not None else -100.0,
             digits=comparison.digits if comparison is not None and shows else None,
             verification=comparison.id if comparison is not None and shows else None,
+            lost_in_s=self._lost_in_s(call, now.monotonic),
         )
+
+    def _lost_in_s(self, call: Call, now: float) -> float | None:
+        left_s = self.runtime.station.calls.lost_at(call.id) - now
+        return max(left_s, 0.0) if math.isfinite(left_s) else None
 
     def verification(self, comparison: Comparison) -> Verification:
         """Describe a comparison."""

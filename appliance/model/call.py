@@ -102,6 +102,9 @@ class Call:
     detail: str = ""
     """One sentence for the operator where there is something to say."""
 
+    away: bool = False
+    """It was answered, and the other station can't be reached just now."""
+
     muted: bool = False
     """Our microphone is off."""
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from appliance.model.call import Call, CallState
 from appliance.node.call_media import CallMedia
-from appliance.node.call_states import UNANSWERED
+from appliance.node.call_states import ANSWERED, UNANSWERED
 
 RING_S: Final = 60.0
 """How long it rings here before the caller is told that nobody answers."""
@@ -67,6 +67,13 @@ class ActiveCall:
     invite_at: float = -inf
     """Our INVITE waits until then (after a glare)."""
 
+    restored: bool = False
+    """It is from before a restart of ours, and was not renewed since."""
+
+    returns_until: float | None = None
+    """One of the two was restarted: when the call is given up unless it is renewed by then; None:
+    there is nothing to come back from."""
+
     away_since: float | None = None
     """Since when there has been no session; None: there is one."""
 
@@ -91,15 +98,22 @@ class ActiveCall:
 
     @property
     def lost_at(self) -> float:
-        """When it counts as lost: no session and no sound."""
+        """When it counts as lost: no session and no sound, or not renewed after a restart."""
+        until = inf if self.returns_until is None else self.returns_until
         if self.away_since is None:
-            return inf
-        return max(self.away_since, self.heard_at) + AWAY_S
+            return until
+        return min(until, max(self.away_since, self.heard_at) + AWAY_S)
 
     @property
     def media_lost_at(self) -> float:
         """When the voice process has been away for too long."""
         return inf if self.media_gone_since is None else self.media_gone_since + MEDIA_AWAY_S
+
+    @property
+    def is_away(self) -> bool:
+        """It was answered, and has to be taken up again before it goes on."""
+        broken = self.away_since is not None or self.returns_until is not None
+        return broken and self.call.state in ANSWERED
 
     def next_wakeup(self) -> float:
         """Return when something is due; infinity: never."""

@@ -81,14 +81,18 @@ class CallBook:
         effects, self._effects = self._effects, []
         return effects
 
+    def new_media(self, call_id: str) -> CallMedia:
+        """Make the stream of a call."""
+        return CallMedia(
+            call_id, random_bytes=self.random_bytes, suites=self.suites, emit=self.emit_media
+        )
+
     def begin(
         self, peer: Address, *, line: str, outgoing: bool, state: CallState, now: float
     ) -> ActiveCall:
         """Note a new call."""
         call_id = self.random_bytes(8).hex()
-        media = CallMedia(
-            call_id, random_bytes=self.random_bytes, suites=self.suites, emit=self.emit_media
-        )
+        media = self.new_media(call_id)
         call = Call(call_id, peer, outgoing, state, created_at=now, line=line)
         session = self.sessions.get(peer.station)
         active = ActiveCall(call, media, peer_boot=session.boot if session is not None else None)
@@ -125,7 +129,15 @@ class CallBook:
         del self.active[active.call.id]
         if reason is EndReason.BUSY and active.call.line == CONSOLE:
             self.busy_tone_until = now + BUSY_TONE_S
-        self.step(active, CallStep.END, ended_at=now, end_reason=reason, detail=detail, problems=())
+        self.step(
+            active,
+            CallStep.END,
+            ended_at=now,
+            end_reason=reason,
+            detail=detail,
+            problems=(),
+            away=False,
+        )
         self.history.append(active.call)
 
     def note_missed(

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from appliance.model.call import Call
 from appliance.model.identity import StationId
+from appliance.model.kept_call import KeptCall
 from appliance.model.media import MediaCommand
 
 
@@ -48,4 +49,12 @@ class NeedSession:
     """With whom."""
 
 
-CallEffect: TypeAlias = SendSip | Media | CallChanged | NeedSession
+@dataclass(frozen=True)
+class KeepCalls:
+    """These are the answered calls now: note them, for a start within seconds of this one's end."""
+
+    calls: tuple[KeptCall, ...]
+    """All of them."""
+
+
+CallEffect: TypeAlias = SendSip | Media | CallChanged | NeedSession | KeepCalls

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Final
 
+from appliance.model.kept_call import KeptSound
 from appliance.model.media import MediaCommand, OpenStream, SetStream, StartStream, StopStream
 from appliance.model.secret import Secret
 from appliance.protocol.sip.message import RandomBytes
@@ -67,6 +68,29 @@ class CallMedia:
         that what was recorded before stays.
         """
         self._play, self._record = play, record
+
+    def kept(self) -> KeptSound:
+        """Return what is to be known after a restart."""
+        return KeptSound(
+            muted=self._muted,
+            volume_pct=self._volume_pct,
+            play=self._play,
+            record=self._record,
+            part=self._part,
+            session_id=str(self._session_id),
+            version=self._version,
+        )
+
+    def go_on(self, kept: KeptSound) -> None:
+        """Take up what was chosen before a restart; raises ValueError for what is no number.
+
+        There may still be a stream of before: a voice process outlives its daemon for a while.
+        """
+        self._muted, self._volume_pct = kept.muted, kept.volume_pct
+        self._play, self._record = kept.play, kept.record
+        self._part = kept.part + 1
+        self._session_id, self._version = int(kept.session_id), kept.version
+        self._was_opened = True
 
     @property
     def is_opening(self) -> bool:

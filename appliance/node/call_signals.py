@@ -12,6 +12,7 @@ from appliance.node.active_call import GLARE_S, ActiveCall
 from appliance.node.call_book import CallBook
 from appliance.node.call_gate import CallGate
 from appliance.node.call_media import NoSharedSoundError
+from appliance.node.call_return import came_back
 from appliance.node.call_states import ANSWERED, UNANSWERED, CallStep, reason_of
 from appliance.protocol.sip import events as ev
 from appliance.protocol.sip.reader import SipError
@@ -19,6 +20,7 @@ from appliance.protocol.sip.sdp import read_description
 from appliance.protocol.sip.station_uri import address_of
 
 FORGOTTEN: Final = "The other station no longer knows this call: it was probably restarted."
+OVER_MEANWHILE: Final = "The call was over before this station had started again."
 NO_SECURITY: Final = "The other side offers no encrypted Opus sound, so the call was refused."
 
 _log = logging.getLogger(__name__)
@@ -58,6 +60,10 @@ class CallSignals:
         caller, target = address_of(event.caller), self._our_line(event)
         genuine = caller is not None and caller.station == proved
         other = self._book.on_line(target.line) if target is not None else None
+        if genuine and other is not None and _is_forgotten(other, proved):
+            # Whoever calls anew after a restart knows nothing of the call that was.
+            self._book.end(other, EndReason.THEY_HUNG_UP, now, detail=FORGOTTEN)
+            other = None
         if caller is not None and genuine and other is not None and _is_glare(other, caller):
             self._meet(other, event, now)
         elif not self._gate.allows(proved, now):
@@ -134,6 +140,7 @@ class CallSignals:
             detail = f"The two stations found no way of sending sound: {error}."
             self._book.end(active, EndReason.NO_COMMON_CODEC, now, detail=detail)
             return
+        came_back(active)
         if not active.media.is_open(session.local_host):
             active.refresh_due = True
 
@@ -173,7 +180,8 @@ class CallSignals:
     def _offer_refused(self, active: ActiveCall, event: ev.OfferRefused, now: float) -> None:
         book = self._book
         if event.code == 481:
-            book.end(active, EndReason.THEY_HUNG_UP, now, detail=FORGOTTEN)
+            detail = OVER_MEANWHILE if active.restored else FORGOTTEN
+            book.end(active, EndReason.THEY_HUNG_UP, now, detail=detail)
         elif event.code == 408:
             if active.away_since is None:
                 detail = "The other station stopped answering."
@@ -191,6 +199,10 @@ class CallSignals:
     def _never_confirmed(self, active: ActiveCall, event: ev.NeverConfirmed, now: float) -> None:
         detail = "The other station never confirmed that the call was answered."
         self._book.end(active, EndReason.FAILED, now, detail=detail)
+
+
+def _is_forgotten(ours: ActiveCall, proved: StationId) -> bool:
+    return ours.call.peer.station == proved and ours.returns_until is not None
 
 
 def _is_glare(ours: ActiveCall, caller: Address) -> bool:

@@ -47,11 +47,9 @@ ANSWERED: Final = frozenset({CallState.CONNECTING, CallState.TALKING})
 FORGOTTEN_ENDS: Final = {
     CallState.RINGING_THERE: EndReason.UNREACHABLE,
     CallState.RINGING_HERE: EndReason.CANCELLED,
-    CallState.CONNECTING: EndReason.THEY_HUNG_UP,
-    CallState.TALKING: EndReason.THEY_HUNG_UP,
 }
 """How a call ends when the other station was restarted.  One that is still being dialled goes on:
-its INVITE is sent again."""
+its INVITE is sent again; so does one that was answered (see `call_return`)."""
 
 _REASONS: Final = {
     403: (EndReason.FAILED, "The other station refused the call."),

@@ -14,11 +14,13 @@ from math import inf
 
 from appliance.model.call import Call, CallState, EndReason
 from appliance.model.identity import CONSOLE, Address, StationId
+from appliance.model.kept_call import KeptCall
 from appliance.model.media import MediaEvent
-from appliance.node.active_call import SECOND_REFRESH_S, ActiveCall
+from appliance.node.active_call import ActiveCall
 from appliance.node.call_book import CallBook, Session, hop_of
 from appliance.node.call_effects import CallEffect, NeedSession
 from appliance.node.call_media import NoSharedSoundError
+from appliance.node.call_return import CallReturn, came_back
 from appliance.node.call_signals import FORGOTTEN, NO_SECURITY, CallSignals
 from appliance.node.call_sound import MEDIA_GONE_DETAIL, CallSound
 from appliance.node.call_states import ANSWERED, FORGOTTEN_ENDS, CallStep
@@ -55,6 +57,7 @@ class Calls:
         )
         self._signals = CallSignals(self._book)
         self._sound = CallSound(self._book)
+        self._return = CallReturn(self._book)
         self._dropped = 0
 
     # What comes out
@@ -80,6 +83,16 @@ class Calls:
     def history(self) -> tuple[Call, ...]:
         """Calls that are over, missed ones among them; oldest first, at most 100."""
         return tuple(self._book.history)
+
+    def lost_at(self, call_id: str) -> float:
+        """Return when an answered call that is away is given up; infinity: it is not."""
+        active = self._book.active.get(call_id)
+        return active.lost_at if active is not None and active.call.away else inf
+
+    def restore(self, kept: Sequence[KeptCall], *, lost_at: float, now: float) -> None:
+        """Go on with calls of before a restart; the station stopped at `lost_at`, about."""
+        self._return.restore(tuple(kept), lost_at=lost_at, now=now)
+        self._settle(now)
 
     # Commands of the operator
 
@@ -161,13 +174,15 @@ class Calls:
         self._book.sessions[peer] = Session(local_host, remote_host, boot)
         self._book.agent.link_back(hop_of(peer), now)
         for active in self._book.with_peer(peer):
-            active.away_since = None
             known_to, active.peer_boot = active.peer_boot, boot
+            restarted = known_to not in (None, boot)
             reason = FORGOTTEN_ENDS.get(active.call.state)
-            if reason is not None and known_to not in (None, boot):
+            if reason is not None and restarted:
                 self._book.end(active, reason, now, detail=FORGOTTEN)
             elif active.call.state in ANSWERED:
-                active.refresh_at = now if active.we_invited else now + SECOND_REFRESH_S
+                self._return.session_up(active, restarted=restarted, now=now)
+            else:
+                active.away_since = None
         self._handle_due(now)
         self._settle(now)
 
@@ -240,7 +255,10 @@ class Calls:
             self._signals.take(event, now)
         for active in list(self._book.active.values()):
             self._advance(active, now)
+        for active in self._book.active.values():
+            self._book.change(active, away=active.is_away)
         self._book.flush(now)
+        self._return.note()
 
     def _advance(self, active: ActiveCall, now: float) -> None:
         """Do the next thing for a call, if there is one and everything for it is there."""
@@ -300,6 +318,7 @@ class Calls:
                 self._book.agent.refuse_offer(leg, 488, now)
             return
         active.refresh_due = False
+        came_back(active)
         if first:
             self._book.agent.accept(leg, body, now)
         else:

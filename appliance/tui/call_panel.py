@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from appliance.api.schema import CallInfo
 from appliance.tui import views
 from appliance.tui.look import BAD, BOLD, CARE, GOOD, INVERSE, LOUD, PLAIN
@@ -9,6 +11,9 @@ from appliance.tui.pane import Pane, Row, spread
 from appliance.tui.store import TuiState
 from appliance.tui.text import plain, wrap
 from appliance.tui.wording import call_state, digits, meter, timer
+
+SOUNDS_S: Final = 13.0
+"""A call that is given up later than this has just been heard: there is no session, but sound."""
 
 _QUALITY = {"good": GOOD, "fair": CARE, "bad": BAD}
 
@@ -19,10 +24,21 @@ def talking_s(state: TuiState, call: CallInfo, now_s: float) -> float:
     return told + now_s - state.call_at_s.get(call.id, now_s) if call.state == "talking" else told
 
 
+def lost_in_s(state: TuiState, call: CallInfo, now_s: float) -> float | None:
+    """Return for how long a broken call is still tried; None: it is not broken, or still sounds."""
+    if call.lost_in_s is None or (call.lost_in_s > SOUNDS_S and not call.problems):
+        return None
+    return max(call.lost_in_s - (now_s - state.call_at_s.get(call.id, now_s)), 0.0)
+
+
 def _head(state: TuiState, call: CallInfo, now_s: float, width: int) -> Row:
     who = views.station_name(state, call.station, call.name, max(width // 2 - 12, 16))
     if call.state != "talking":
         return [(f" {who}   ", BOLD), (call_state(call), CARE)]
+    left_s = lost_in_s(state, call, now_s)
+    if left_s is not None:
+        words = f"CONNECTION LOST, trying again: {left_s:.0f} s"
+        return [(f" {who}  {timer(talking_s(state, call, now_s))}  ", BOLD), (words, BAD)]
     words = call.quality if call.quality in _QUALITY else "measuring"
     if call.problems:
         words = "trouble"

@@ -265,6 +265,8 @@ def call_end(call: CallInfo) -> str:
     who = "you called" if call.outgoing else "they called"
     lasted = f", {timer(call.talking_s)}" if call.talking_s else ""
     reason = _END_REASONS.get(call.end_reason or "", call.end_reason or "over")
+    if call.end_reason == "unreachable" and call.talking_s is not None:
+        reason = "the connection was lost: call again, or write"
     if call.end_reason == "failed" and call.detail:
         reason = one_line(call.detail)
     return f"{who}{lasted}: {reason}"

@@ -34,9 +34,6 @@ from appliance.village.errors import VillageError
 
 pytestmark = [pytest.mark.village, pytest.mark.usefixtures("may_make_namespaces")]
 
-SAID_WITHIN_S = 2.0
-"""What makes a call silent is said within this time."""
-
 TEN_YEARS_S = 10 * 365 * 86_400
 
 
@@ -84,12 +81,12 @@ async def test_no_kill_loses_or_doubles_a_message(
 
 @needs_speech
 @pytest.mark.parametrize("victim", ["a", "b"])
-async def test_a_kill_during_ring_or_call_is_said_and_the_next_call_works(
+async def test_a_kill_while_it_rings_is_said_and_the_next_call_works(
     two: tuple[Seat, Seat], tmp_path: Path, victim: str
 ) -> None:
     a, b = two
     other = b if victim == "a" else a
-    speech = long_speech(tmp_path / "speech.wav", times=4)
+    speech = long_speech(tmp_path / "speech.wav", times=1)
     files = {"play": (speech, speech), "record": (tmp_path / "a.wav", tmp_path / "b.wav")}
 
     async with other.diary() as diary:
@@ -101,19 +98,6 @@ async def test_a_kill_during_ring_or_call_is_said_and_the_next_call_works(
         a.village.start(victim)
         over = await diary.first(CallInfo, lambda c: c.state == "ended")
         assert over.end_reason in {"cancelled", "unreachable"}
-    await meet(a, b)
-
-    async with other.diary() as diary:
-        await talk(a, b, **files)
-        loud = await diary.first(CallInfo, lambda c: c.level_out_db > -50)
-        a.village.kill(victim)
-        said = await diary.first(
-            CallInfo, lambda c: bool(c.problems), after=loud, within_s=SAID_WITHIN_S
-        )
-        assert said.problems[0].code == "no-sound-arriving"
-        a.village.start(victim)
-        over = await diary.first(CallInfo, lambda c: c.state == "ended")
-        assert over.end_reason in {"unreachable", "they-hung-up"}
     await meet(a, b)
     ours, _ = await talk(a, b, **files)
     await a.client.hang_up(ours.id)

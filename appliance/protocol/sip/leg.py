@@ -126,8 +126,8 @@ class Leg:
     outgoing: bool
     """We sent the INVITE."""
 
-    invite: Exchange
-    """The first INVITE."""
+    invite: Exchange | None
+    """The first INVITE; None: the dialog is from before a restart."""
 
     local_tag: str
     """Our tag."""
@@ -158,6 +158,17 @@ class Leg:
 
     cancel_sent: bool = False
     """A CANCEL may only follow a provisional response (section 9.1)."""
+
+    @property
+    def call_id(self) -> str:
+        """Call-ID header of all that belongs to it."""
+        return self.dialog.call_id if self.dialog else self.first_invite().request.call_id
+
+    def first_invite(self) -> Exchange:
+        """Return the first INVITE; raises UserAgentError where it is from before a restart."""
+        if self.invite is None:
+            raise UserAgentError("the INVITE of this leg is from before a restart")
+        return self.invite
 
     def step(self, step: LegStep) -> None:
         """Go on; raises UserAgentError where the state does not allow it."""

@@ -110,7 +110,7 @@ class LegBook:
         """Send the CANCEL of our INVITE, once."""
         if not leg.cancel_sent:
             leg.cancel_sent = True
-            self.layer.request(leg.hop, cancel_for(leg.invite.request), now=now)
+            self.layer.request(leg.hop, cancel_for(leg.first_invite().request), now=now)
 
     def send_bye(self, leg: Leg, now: float) -> None:
         """Send a BYE and forget the leg."""
@@ -146,7 +146,7 @@ class LegBook:
         """Return the leg of a dialog; only its own hop can reach it."""
         for leg in self.legs.values():
             if leg.local_tag == local_tag and leg.hop == hop:
-                return leg if leg.invite.request.call_id == call_id else None
+                return leg if leg.call_id == call_id else None
         return None
 
     def has_room(self, hop: Hop, total: int) -> bool:

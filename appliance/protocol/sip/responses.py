@@ -48,12 +48,13 @@ class ResponseHandler:
                 self._book.events.append(ev.RingingThere(leg.id))
         elif response.code < 300 and waiting:
             leg.step(LegStep.SUCCESS)
-            leg.dialog = Dialog.of_caller(leg.invite.request, response)
-            self._book.acknowledge(leg, leg.dialog, leg.invite.request)
+            invite = leg.first_invite().request
+            leg.dialog = Dialog.of_caller(invite, response)
+            self._book.acknowledge(leg, leg.dialog, invite)
             self._book.events.append(ev.Answered(leg.id, response.body))
         elif response.code < 300:
             leg.step(LegStep.SUCCESS)
-            self._book.discard_answer(leg.invite, response, now)
+            self._book.discard_answer(leg.first_invite(), response, now)
             self._book.end(leg, now)
         else:
             leg.step(LegStep.FAILURE)

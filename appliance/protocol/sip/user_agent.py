@@ -7,11 +7,14 @@ another, with two legs a call.  Offers and answers pass through it unread.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
+from typing import Final
 
 from sipmessage import URI
 
 from appliance.protocol.sip import events as ev
+from appliance.protocol.sip.dialog import Dialog
 from appliance.protocol.sip.leg import Leg, LegState, LegStep, UserAgentError
 from appliance.protocol.sip.leg_book import MAX_LEGS, LegBook
 from appliance.protocol.sip.message import (
@@ -32,6 +35,11 @@ from appliance.protocol.sip.transaction_layer import (
     RequestArrived,
     ResponseArrived,
 )
+
+_TAKEN: Final = frozenset({LegState.ANSWERED, LegState.TALKING})
+
+RESTORED_GAP: Final = 100
+"""Numbers of requests that are left out after a restart."""
 
 
 class UserAgent:
@@ -98,24 +106,44 @@ class UserAgent:
         )
         return leg_id
 
+    def restore(self, hop: Hop, dialog: Dialog, *, contact: URI, outgoing: bool) -> str:
+        """Go on with a dialog that was confirmed before a restart; returns the leg.
+
+        What we sent in it since `dialog` was noted may have had higher numbers, so they go on with
+        a gap (RFC 3261 section 12.2.2 allows one).
+        """
+        leg_id = new_tag(self._book.random_bytes)
+        ours = replace(dialog, local_seq=dialog.local_seq + RESTORED_GAP, remote_seq=None)
+        self._book.legs[leg_id] = Leg(
+            leg_id, hop, outgoing, None, ours.local_tag, LegState.TALKING, f"<{contact}>", ours
+        )
+        return leg_id
+
+    def dialog_of(self, leg_id: str) -> Dialog | None:
+        """Return a copy of the dialog of a call that was taken; None: there is none."""
+        leg = self._book.legs.get(leg_id)
+        if leg is None or leg.dialog is None or leg.state not in _TAKEN:
+            return None
+        return replace(leg.dialog)
+
     def ring(self, leg_id: str, now: float) -> None:
         """Tell the caller that it rings here."""
         leg = self._book.get(leg_id)
         if leg.state is not LegState.INVITED:
             raise UserAgentError(f"a leg that is {leg.state} can't ring")
-        self._book.respond(leg, leg.invite, 180, now)
+        self._book.respond(leg, leg.first_invite(), 180, now)
 
     def accept(self, leg_id: str, body: bytes, now: float) -> None:
         """Take a call, with our SDP answer."""
         leg = self._book.get(leg_id)
         leg.step(LegStep.ACCEPT)
-        self._book.accept(leg, leg.invite, body, now)
+        self._book.accept(leg, leg.first_invite(), body, now)
 
     def reject(self, leg_id: str, code: int, now: float) -> None:
         """Refuse a call; the leg is over."""
         leg = self._book.get(leg_id)
         leg.step(LegStep.REJECT)
-        self._book.respond(leg, leg.invite, code, now)
+        self._book.respond(leg, leg.first_invite(), code, now)
         self._book.end(leg, now)
 
     def cancel(self, leg_id: str, now: float) -> None:
@@ -123,7 +151,7 @@ class UserAgent:
         leg = self._book.get(leg_id)
         leg.step(LegStep.CANCEL)
         leg.give_up_at = now + GIVE_UP_S
-        if leg.invite.transaction.state is State.PROCEEDING:
+        if leg.first_invite().transaction.state is State.PROCEEDING:
             self._book.send_cancel(leg, now)
 
     def bye(self, leg_id: str, now: float) -> None:
@@ -214,7 +242,7 @@ class UserAgent:
                 self._book.send_bye(leg, now)
             else:
                 leg.step(LegStep.FAILURE)
-                self._book.layer.forget(leg.invite)
+                self._book.layer.forget(leg.first_invite())
                 self._book.end(leg, now)
         elif waiting is not None and waiting.resend_at <= now:
             waiting.pause_s = min(2 * waiting.pause_s, T2_S)

@@ -15,6 +15,7 @@ from functools import partial
 
 from appliance.model.call import Call, CallState, EndReason
 from appliance.model.identity import Address, StationId
+from appliance.model.kept_call import KeptCalls
 from appliance.model.media import (
     FirstSound,
     MediaCommand,
@@ -32,8 +33,9 @@ from appliance.model.media import (
     StreamOpened,
     StreamStats,
 )
-from appliance.node.call_effects import CallChanged, Media, NeedSession, SendSip
+from appliance.node.call_effects import CallChanged, KeepCalls, Media, NeedSession, SendSip
 from appliance.node.calls import Calls
+from appliance.protocol.kept_calls import decode, encode
 
 TICK_S = 0.5
 DELAY_S = 0.01
@@ -76,6 +78,7 @@ class Node:
     sessions: dict[StationId, int] = field(default_factory=dict)
     fail_open: SoundProblem | None = None
     boot: bytes = b"start 1"
+    note: bytes = encode(KeptCalls("machine", 0.0, ()))
 
     @property
     def address(self) -> Address:
@@ -93,6 +96,8 @@ class Node:
                 self.changes.append(effect.call)
             elif isinstance(effect, NeedSession):
                 self.needed.append(effect.peer)
+            elif isinstance(effect, KeepCalls):
+                self.note = encode(KeptCalls("machine", 0.0, effect.calls))
         self.world.arm(self)
 
     def command(self, command: MediaCommand) -> None:
@@ -289,18 +294,34 @@ class World:
         receiver.calls.sip_received(sender.id, data, now=self.now)
         receiver.pump()
 
-    def restart(self, node: Node) -> None:
-        """Kill a daemon with its voice process and start it again, with no session."""
+    def restart(
+        self, node: Node, *, remembers: bool = False, down_s: float = 0.0, voice_lives: bool = False
+    ) -> None:
+        """Kill a daemon and start it again, with no session.
+
+        `remembers`: it finds the note of its calls.  `voice_lives`: the voice process is a service.
+        """
+        died_at = self.now
         for peer in self.nodes:
             if peer is not node:
                 self.cut(node, peer)
+        node.calls = Calls(station=node.id, random_bytes=bytes)  # nobody is there
+        if not voice_lives:
+            node.streams.clear()
+        self.run(down_s)
         node.calls = self._calls(node.id)
         node.boot += b"+"
-        node.streams.clear()
         node.opened.clear()
         node.stopped.clear()
         node.tones.clear()
         self._armed.pop(node.name, None)
+        if remembers:
+            kept = decode(node.note).calls
+            node.opened |= {one.id for one in kept}
+            node.calls.restore(kept, lost_at=died_at, now=self.now)
+            node.pump()
+        if voice_lives and node.media_alive:
+            node.media(MediaReady(1, False, False, "fake", tuple(node.streams)))
 
     # Sound
 

@@ -90,9 +90,9 @@ class CallsModel(RuleBasedStateMachine):
         if not node.media_alive:
             node.restart_media()
 
-    @rule(who=WHO)
-    def restart(self, who: int) -> None:
-        self.world.restart(self._two(who)[0])
+    @rule(who=WHO, remembers=st.booleans(), down_s=st.sampled_from([0.0, 4.0, 16.0]))
+    def restart(self, who: int, remembers: bool, down_s: float) -> None:
+        self.world.restart(self._two(who)[0], remembers=remembers, down_s=down_s)
 
     @rule(seconds=PAUSES)
     def wait(self, seconds: float) -> None:
