@@ -8,9 +8,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from _relay import STREAMS as RELAYED
 from _relay import relay_cpu
 from _stations import children, clients, cpu_s, listed, others, pids, village, wait_event
+from _streams import STREAMS as RELAYED
 from _tone import tone_file
 from _voice import STREAMS, measure, mouth_to_ear
 from harness import Report, arguments
