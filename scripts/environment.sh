@@ -8,6 +8,7 @@
 #   prepare run     what fencewire needs
 #   prepare test    that, and what its tests and benches need
 #   prepare vm      that, and what boots images
+#   prepare voice   what tests need, and what the bench of speech compares with
 #
 # Afterwards $python is the environment's Python and ${missing_packages[@]} what could not be had.
 # shellcheck shell=bash
@@ -49,6 +50,11 @@ vm_packages="
     qemu-system-x86         qemu-system-x86_64
     qemu-utils              qemu-img
 "
+voice_packages="
+    asterisk-core-sounds-en-g722    /usr/share/asterisk/sounds/en_US_f_Allison
+    baresip-core                    baresip
+    libspandsp2                     /usr/lib*/*/libspandsp.so.2
+"
 # Has no wheels; tests that need it are skipped where it cannot be built.
 source_only=pesq
 
@@ -66,10 +72,11 @@ is_there() {
     esac
 }
 
-find_missing_packages() { # run|test|vm
+find_missing_packages() { # run|test|vm|voice
     local package proof list=$run_packages
     [[ $1 == run ]] || list+=$test_packages
     [[ $1 == vm ]] && list+=$vm_packages
+    [[ $1 == voice ]] && list+=$voice_packages
     ((EUID)) || list+=$root_packages
     missing_packages=()
     while read -r package proof; do
@@ -96,7 +103,7 @@ apt_install() {
 }
 
 # A failed try is remembered, so that a machine without network starts at once the next time.
-install_missing_packages() { # run|test|vm
+install_missing_packages() { # run|test|vm|voice
     local tried=$venv/.packages-tried
     find_missing_packages "$1"
     ((${#missing_packages[@]})) || return 0
@@ -255,9 +262,9 @@ make_environment() { # run|test
     rm "$venv/.unfinished"
 }
 
-prepare() { # run|test|vm
+prepare() { # run|test|vm|voice
     local environment=$1
-    [[ $1 == vm ]] && environment=test
+    [[ $1 == vm || $1 == voice ]] && environment=test
     if ! is_ready "$environment"; then
         exec 9<"$root/requirements.lock"
         flock --nonblock 9 || { say "Waiting for another start to finish preparing." && flock 9; }

@@ -1,0 +1,73 @@
+"""What the bench of speech stands on: traces that repeat and lose what they say, fair scores."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import numpy as np
+import pytest
+from _clips import Sound
+from _scores import LOWEST_PESQ, find, intelligibility, quality
+from _traces import ROWS, Trace, row
+
+LONG = 40_000
+
+
+def kept(trace: Trace, count: int = LONG) -> list[float | None]:
+    return [trace.sound() for _ in range(count)]
+
+
+def test_a_trace_repeats_by_its_seed_whoever_reports_how_often() -> None:
+    quiet, chatty = Trace(row("burst20"), 7), Trace(row("burst20"), 7)
+    alone = kept(quiet, 500)
+    beside = []
+    for _ in range(500):
+        chatty.report()
+        beside.append(chatty.sound())
+    assert alone == beside
+    assert alone != kept(Trace(row("burst20"), 8), 500)
+    assert alone != kept(Trace(row("burst20"), 7, back=True), 500)
+
+
+@pytest.mark.parametrize("name", [one.name for one in ROWS])
+def test_a_trace_loses_as_much_and_in_such_bursts_as_its_row_says(name: str) -> None:
+    kind = row(name)
+    trace = Trace(kind, 1)
+    fates = kept(trace)
+    assert trace.lost / trace.packets == pytest.approx(kind.loss, abs=0.015)
+    runs = [len(list(same)) for lost, same in groupby(f is None for f in fates) if lost]
+    if kind.burst:
+        assert np.mean(runs) == pytest.approx(kind.burst, rel=0.1)
+    delays = [fate for fate in fates if fate is not None]
+    assert max(delays) <= kind.jitter_s
+    assert np.mean(delays) == pytest.approx(kind.jitter_s / 2, abs=0.001)
+
+
+def test_a_row_that_does_not_exist_names_those_that_do() -> None:
+    with pytest.raises(ValueError, match=r"random5.*drift"):
+        row("rain")
+
+
+def speech() -> Sound:
+    """Noise whose loudness goes up and down as that of syllables does."""
+    noise = np.random.default_rng(1).normal(size=2 * 16_000)
+    syllables = np.sin(np.arange(len(noise)) * 4 * np.pi / 16_000) ** 2
+    return np.asarray(2_000 * noise * syllables)
+
+
+def test_intelligibility_is_whole_for_the_same_and_little_for_something_else() -> None:
+    said = speech()
+    assert intelligibility(said, said / 3) == pytest.approx(1.0, abs=1e-6)
+    other = np.random.default_rng(2).normal(size=len(said)) * 1_000
+    worse = intelligibility(said, said + 2 * other)
+    assert intelligibility(said, other) < worse < 1
+    holes = said.copy()
+    holes[8_000:12_000] = 0
+    assert intelligibility(said, holes) < 0.98
+
+
+def test_where_a_clip_was_heard_is_found_and_silence_is_the_worst_score() -> None:
+    said = speech()
+    heard = np.concatenate([np.zeros(777), said * 0.5, np.zeros(4_000)])
+    assert find(said, heard) == 777
+    assert quality(said, np.zeros(len(said))) == LOWEST_PESQ
