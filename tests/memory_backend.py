@@ -8,6 +8,7 @@ from dataclasses import replace
 from api_samples import CALL, OUR_NODE, STORAGE
 from memory_attachments import WithAttachments
 from memory_groups import WithGroups
+from memory_history import WithHistory
 from memory_recordings import WithRecordings
 from memory_records import WithRecords
 from memory_stations import AWAY as AWAY
@@ -45,7 +46,7 @@ from appliance.api.storage import FoundMessages, Recipients, SetStorage, Storage
 from appliance.model.search import fold, words_of
 
 
-class MemoryBackend(WithAttachments, WithGroups, WithRecords, WithRecordings, Backend):
+class MemoryBackend(WithAttachments, WithGroups, WithHistory, WithRecords, WithRecordings, Backend):
     """Whatever is sent arrives, unless the station is away; calls go where the tests push them."""
 
     def __init__(self) -> None:

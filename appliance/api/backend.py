@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from appliance.api.attachments import AttachmentBackend
+from appliance.api.calls import HistoryBackend
 from appliance.api.groups import GroupBackend
 from appliance.api.recordings import RecordingBackend
 from appliance.api.records import RecordBackend
@@ -174,6 +175,10 @@ class Backend(Protocol):
 
     async def doctor(self) -> tuple[Check, ...]:
         """Look at sound, network, mesh, privileges, clock, disk and ports."""
+
+    @property
+    def history(self) -> HistoryBackend:
+        """What keeps the record of calls."""
 
     @property
     def attachments(self) -> AttachmentBackend:

@@ -25,6 +25,7 @@ from appliance.api.attachment_calls import AttachmentCalls
 from appliance.api.calling import listed, parsed, quoted, refusal, shaped
 from appliance.api.errors import ClientError, ConnectionLost, NotRunning, RequestError
 from appliance.api.group_calls import GroupCalls
+from appliance.api.history_calls import HistoryCalls
 from appliance.api.record_calls import RecordCalls
 from appliance.api.recording_calls import RecordingCalls
 from appliance.api.schema import (
@@ -116,7 +117,7 @@ def event_data(event: Event) -> EventData:
     return shaped(cls, event.data) if cls is not None else None
 
 
-class Client(AttachmentCalls, GroupCalls, RecordCalls, RecordingCalls, StorageCalls):
+class Client(AttachmentCalls, GroupCalls, HistoryCalls, RecordCalls, RecordingCalls, StorageCalls):
     """The daemon behind one socket.  It keeps no connection, so it may be used from many tasks."""
 
     async def __aenter__(self) -> Self:

@@ -14,6 +14,7 @@ from appliance.api.attachment_routes import ATTACHMENT_ROUTES
 from appliance.api.attachments import MAX_ATTACHMENTS
 from appliance.api.backend import Backend
 from appliance.api.group_routes import GROUP_ROUTES
+from appliance.api.history_routes import HISTORY_ROUTES
 from appliance.api.record_routes import RECORD_ROUTES
 from appliance.api.recording_routes import RECORDING_ROUTES
 from appliance.api.routing import Route, bad_request, body, check_sound_files
@@ -242,6 +243,7 @@ ROUTES: Final = (
     Route("GET", "/v1/sound", "List sound devices: SoundSettings.", _sound),
     Route("PUT", "/v1/sound", "Choose both sound devices: SetSound → SoundSettings.", _set_sound),
     Route("POST", "/v1/sound/test", "Listen and play a tone for 2 s: SoundTest.", _test_sound),
+    *HISTORY_ROUTES,
     *GROUP_ROUTES,
     *RECORDING_ROUTES,
     *ATTACHMENT_ROUTES,

@@ -12,6 +12,11 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from appliance.api.attachments import Attachment as Attachment
+from appliance.api.basics import Problem as Problem
+from appliance.api.basics import WallTime as WallTime
+from appliance.api.calls import CallDetails as CallDetails
+from appliance.api.calls import CallInfo as CallInfo
+from appliance.api.calls import CallPage as CallPage
 from appliance.api.comparing import Verification as Verification
 from appliance.api.comparing import VerificationState as VerificationState
 from appliance.api.groups import Group as Group
@@ -45,31 +50,6 @@ Trust: TypeAlias = Literal["new", "known", "verified"]
 Reach: TypeAlias = Literal["here", "reachable", "connecting", "away"]
 MessageState: TypeAlias = Literal["queued", "relayed", "delivered", "read", "expired"]
 Precedence: TypeAlias = Literal["routine", "welfare", "priority", "emergency"]
-
-
-@dataclass(frozen=True)
-class WallTime:
-    """A moment on some station's wall clock."""
-
-    ms: int
-    """Milliseconds since 1970, UTC."""
-
-    sure: bool
-    """False: the clock behind it had not been set by anything trustworthy."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that the operator should know and can do something about."""
-
-    code: str
-    """For programs, such as ``disk-full``."""
-
-    text: str
-    """What happened, in a sentence."""
-
-    fix: str
-    """What to do, in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +103,9 @@ class Status:
 
     problems: tuple[Problem, ...]
     """What is wrong now, worst first."""
+
+    missed_calls: int = 0
+    """Calls that were missed, and nobody has looked at."""
 
     mesh: MeshStatus = field(default_factory=MeshStatus)
     """How far it is part of a mesh."""
@@ -279,72 +262,6 @@ class MessagePage:
 
     more: bool
     """There are older ones; where it was asked for those after a place, newer ones."""
-
-
-@dataclass(frozen=True)
-class CallInfo:
-    """A call, running or over."""
-
-    id: str
-    """Unique at this station."""
-
-    station: str
-    """Station id of the other side."""
-
-    line: str
-    """Line at the other side (outgoing) or here (incoming)."""
-
-    name: str
-    """The other side's name as of now."""
-
-    outgoing: bool
-    """We placed it."""
-
-    state: str
-    """`model.call.CallState`."""
-
-    end_reason: str | None
-    """`model.call.EndReason`, once over."""
-
-    detail: str
-    """A sentence where there is something to say."""
-
-    started_at: WallTime
-    """By our clock."""
-
-    talking_s: float | None
-    """Seconds since it was answered, or how long it lasted."""
-
-    muted: bool
-    """Our microphone is off."""
-
-    volume_pct: int
-    """Loudness of the other side, 0 to 200."""
-
-    problems: tuple[Problem, ...]
-    """Why it is silent, if it is."""
-
-    quality: str
-    """``good``, ``fair``, ``bad`` or ``none`` while nothing is measured."""
-
-    loss_pct: float
-    """Of their packets, last 5 s."""
-
-    level_in_db: float
-    """Our microphone, dB full scale."""
-
-    level_out_db: float
-    """Their voice, dB full scale."""
-
-    digits: str | None
-    """Six digits to compare aloud with a station that is not verified yet."""
-
-    verification: str | None
-    """Id of the verification that the digits belong to."""
-
-    lost_in_s: float | None = None
-    """It was answered, and the other station can't be reached just now: it goes on by itself if
-    that changes within so many seconds.  None: it is reached."""
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ CALL_ENDS: Final = {
     "unreachable": NO_CALL,
     "no-common-codec": NO_CALL,
     "no-such-line": NO_CALL,
+    "cut-off": NO_CALL,
     "failed": NO_CALL,
 }
 """By `model.call.EndReason`, which is not imported here: it would bring cryptography along."""

@@ -253,6 +253,24 @@ def _talking(commands: Commands) -> None:
     hangup = commands.add("hangup", "talk:hangup", "End the call, or decline it while it rings.")
     hangup.add_argument("call", metavar="CALL", nargs="?", help="id of a call; else all of them")
 
+    calls = commands.add(
+        "calls",
+        "calls:calls",
+        "List calls that are over: with whom, when, how long, why they ended, and missed ones.",
+        "  fencewire calls\n  fencewire calls --missed --seen\n"
+        "  fencewire calls --with clinic --json",
+    )
+    calls.add_argument("--with", dest="with_", metavar="STATION", help="only with this one")
+    calls.add_argument("--missed", action="store_true", help="missed ones only")
+    calls.add_argument("--seen", action="store_true", help="mark what is shown as seen")
+    calls.add_argument(
+        "--limit",
+        metavar="NUMBER",
+        type=numbers.count,
+        default=20,
+        help="at most so many (%(default)s)",
+    )
+
 
 def _setting(commands: Commands) -> None:
     verify = commands.add(

@@ -30,7 +30,7 @@ _STATES: Final = {
     "connecting": "Connecting …",
     "talking": "You can talk. Ctrl-C hangs up.",
 }
-_ENDS: Final = {
+ENDS: Final = {
     "hung-up": "You hung up",
     "they-hung-up": "They hung up",
     "declined": "You declined",
@@ -41,8 +41,10 @@ _ENDS: Final = {
     "unreachable": "The station can't be reached",
     "no-common-codec": "The two stations have no way of sending sound in common",
     "no-such-line": "There is no such line at that station",
+    "cut-off": "This station stopped during the call",
     "failed": "The call failed",
 }
+"""Why a call is over, by `model.call.EndReason`."""
 
 
 class _Teller:
@@ -90,7 +92,7 @@ class _Teller:
     def _state(call: CallInfo) -> str:
         if call.state != "ended":
             return _STATES.get(call.state, visible(call.state)).format(name=caller(call))
-        text = _ENDS.get(call.end_reason or "failed", "The call is over")
+        text = ENDS.get(call.end_reason or "failed", "The call is over")
         if call.end_reason == "unreachable" and call.talking_s is not None:
             text = "The connection was lost"
         if call.talking_s is not None:

@@ -12,6 +12,7 @@ from typing import Final
 from appliance.api.event_log import EventLog
 from appliance.api.schema import Problem, Station
 from appliance.daemon.alerting import Alerting
+from appliance.daemon.call_history import CallHistory
 from appliance.daemon.group_backend import DaemonGroups
 from appliance.daemon.message_news import MessageNews
 from appliance.daemon.runtime import Runtime
@@ -87,6 +88,7 @@ class Announcer:
         """Say whose changes these are."""
         self._runtime = runtime
         self._views = views
+        self.history = CallHistory(runtime, views, changed=lambda: self.log.publish("status"))
         self._messages = MessageNews(
             runtime.store,
             tell=self._publish_message,
@@ -109,6 +111,7 @@ class Announcer:
 
     async def remind(self) -> None:
         """Let sound what nobody has seen since before this start."""
+        self.history.begin()
         try:
             latest = await self._runtime.store.perform(GetPage(None, True, None, REMINDED))
         except StoreError as error:
@@ -147,6 +150,7 @@ class Announcer:
     def call_changed(self, call: Call) -> None:
         """See `Watcher`."""
         self._compare_in_call(call)
+        self.history.changed(call)
         self._publish_call(call)
         if call.state is CallState.ENDED:
             self._compared.discard(call.id)

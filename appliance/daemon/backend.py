@@ -81,6 +81,7 @@ class DaemonBackend(Comparing, Keeping):
         ballast = Ballast(settings.directory)
         super().__init__(runtime, announcer, Lookup(runtime), self.views, ballast)
         announcer.attach(runtime, self.views)
+        self.history = announcer.history
         self.groups = announcer.groups = DaemonGroups(
             runtime, self._lookup, unread=announcer.unread, name_of=self.views.name_of
         )
@@ -123,6 +124,7 @@ class DaemonBackend(Comparing, Keeping):
             uptime_s=now.uptime_s,
             port=runtime.sessions.port,
             reach=self._mesh.reach(),
+            missed_calls=self.history.missed,
             unread=sum(self._announcer.unread.values()),
             clock=WallTime(now.moment.wall_ms, now.moment.sure),
             media=media,

@@ -15,6 +15,7 @@ from appliance.adapters.media_client import (
     note_failed,
 )
 from appliance.api.paths import media_path
+from appliance.daemon.call_quality import Quality
 from appliance.model.media import (
     DeviceList,
     Levels,
@@ -46,6 +47,9 @@ class Sound:
         """`on_change`: it came or went."""
         self.stats: dict[str, StreamStats] = {}
         """Latest figures by call."""
+
+        self.quality = Quality()
+        """How calls sound."""
 
         self.on_note: Callable[[NoteEvent], None] = lambda _event: None
         """Who hears of voice messages; calls do not."""
@@ -129,6 +133,7 @@ class Sound:
                 self._waiters.remove((kind, waiter))
         if isinstance(event, StreamStats):
             self.stats[event.stream] = event
+            self.quality.measured(event)
             while len(self.stats) > MAX_STATS:
                 del self.stats[next(iter(self.stats))]
         if isinstance(event, MediaReady):

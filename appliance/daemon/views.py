@@ -21,13 +21,15 @@ from appliance.api.schema import (
     WallTime,
 )
 from appliance.daemon.attachment_views import shown
+from appliance.daemon.call_quality import NOTHING, details_of
 from appliance.daemon.mesh_views import MeshViews
 from appliance.daemon.runtime import Runtime
 from appliance.model.call import Call, CallState
 from appliance.model.group import Conversation, GroupId
 from appliance.model.identity import StationId
-from appliance.model.media import SoundProblem, StreamStats
+from appliance.model.media import SoundProblem
 from appliance.model.message import DeliveryState
+from appliance.node.call_record import is_missed
 from appliance.node.directory import Contact, Trust
 from appliance.node.peers import Peers
 from appliance.node.ports import RecipientState, StoredMessage
@@ -42,10 +44,6 @@ _STATES: Final[dict[DeliveryState, MessageState]] = {
     DeliveryState.DELIVERED: "delivered",
     DeliveryState.READ: "read",
 }
-
-GOOD_LOSS_PCT: Final = 3.0
-FAIR_LOSS_PCT: Final = 10.0
-"""Of what in-band FEC and concealment still hide well."""
 
 SOUND_WORDS: Final[dict[SoundProblem, tuple[str, str]]] = {
     SoundProblem.NO_SOUND_ARRIVING: (
@@ -202,6 +200,8 @@ class Views:
         now = runtime.time.now()
         end = call.ended_at if call.ended_at is not None else now.monotonic
         stats = runtime.sound.stats.get(call.id) if call.state is not CallState.ENDED else None
+        quality = runtime.sound.quality
+        verdict = quality.verdict(call.id) if stats is not None else NOTHING
         comparison = runtime.station.verifier.running(call.peer.station)
         talking = call.state in {CallState.CONNECTING, CallState.TALKING}
         shows = comparison is not None and talking
@@ -221,13 +221,18 @@ class Views:
             problems=tuple(
                 Problem(problem.value, *SOUND_WORDS[problem]) for problem in call.problems
             ),
-            quality=_quality(stats),
+            quality=verdict.word,
             loss_pct=stats.loss_pct if stats is not None else 0.0,
             level_in_db=stats.level_in_db if stats is not None else -100.0,
             level_out_db=stats.level_out_db if stats is not None else -100.0,
             digits=comparison.digits if comparison is not None and shows else None,
             verification=comparison.id if comparison is not None and shows else None,
             lost_in_s=self._lost_in_s(call, now.monotonic),
+            missed=is_missed(call),
+            encrypted=call.encrypted,
+            reason=verdict.reason,
+            advice=verdict.advice,
+            details=details_of(stats, *quality.shares_pct(call.id)) if stats else None,
         )
 
     def _lost_in_s(self, call: Call, now: float) -> float | None:
@@ -267,14 +272,6 @@ def _reach(peers: Peers, station: StationId) -> Reach:
     if peers.has_way(station):
         return "reachable"
     return "connecting" if peers.dialling(station) else "away"
-
-
-def _quality(stats: StreamStats | None) -> str:
-    if stats is None or not stats.packets_received:
-        return "none"
-    if stats.loss_pct < GOOD_LOSS_PCT:
-        return "good"
-    return "fair" if stats.loss_pct < FAIR_LOSS_PCT else "bad"
 
 
 def sort_key(station: Station) -> tuple[object, ...]:

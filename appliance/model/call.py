@@ -64,6 +64,9 @@ class EndReason(StrEnum):
     NO_SUCH_LINE = "no-such-line"
     """The station has no line of that name."""
 
+    CUT_OFF = "cut-off"
+    """This station stopped while it went on; only ever in the record."""
+
     FAILED = "failed"
     """Anything else; the detail says what."""
 
@@ -107,6 +110,9 @@ class Call:
 
     muted: bool = False
     """Our microphone is off."""
+
+    encrypted: bool = True
+    """Its sound is encrypted from end to end."""
 
     problems: tuple[SoundProblem, ...] = ()
     """What makes it silent just now."""

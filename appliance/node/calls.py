@@ -172,15 +172,23 @@ class Calls:
         if peer in self._book.sessions:
             self.session_down(peer, now=now)
         self._book.sessions[peer] = Session(local_host, remote_host, boot)
-        self._book.agent.link_back(hop_of(peer), now)
+        restarted = set()
         for active in self._book.with_peer(peer):
             known_to, active.peer_boot = active.peer_boot, boot
-            restarted = known_to not in (None, boot)
+            if known_to in (None, boot):
+                continue
+            restarted.add(active.call.id)
             reason = FORGOTTEN_ENDS.get(active.call.state)
-            if reason is not None and restarted:
+            if reason is not None:
+                # Before anything is sent again: that would ring there once more.
+                if active.leg is not None:
+                    self._book.agent.forget(active.leg)
                 self._book.end(active, reason, now, detail=FORGOTTEN)
-            elif active.call.state in ANSWERED:
-                self._return.session_up(active, restarted=restarted, now=now)
+        self._book.agent.link_back(hop_of(peer), now)
+        for active in self._book.with_peer(peer):
+            if active.call.state in ANSWERED:
+                again = active.call.id in restarted
+                self._return.session_up(active, restarted=again, now=now)
             else:
                 active.away_since = None
         self._handle_due(now)

@@ -53,9 +53,19 @@ async def goes_on(a: Seat, b: Seat, ours: CallInfo, theirs: CallInfo, within_s: 
 
 
 async def hang_up(a: Seat, b: Seat, ours: CallInfo, theirs: CallInfo) -> None:
+    """End it, and see that it is one call in the record of both, whatever happened to it."""
     await a.client.hang_up(ours.id)
     for seat, call in ((a, ours), (b, theirs)):
         await eventually(partial(is_over, seat, call), within_s=5)
+        recorded = await eventually(partial(in_record, seat), within_s=5)
+        assert [one.id for one in recorded] == [call.id]
+        assert recorded[0].end_reason in {"hung-up", "they-hung-up"}
+        assert not recorded[0].missed
+        assert (recorded[0].talking_s or 0) > 1
+
+
+async def in_record(seat: Seat) -> tuple[CallInfo, ...]:
+    return (await seat.client.past_calls()).calls
 
 
 async def is_over(seat: Seat, call: CallInfo) -> bool:

@@ -98,6 +98,12 @@ async def test_a_kill_while_it_rings_is_said_and_the_next_call_works(
         a.village.start(victim)
         over = await diary.first(CallInfo, lambda c: c.state == "ended")
         assert over.end_reason in {"cancelled", "unreachable"}
+    # Whoever was called knows of it, also where it died while it rang.
+    missed = await eventually(partial(missed_by, b))
+    assert [one.station for one in missed] == [a.id]
+    assert (await b.client.status()).missed_calls == 1
+    assert await b.client.see_calls(missed[0].number) == 1
+    assert (await b.client.past_calls(missed=True)).calls[0].seen
     await meet(a, b)
     ours, _ = await talk(a, b, **files)
     await a.client.hang_up(ours.id)
@@ -207,6 +213,10 @@ async def write_until(
             await eventually(done, within_s=0.5)
             return
     raise AssertionError("it did not come about")
+
+
+async def missed_by(seat: Seat) -> tuple[CallInfo, ...]:
+    return (await seat.client.past_calls(missed=True)).calls
 
 
 async def has_problem(seat: Seat, code: str) -> bool:

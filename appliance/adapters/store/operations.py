@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from appliance.adapters.store import (
     attachments,
+    calls,
     carried,
     groups,
     handing,
@@ -22,7 +23,7 @@ from appliance.adapters.store import (
 )
 from appliance.model.cargo import Load
 from appliance.node import ports
-from appliance.node.ports import attaching, carrying, grouping, keeping
+from appliance.node.ports import attaching, calling, carrying, grouping, keeping
 from appliance.node.ports import handing as stick
 from appliance.node.ports import receipting as owing
 
@@ -51,6 +52,8 @@ READS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     owing.GetOwing: receipting.get_owing,
     owing.GetComplete: receipting.get_complete,
     owing.GetUnopened: resealing.get_unopened,
+    calling.GetCalls: calls.get_calls,
+    calling.CountMissed: calls.count_missed,
     attaching.GetUses: attachments.get_uses,
     attaching.ScanUses: attachments.scan_uses,
     grouping.GetGroups: groups.get_groups,
@@ -78,6 +81,9 @@ WRITES: Final[dict[type[ports.Operation[Any]], Handler]] = {
     keeping.Forget: retention.forget,
     owing.LetWait: receipting.let_wait,
     owing.SaveResealed: resealing.save_resealed,
+    calling.SaveCall: calls.save_call,
+    calling.CutCalls: calls.cut_calls,
+    calling.SeeCalls: calls.see_calls,
     attaching.Wish: attachments.wish,
     grouping.SaveGroup: groups.save_group,
     grouping.ShareHistory: groups.share_history,

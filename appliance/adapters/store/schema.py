@@ -242,7 +242,33 @@ _VERSION_2: Final = (
     """,
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_VERSION_1, _VERSION_2)
+_VERSION_3: Final = (
+    # `known`: our operator had to do with the station, so others' calls do not crowd it out.
+    """
+    CREATE TABLE calls (
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        station BLOB NOT NULL,
+        line TEXT NOT NULL,
+        outgoing INTEGER NOT NULL,
+        known INTEGER NOT NULL,
+        begun_ms INTEGER NOT NULL,
+        begun_sure INTEGER NOT NULL,
+        answered INTEGER NOT NULL,
+        talked_s REAL,
+        reason TEXT,
+        detail TEXT NOT NULL,
+        quality TEXT NOT NULL,
+        missed INTEGER NOT NULL,
+        seen INTEGER NOT NULL
+    ) STRICT
+    """,
+    "CREATE INDEX calls_by_known ON calls (known, number)",
+    "CREATE INDEX calls_by_station ON calls (station, number)",
+    "CREATE INDEX calls_unseen ON calls (station, number) WHERE NOT seen",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """What leads from each version to the next; the first starts from nothing.  Never edited, only
 added to."""
 

@@ -175,6 +175,13 @@ class UserAgent:
         elif leg.state in {LegState.ANSWERED, LegState.TALKING}:
             self.bye(leg_id, now)
 
+    def forget(self, leg_id: str) -> None:
+        """Let go of a leg whose other side knows nothing of it any more: nothing is sent."""
+        leg = self._book.legs.pop(leg_id, None)
+        for exchange in (leg.invite, leg.offer_out, leg.offer_in) if leg is not None else ():
+            if exchange is not None:
+                self._book.layer.forget(exchange)
+
     def offer(self, leg_id: str, body: bytes, now: float) -> None:
         """Send a re-INVITE; raises UserAgentError unless `can_offer`."""
         leg = self._book.get(leg_id)

@@ -20,7 +20,7 @@ from appliance.api.server import ApiServer
 from appliance.commands import exits, parser
 from appliance.commands.change import parse_host
 from appliance.commands.output import Failure, clock, duration, number, paragraphs, visible
-from appliance.commands.talk import _ENDS, _STATES
+from appliance.commands.talk import _STATES, ENDS
 from appliance.model import message
 from appliance.model.call import CallState, EndReason
 
@@ -270,7 +270,7 @@ def test_help_and_mistakes_import_nothing_slow() -> None:
 
 def test_words_that_are_said_twice_agree() -> None:
     """Commands do not import the modules behind these, which would make them slow to start."""
-    assert set(exits.CALL_ENDS) == set(_ENDS) == {reason.value for reason in EndReason}
+    assert set(exits.CALL_ENDS) == set(ENDS) == {reason.value for reason in EndReason}
     assert {*_STATES, "ended"} == {state.value for state in CallState}
     assert parser.DEFAULT_PORT == sessions.DEFAULT_PORT
     assert requests.MAX_TEXT_CHARS == message.MAX_TEXT_CHARS

@@ -267,6 +267,7 @@ def test_the_other_daemon_was_restarted_while_it_rang() -> None:
         world.connect(a, b)
         world.run(1)
         assert left.ended is (EndReason.UNREACHABLE if left is a else EndReason.CANCELLED)
+        assert not gone.calls.history, "it must not ring there once more"
         assert "restarted" in left.calls.history[-1].detail
         world.check_quiet()
 
