@@ -35,6 +35,7 @@ from appliance.node.effects import (
     MessageChanged,
     Send,
     StationChanged,
+    TalkChanged,
     Transact,
     VerificationChanged,
 )
@@ -159,7 +160,9 @@ class Desk:
                 self.dials.append(effect)
             case GroupChanged():
                 pass
-            case StationChanged() | VerificationChanged() | NeedSession() | CallChanged() | Media():
+            case StationChanged() | VerificationChanged() | TalkChanged():
+                pass
+            case NeedSession() | CallChanged() | Media():
                 pass
             case _:
                 raise AssertionError(effect)

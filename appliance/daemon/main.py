@@ -47,6 +47,7 @@ from appliance.node.ports.carrying import GetCargo
 from appliance.node.ports.grouping import GetGroups
 from appliance.node.prekeys import Prekeys
 from appliance.node.station import Station
+from appliance.node.talk_channels import TALK_VALUE
 
 log = logging.getLogger(__name__)
 
@@ -177,6 +178,7 @@ async def _build(
             card=card,
             cargo=await store.perform(GetCargo()),
             groups=await store.perform(GetGroups()),
+            talk=await store.perform(GetValue(TALK_VALUE)),
             restored=restored,
         ),
         random=Random().random,  # noqa: S311 (jitter only)

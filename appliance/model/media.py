@@ -14,6 +14,7 @@ from typing import TypeAlias
 from appliance.model.conference_media import ConferenceCommand, ConferenceEvent
 from appliance.model.note import NoteCommand, NoteEvent
 from appliance.model.secret import Secret
+from appliance.model.talk_media import TalkCommand, TalkEvent
 
 
 class SoundProblem(StrEnum):
@@ -171,6 +172,7 @@ MediaCommand: TypeAlias = (
     | Ring
     | NoteCommand
     | ConferenceCommand
+    | TalkCommand
 )
 
 
@@ -381,4 +383,5 @@ MediaEvent: TypeAlias = (
     | Levels
     | NoteEvent
     | ConferenceEvent
+    | TalkEvent
 )

@@ -44,6 +44,9 @@ class Memory:
     groups: tuple[tuple[GroupId, bytes], ...] = ()
     """What it knows of each."""
 
+    talk: bytes | None = None
+    """Which channels of talk groups are listened to."""
+
     restored: bool = False
     """It was restored from a backup or lost its store, and has written more than it remembers."""
 

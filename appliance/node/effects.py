@@ -105,6 +105,14 @@ class GroupChanged:
 
 
 @dataclass(frozen=True)
+class TalkChanged:
+    """Something is new on a channel of a talk group."""
+
+    channel: GroupId | None
+    """Of which group; None: of everyone."""
+
+
+@dataclass(frozen=True)
 class VerificationChanged:
     """A comparison is new, or in a new state."""
 
@@ -149,7 +157,13 @@ class AvoidRoute:
 
 
 Change: TypeAlias = (
-    StationChanged | MessageChanged | GroupChanged | VerificationChanged | AlarmRaised | AlarmOver
+    StationChanged
+    | MessageChanged
+    | GroupChanged
+    | TalkChanged
+    | VerificationChanged
+    | AlarmRaised
+    | AlarmOver
 )
 
 Effect: TypeAlias = "Send | Transact[Any] | Dial | EndSession | AvoidRoute | Change | CallEffect"

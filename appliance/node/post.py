@@ -97,7 +97,7 @@ class Post:
             delivery,
             trusts=lambda station: directory.get(station).trust is not Trust.NEW,
             prekey_of=lambda station: _prekey_of(directory.get(station)),
-            label=lambda station: _label(directory.get(station)),
+            label=lambda station: label(directory.get(station)),
             random_bytes=random_bytes,
             reopen=self._reopen,
         )
@@ -239,7 +239,7 @@ def _prekey_of(contact: Contact) -> Prekey | None:
     return contact.card.prekey if contact.card is not None else None
 
 
-def _label(contact: Contact) -> str:
+def label(contact: Contact) -> str:
     """Return a name; with its tag unless that cannot be another's."""
     verified = contact.trust is Trust.VERIFIED
     return contact.name if verified else f"{contact.name} ·{contact.id.tag}"

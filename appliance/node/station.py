@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 
 from appliance.model.codec import FormatError
 from appliance.model.identity import Address, StationId
-from appliance.model.media import MediaEvent
+from appliance.model.media import MediaEvent, MediaReady
 from appliance.model.record import Stamp
+from appliance.model.talk_media import TalkEvent
 from appliance.node.beginnings import Identity, Memory, Now
 from appliance.node.calls import Calls
 from appliance.node.cards import Cards
 from appliance.node.clock import LamportClock
-from appliance.node.directory import Directory
+from appliance.node.directory import Directory, Trust
 from appliance.node.effects import Effect, EndSession, Send, Transact
 from appliance.node.gossip import Gossip
 from appliance.node.mesh import Mesh
@@ -25,7 +26,8 @@ from appliance.node.mesh_map import MeshMap
 from appliance.node.own import Own
 from appliance.node.peers import Peers
 from appliance.node.ports import Moment, Pending, StoredMessage
-from appliance.node.post import Post
+from appliance.node.post import Post, label
+from appliance.node.talk import Talk
 from appliance.node.usage import IDLE, SessionInfo
 from appliance.node.verification import Comparison, Stage, Verifier
 from appliance.node.whereabouts import Whereabouts
@@ -94,8 +96,24 @@ class Station:
             came_back=self.own.came_back,
             learned=self._learned,
         )
+        self.talk = self._new_talk(identity, memory, random_bytes)
         self._awake_offset_s = 0.0
         """Monotonic time less that of our being awake; neither jumps."""
+
+    def _new_talk(
+        self, identity: Identity, memory: Memory, random_bytes: Callable[[int], bytes]
+    ) -> Talk:
+        talk = Talk(
+            identity.key,
+            identity.boot,
+            self.post.groups.groups.book,
+            next_hop=self.mesh.next_hop,
+            is_stranger=lambda station: self.directory.get(station).trust is Trust.NEW,
+            name_of=lambda station: label(self.directory.get(station)),
+            random_bytes=random_bytes,
+        )
+        talk.load(memory.talk)
+        return talk
 
     # -- Our card
 
@@ -146,6 +164,7 @@ class Station:
             any(call.peer.station == station for call in self.calls.active)
             or self.verifier.running(station) is not None
             or self.bulk_in_use(station)
+            or self.talk.in_use(station)
         )
 
     # -- Sessions
@@ -173,6 +192,7 @@ class Station:
         begin = info.outgoing and self.peers.has_chosen(info.peer)
         effects += self.gossip.session_up(info.peer, now.monotonic, begin=begin)
         effects += self.post.session_up(info, now.moment, begin=begin)
+        effects += self.talk.session_up(info, now)
         self.calls.session_up(
             info.peer,
             boot=info.boot,
@@ -192,6 +212,7 @@ class Station:
         unanswered = self.mailbox.outbox.busy(peer)
         self.post.session_down(peer)
         self.gossip.session_down(peer)
+        effects += self.talk.session_down(peer, now)
         effects += self.verifier.session_down(peer)
         effects += self.directory.met(peer, wall_ms=now.moment.wall_ms, sure=now.moment.sure)
         self.calls.session_down(peer, now=now.monotonic)
@@ -245,6 +266,8 @@ class Station:
                 return self.verifier.received(peer, data, now.monotonic)
             case Channel.MAP:
                 return self.map.received(peer, data, now.monotonic)
+            case Channel.TALK:
+                return self.talk.received(peer, data, now)
             case Channel.GOSSIP:
                 return self.gossip.received(peer, data, now.monotonic)
             case _:
@@ -282,8 +305,12 @@ class Station:
 
     def media_event(self, event: MediaEvent, now: Now) -> list[Effect]:
         """The voice process says something."""
-        self.calls.media_event(event, now=now.monotonic)
-        return self.call_effects()
+        effects: list[Effect] = []
+        if isinstance(event, TalkEvent | MediaReady):
+            effects = self.talk.media_event(event, now)
+        if not isinstance(event, TalkEvent):
+            self.calls.media_event(event, now=now.monotonic)
+        return effects + self.call_effects()
 
     def judge(self, comparison: str, *, match: bool) -> tuple[Comparison, list[Effect]]:
         """Take our operator's word on a comparison; raises VerificationRefusedError."""
@@ -311,6 +338,7 @@ class Station:
             self.whereabouts.next_wakeup(),
             self.verifier.next_wakeup(),
             self.cards.next_wakeup(),
+            self.talk.next_wakeup(),
         ):
             if time is not None and time < first:
                 first = time
@@ -324,7 +352,7 @@ class Station:
         effects += self.whereabouts.wakeup(now)
         effects += self.post.wakeup(now)
         effects += self.verifier.wakeup(now.monotonic)
-        effects += [*self.own.wakeup(now), *self.cards.wakeup(now)]
+        effects += [*self.own.wakeup(now), *self.cards.wakeup(now), *self.talk.wakeup(now)]
         self.calls.wakeup(now=now.monotonic)
         return effects + self.call_effects()
 

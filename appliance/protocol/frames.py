@@ -2,7 +2,8 @@
 
 A message belongs to a channel and spans one or more frames of at most 16 KiB, each one binary
 WebSocket message: a channel byte, a flags byte, a piece.  Frames of different channels interleave
-and those of the lower channel go first, so a call can be set up in the middle of a long message.
+and those of the more urgent channel go first, so a call can be set up in the middle of a long
+message.
 What is urgent goes before everything else that is not signalling, however much of that waits.
 A channel that this version does not know is skipped whole, so that newer stations can add some.
 """
@@ -26,10 +27,11 @@ MAX_QUEUED: Final = 1024 * 1024
 
 
 class Channel(IntEnum):
-    """What a message is, in the order in which it goes out."""
+    """What a message is, in the order in which it goes out; the number is the channel byte."""
 
     CONTROL = 0
     SIP = 1
+    TALK = 10
     VERIFY = 2
     ACK = 3
     CARD = 4
@@ -43,6 +45,7 @@ class Channel(IntEnum):
 MAX_MESSAGE: Final = {
     Channel.CONTROL: 4 * 1024,
     Channel.SIP: 32 * 1024,
+    Channel.TALK: 1024,
     Channel.VERIFY: 1024,
     Channel.ACK: 16 * 1024,
     Channel.CARD: 16 * 1024,
@@ -53,6 +56,11 @@ MAX_MESSAGE: Final = {
     Channel.CARRY: 128 * 1024,
 }
 """Longest message of each channel in bytes."""
+
+SIGNALLING: Final = frozenset(
+    {Channel.CONTROL, Channel.SIP, Channel.TALK, Channel.VERIFY, Channel.ACK}
+)
+"""What goes before everything else, and is small."""
 
 
 class Flags(IntFlag):
@@ -93,7 +101,7 @@ class Sender:
         if len(message) > MAX_MESSAGE[channel]:
             raise ValueError(f"a {channel.name} message of {len(message)} bytes is too long")
         # Signalling is small and must get through while records wait, so only they are refused.
-        if channel >= Channel.CARD and not urgent and self.queued + len(message) > MAX_QUEUED:
+        if channel not in SIGNALLING and not urgent and self.queued + len(message) > MAX_QUEUED:
             raise OverflowedError
         if self.queued + len(message) > 2 * MAX_QUEUED:
             raise OverflowedError
@@ -126,7 +134,7 @@ class Sender:
                 continue
             # An urgent one stands first, or behind what its channel has to finish.
             urgent = waiting[0].urgent or (len(waiting) > 1 and waiting[1].urgent)
-            if channel < Channel.CARD or urgent:
+            if channel in SIGNALLING or urgent:
                 return channel
             if first is None:
                 first = channel
