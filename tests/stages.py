@@ -31,7 +31,10 @@ from images.builder.work import cache_dir
 ROOT = Path(__file__).resolve().parent.parent
 SLOW_TESTS = ("tests/village", "tests/interop")
 """Real daemons and programs; a minute or more."""
-SOUND_TESTS = "tests/unit/media/test_voice_process.py"
+SOUND_TESTS = (
+    "tests/unit/media/test_voice_process.py",
+    "tests/unit/media/test_talk_process.py",
+)
 """Speech at its own pace, of which nothing may come late; some seconds."""
 SIMULATIONS = "tests/sim"
 """Many stations in virtual time; a minute."""
@@ -101,10 +104,10 @@ def stages(arguments: list[str], *, ci: bool = False) -> list[Stage]:
         return [*checks, Stage("tests", ("pytest", *arguments), 660)]
     slow = [path for path in SLOW_TESTS if (ROOT / path).is_dir()]
     crash = [path for path in (CRASH_TESTS,) if (ROOT / path).is_dir()]
-    apart = (SOUND_TESTS, *slow, *crash, SIMULATIONS, IMAGE_TESTS)
+    apart = (*SOUND_TESTS, *slow, *crash, SIMULATIONS, IMAGE_TESTS)
     fast = ("pytest", "tests", *(f"--ignore={path}" for path in apart), *SPREAD)
     checks.append(Stage("fast tests", fast, 300, ends_run=True))
-    checks.append(Stage("sound tests", ("pytest", SOUND_TESTS), 60, ends_run=True))
+    checks.append(Stage("sound tests", ("pytest", *SOUND_TESTS), 120, ends_run=True))
     checks.append(Stage("simulations", ("pytest", SIMULATIONS), 300))
     if crash:
         checks.append(Stage("crash tests", ("pytest", *crash), 300))

@@ -39,6 +39,7 @@ from appliance.model.note import (
     StartPlayback,
     StartRecording,
 )
+from appliance.model.talk_media import SetTalk
 from appliance.protocol.media_wire import (
     MAX_FRAME_BYTES,
     MediaWireError,
@@ -116,7 +117,7 @@ class MediaClient:
             self._streams.add(command.stream)
         files: list[int] = []
         try:
-            if isinstance(command, StartStream):
+            if isinstance(command, StartStream | SetTalk):
                 command, files = await asyncio.to_thread(_with_files, command)
             elif isinstance(command, StartRecording | StartPlayback):
                 try:
@@ -326,7 +327,7 @@ def _files_of_note(command: StartRecording | StartPlayback) -> list[int]:
     return files
 
 
-def _with_files(command: StartStream) -> tuple[StartStream, list[int]]:
+def _with_files(command: StartStream | SetTalk) -> tuple[StartStream | SetTalk, list[int]]:
     """The command with its files opened, in the order of its fields, or why they are not."""
     files: list[int] = []
     if command.play is not None:

@@ -1,9 +1,10 @@
-"""The UDP socket of a call: non-blocking, in the voice queue, talking to one address only."""
+"""The UDP sockets of sound: non-blocking, in the voice queue, hearing one address only."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
+from typing import TypeAlias
 
 from appliance.adapters.dscp import Dscp, mark
 
@@ -18,6 +19,10 @@ class UdpError(Exception):
     """The address can't be used; the text is one sentence for the operator."""
 
 
+Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+"""As the kernel says it of the sender of a datagram, for IPv4 and IPv6."""
+
+
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, ...]]:
     """A numeric address, with ``%scope`` where it is link-local."""
     try:
@@ -28,23 +33,32 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, 
     return family, address
 
 
+def _bound(local_host: str, port: int, *, shared: bool) -> socket.socket:
+    """A socket at one of our addresses; ``shared``: another one of ours may have the same port."""
+    family, address = _resolve(local_host, port)
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        mark(sock, Dscp.VOICE)
+        sock.bind(address)
+    except OSError as error:
+        sock.close()
+        raise UdpError(f"No sound can leave from {local_host}: {error.strerror}.") from error
+    return sock
+
+
 class VoiceSocket:
     """A socket bound to one of our addresses."""
 
     def __init__(self, local_host: str) -> None:
         """Bind any free port; raises `UdpError`."""
-        self._family, address = _resolve(local_host, 0)
-        self._socket = socket.socket(self._family, socket.SOCK_DGRAM)
-        try:
-            self._socket.setblocking(False)
-            if self._family == socket.AF_INET6:
-                self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-            mark(self._socket, Dscp.VOICE)
-            self._socket.bind(address)
-        except OSError as error:
-            self._socket.close()
-            raise UdpError(f"No sound can leave from {local_host}: {error.strerror}.") from error
+        self._socket = _bound(local_host, 0, shared=False)
+        self._family = self._socket.family
 
     @property
     def port(self) -> int:
@@ -86,3 +100,95 @@ class VoiceSocket:
     def close(self) -> None:
         """Give the port back."""
         self._socket.close()
+
+
+class HopSocket:
+    """A socket of a talk group: sends to many, hears one at a time.
+
+    Its port has two sockets.  One sends to everybody; the other is connected to whom we hear, so
+    that the kernel drops what strangers send before it takes the place of anything.
+    """
+
+    def __init__(self, local_host: str) -> None:
+        """Bind any free port; raises `UdpError`."""
+        self._host = local_host
+        self._all = _bound(local_host, 0, shared=True)
+        self._one: socket.socket | None = None
+        self._left = False
+        self._heard: tuple[object, ...] | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that was bound."""
+        port: int = self._all.getsockname()[1]
+        return port
+
+    def fileno(self) -> int:
+        """For select."""
+        return (self._one or self._all).fileno()
+
+    def address(self, host: str, port: int) -> Address:
+        """Where to send to; raises `UdpError`."""
+        family, address = _resolve(host, port)
+        if family != self._all.family:
+            raise UdpError(f"The address {host} is of another kind than ours.")
+        return address  # type: ignore[return-value]  # The kernel's own, of either kind.
+
+    def hear(self, host: str, port: int) -> None:
+        """Hear this address from now on; port 0: any port of it.  Raises `UdpError`."""
+        address = self.address(host, port)
+        if self._heard == address:
+            return
+        self.hear_nobody()
+        if port:
+            one = _bound(self._host, self.port, shared=True)
+            try:
+                one.connect(address)
+            except OSError as error:
+                one.close()
+                raise UdpError(f"There is no path to {host}: {error.strerror}.") from error
+            self._one = one
+            self._left = True  # What came before we knew from whom it would come.
+        self._heard = address
+
+    def hear_nobody(self) -> None:
+        """Drop what comes."""
+        if self._one is not None:
+            self._one.close()
+        self._one = self._heard = None
+
+    def send(self, data: bytes, address: Address) -> None:
+        """Send, or lose it as the network would."""
+        with contextlib.suppress(OSError):
+            self._all.sendto(data, address)
+
+    def receive(self) -> bytes | None:
+        """The next datagram; None: there is none; empty: it is from somebody else, or an error."""
+        if self._one is not None:
+            data = self._from(self._one)
+            if data is not None or not self._left:
+                return data
+        data = self._from(self._all)
+        self._left = data is not None
+        return data
+
+    def _from(self, sock: socket.socket) -> bytes | None:
+        try:
+            data, sender = sock.recvfrom(MAX_DATAGRAM_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""  # An ICMP answer to what we sent: nobody is there just now.
+        return data if self._is_heard(sender) else b""
+
+    def _is_heard(self, sender: tuple[object, ...]) -> bool:
+        """It comes from whom we hear; also of a connected socket, bound before it was connected."""
+        if self._heard is None or sender[0] != self._heard[0]:
+            return False
+        same_scope = len(sender) < 4 or not self._heard[3] or sender[3] == self._heard[3]
+        return same_scope and (not self._heard[1] or sender[1] == self._heard[1])
+
+    def close(self) -> None:
+        """Give the port back."""
+        self.hear_nobody()
+        self._all.close()

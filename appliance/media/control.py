@@ -10,6 +10,7 @@ from pathlib import Path
 
 from appliance.model.media import MediaCommand, MediaEvent, StartStream, StreamStats
 from appliance.model.note import StartPlayback, StartRecording
+from appliance.model.talk_media import SetTalk, TalkStats
 from appliance.protocol.media_wire import (
     MAX_FRAME_BYTES,
     MediaWireError,
@@ -73,7 +74,7 @@ class Control:
         """Tell the daemon; never blocks."""
         if self._peer is None:
             return
-        if isinstance(event, StreamStats) and len(self._waiting) >= MAX_WAITING_STATS:
+        if isinstance(event, StreamStats | TalkStats) and len(self._waiting) >= MAX_WAITING_STATS:
             return
         self._waiting.append(encode(event))
         self.flush()
@@ -160,7 +161,7 @@ def _expected_files(command: MediaCommand) -> int:
         return 1 + (command.play is not None)
     if isinstance(command, StartPlayback):
         return 1 + (command.record is not None)
-    if not isinstance(command, StartStream):
+    if not isinstance(command, StartStream | SetTalk):
         return 0
     play = command.play is not None and command.play_problem is None
     record = command.record is not None and command.record_problem is None

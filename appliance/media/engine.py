@@ -11,17 +11,20 @@ import select
 from collections.abc import Callable
 from socket import socket
 from time import monotonic
+from typing import get_args
 
 from appliance.adapters import opus
 from appliance.adapters.service_manager import notify_alive, watchdog_interval_s
 from appliance.adapters.udp import UdpError
-from appliance.media.conference import Conference
+from appliance.media.conferences import Conferences
 from appliance.media.control import Control, close_all
 from appliance.media.devices import Devices
 from appliance.media.files import FileThread
 from appliance.media.notes import CALL_FIRST, Notes
 from appliance.media.pcm import mix
 from appliance.media.stream import Stream
+from appliance.media.talk import Talk
+from appliance.media.talks import Talks
 from appliance.media.tones import CADENCES, Tone
 from appliance.model.conference_media import Mix
 from appliance.model.media import (
@@ -48,13 +51,11 @@ from appliance.model.note import (
     StopPlayback,
     StopRecording,
 )
+from appliance.model.talk_media import SetTalk, TalkCommand
 from appliance.protocol.jitter import FRAME_S
 
 MAX_STREAMS = 64
 """Calls at once; a conference of a whole village is less."""
-
-MAX_MIXES = 4
-"""Conferences at once; each of our lines can be in one."""
 
 PHASES = 10
 """Slots of 2 ms that the streams' beats are spread over."""
@@ -71,6 +72,8 @@ STATS_S = 1.0
 ORPHAN_S = 10.0
 """Streams whose daemon is gone go on for this long."""
 
+TALK_FIRST = "Talking to a group comes first."
+
 SLEEP_S = 1.0
 """Longest sleep with nothing to do."""
 
@@ -83,10 +86,11 @@ class Engine:
         self._realtime, self._memory_locked = realtime, memory_locked
         self._streams: dict[str, Stream] = {}
         self._closing: dict[str, Stream] = {}
-        self._mixes: dict[str, Conference] = {}
+        self._mixes = Conferences(control.emit, self._streams)
         self._files = FileThread()
         self._devices = Devices()
         self._notes = Notes(control.emit, self._files)
+        self._talks = Talks(control.emit, self._files, monotonic)
         self._tone: Tone | None = None
         self._ending = False
         self._epoch = monotonic()
@@ -105,6 +109,7 @@ class Engine:
             StopRecording: self._stop_note,
             StopPlayback: self._stop_note,
             PausePlayback: self._pause_note,
+            **dict.fromkeys(get_args(TalkCommand), self._talk),
         }
 
     def end(self) -> None:
@@ -135,14 +140,9 @@ class Engine:
                     stream.due += behind * FRAME_S
                 stream.beat(max(now, stream.due))
                 stream.due += FRAME_S
-        for conference in self._mixes.values():
-            while conference.due <= now:
-                behind = int((now - conference.due) / FRAME_S)
-                if behind * FRAME_S > STALL_S:
-                    conference.skip(behind)
-                conference.beat(max(now, conference.due))
-                conference.due += FRAME_S
+        self._mixes.beat(now)
         self._notes.beat(now)
+        self._talks.beat(now)
 
     def _wait(self) -> None:
         """Sleep until the next beat or until something comes, and take that."""
@@ -151,14 +151,14 @@ class Engine:
             (stream.due for stream in self._streams.values() if stream.started),
             default=monotonic() + SLEEP_S,
         )
-        mixes = [conference.due for conference in self._mixes.values()]
-        deadline = min(deadline, self._check_at, self._notes.due, *mixes)
-        readable: list[Stream | socket | int] = [*thirsty, *self._control.readable()]
-        readable.append(self._devices.wake_fd)
+        dues = (self._mixes.due, self._notes.due, self._talks.due)
+        deadline = min(deadline, self._check_at, *dues)
+        readable: list[Stream | Talk | socket | int] = [*thirsty, *self._talks.thirsty]
+        readable += [*self._control.readable(), self._devices.wake_fd]
         timeout = max(0.0, deadline - monotonic())
         ready, writable, _ = select.select(readable, self._control.writable(), [], timeout)
         for item in ready:
-            if isinstance(item, Stream):
+            if isinstance(item, Stream | Talk):
                 if monotonic() >= deadline:
                     break  # Whoever is late to send goes first; nothing is lost by waiting.
                 item.receive()
@@ -176,10 +176,9 @@ class Engine:
             for stream in self._streams.values():
                 if stream.wants_microphone:
                     stream.microphone(frame, now)
-            for conference in self._mixes.values():
-                if conference.wants_microphone:
-                    conference.microphone(frame, now)
+            self._mixes.microphone(frame, now)
             self._notes.microphone(frame, now)
+            self._talks.microphone(frame, now)
         self._feed_speaker(now)
         while (answer := self._devices.answer()) is not None:
             self._control.emit(answer)
@@ -189,8 +188,7 @@ class Engine:
             frames = [
                 stream.speaker(now) for stream in self._streams.values() if stream.wants_speaker
             ]
-            mixes = self._mixes.values()
-            frames += [mixed.speaker(now) for mixed in mixes if mixed.wants_speaker]
+            frames += [*self._mixes.speaker(now), *self._talks.speaker(now)]
             if self._notes.wants_speaker:
                 frames.append(self._notes.speaker())
             if self._tone is not None:
@@ -206,20 +204,24 @@ class Engine:
         started = [stream for stream in self._streams.values() if stream.started]
         self._devices.want(
             microphone=self._notes.wants_microphone
-            or any(conference.wants_microphone for conference in self._mixes.values())
+            or self._mixes.wants_microphone
+            or self._talks.wants_microphone
             or any(stream.wants_microphone for stream in started),
             speaker=self._notes.wants_speaker
             or self._tone is not None
-            or any(conference.wants_speaker for conference in self._mixes.values())
+            or self._mixes.wants_speaker
+            or self._talks.wants_speaker(now)
             or any(stream.wants_speaker for stream in started),
         )
         self._notes.check(now, self._devices.microphone_problem, self._devices.speaker_problem)
+        self._talks.check(self._devices.microphone_problem, self._devices.speaker_problem)
         for stream in started:
             stream.check(now, self._devices.microphone_problem, self._devices.speaker_problem)
         if now >= self._stats_at:
             self._stats_at = now + STATS_S
             for stream in started:
                 stream.tell_stats(now)
+            self._talks.tell_stats(now)
             if self._watched:
                 notify_alive()
             # The collector is off; what little is cyclic goes while there is nothing to do.
@@ -240,6 +242,7 @@ class Engine:
             return
         # Nobody would hear of it; the next daemon finds what was recorded.
         self._notes.end(NoteEnd.FAILED)
+        self._talks.end()
         if not self._control.persistent:
             self._ending = True
         elif self._alone_since is None:
@@ -253,6 +256,7 @@ class Engine:
         for name in list(self._streams):
             self._stop(StopStream(name))
         self._notes.end(NoteEnd.DONE)
+        self._talks.end()
         self._files.close()
         self._notes.finish()
         for stream in self._closing.values():
@@ -268,6 +272,8 @@ class Engine:
                 self._start(command, files)
             elif isinstance(command, StartRecording | StartPlayback):
                 self._start_note(command, files)
+            elif isinstance(command, SetTalk):
+                self._talk(command, files)
             else:
                 self._handlers[type(command)](command)
             close_all(files)
@@ -280,6 +286,7 @@ class Engine:
         """Say what we are and have, as the first event of a connection."""
         self._control.fresh = False
         self._notes.end(NoteEnd.FAILED)
+        self._talks.end()
         self._control.emit(
             MediaReady(
                 version=MEDIA_VERSION,
@@ -315,6 +322,7 @@ class Engine:
         fresh = not stream.started
         if stream.start(command, files, now) and fresh:
             stream.due = self._phase(stream, now)
+            stream.microphone_lent = self._talks.speaking
             self._check_at = now
 
     def _phase(self, stream: Stream, now: float) -> float:
@@ -330,8 +338,7 @@ class Engine:
     def _stop(self, command: StopStream) -> None:
         stream = self._streams.pop(command.stream, None)
         if stream is not None:
-            for conference in self._mixes.values():
-                conference.leave(stream)
+            self._mixes.leave(stream)
             stream.close()
             self._closing[command.stream] = stream
             self._check_at = monotonic()
@@ -341,20 +348,8 @@ class Engine:
             self._streams[command.stream].set(command)
 
     def _mix(self, command: Mix) -> None:
-        now = monotonic()
-        conference = self._mixes.pop(command.mix, None) or Conference(
-            command.mix, self._control.emit, now
-        )
-        known = [self._streams[name] for name in command.streams if name in self._streams]
-        free = [
-            stream for stream in known if not any(stream in other for other in self._mixes.values())
-        ]
-        conference.seat(free, ours=command.ours)
-        if command.streams and len(self._mixes) < MAX_MIXES:
-            self._mixes[command.mix] = conference
-        else:
-            conference.seat([], ours=False)
-        self._check_at = now
+        self._mixes.mix(command, monotonic())
+        self._check_at = monotonic()
 
     def _choose(self, command: ChooseDevices) -> None:
         self._devices.choose(command.input_device, command.output_device)
@@ -375,6 +370,7 @@ class Engine:
 
     def _call_first(self) -> None:
         self._notes.end(NoteEnd.CALL, CALL_FIRST)
+        self._talks.stop_replays()
         self._check_at = monotonic()
 
     def _start_note(self, command: StartRecording | StartPlayback, files: list[int]) -> None:
@@ -389,3 +385,14 @@ class Engine:
     def _pause_note(self, command: PausePlayback) -> None:
         self._notes.pause(command)
         self._check_at = monotonic()
+
+    # Talk groups
+
+    def _talk(self, command: TalkCommand, files: list[int] | None = None) -> None:
+        now = monotonic()
+        self._talks.obey(command, files if files is not None else [], now)
+        if self._talks.speaking:
+            self._notes.end(NoteEnd.CALL, TALK_FIRST)
+        for stream in self._streams.values():
+            stream.microphone_lent = self._talks.speaking
+        self._check_at = now

@@ -49,6 +49,21 @@ def merge(first: bytes, second: bytes) -> bytes:
     return (one[:start] + array("h", faded) + two[start + fade :]).tobytes()
 
 
+def fade_out(frame: bytes) -> bytes:
+    """A frame that ends in silence after 5 ms, for what is cut off."""
+    samples = array("h", frame)
+    faded = [samples[index] * (_FADE - index) // _FADE for index in range(_FADE)]
+    return (array("h", faded) + array("h", bytes(2 * (len(samples) - _FADE)))).tobytes()
+
+
+def fade_in(frame: bytes) -> bytes:
+    """A frame that begins in silence, for what is joined in the middle."""
+    samples = array("h", frame)
+    for index in range(_FADE):
+        samples[index] = samples[index] * index // _FADE
+    return samples.tobytes()
+
+
 def mix(frames: Sequence[bytes]) -> bytes:
     """Several frames at once, limited where they are too loud together."""
     if len(frames) == 1:

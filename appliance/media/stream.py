@@ -74,6 +74,8 @@ class Stream:
         self._report_at = 0.0
         self.mixed = False
         """A conference sends and plays for it."""
+        self.microphone_lent = False
+        """A talk group has the microphone; until it is given back, silence is sent."""
         self.due = 0.0
         """Next moment of its 20 ms grid; the engine's."""
         emit(StreamOpened(self.name, self._socket.port))
@@ -227,7 +229,7 @@ class Stream:
     def _send(self, frame: bytes) -> None:
         if self._sender is None:
             return
-        if self._facts.muted:
+        if self.muted:
             frame = SILENCE
         self._level_in_db = level_db(frame) if frame is not SILENCE else SILENT_DB
         self._socket.send(self._sender.frame(frame))
@@ -280,8 +282,8 @@ class Stream:
 
     @property
     def muted(self) -> bool:
-        """Our microphone is off."""
-        return self._facts.muted
+        """Our microphone is off, or with a talk group."""
+        return self._facts.muted or self.microphone_lent
 
     def join_mix(self) -> None:
         """Send and play no more by itself: a conference does both from now on."""

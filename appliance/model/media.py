@@ -2,7 +2,8 @@
 
 One `Stream` is one direction pair of a call: our microphone to them, their voice to our speaker.
 The daemon owns calls and keys; the voice process owns sound, Opus and the UDP sockets.  What is
-said about voice messages stands in `note`, about conferences in `conference_media`.
+said about voice messages stands in `note`, about conferences in `conference_media`, about talk
+groups in `talk_media`.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ class Ring:
     """``ring``, ``ringback``, ``busy``, ``alarm``, ``notice``; None: be quiet."""
 
 
-MEDIA_VERSION = 4
+MEDIA_VERSION = 5
 """Of these commands and events; the two sides refuse each other when it differs."""
 
 

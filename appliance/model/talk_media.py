@@ -22,8 +22,9 @@ MAX_CHILDREN: Final = 32
 REPLAY_S: Final = 120.0
 """How much of what was heard is kept, in the voice process alone."""
 
-CATCH_UP_S: Final = 0.3
-"""How much of a spurt's beginning is kept for a child that comes late."""
+CATCH_UP_S: Final = 1.0
+"""Until a spurt is this old, all of it is kept for a child that comes late.  One that comes later
+gets what is said from then on."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ class SetTalk:
     """From whom it comes; None: we speak, or nobody has it for us yet."""
 
     children: tuple[TalkHop, ...] = ()
-    """To whom it goes on, at most `MAX_CHILDREN`; one that is new gets the spurt's first
-    `CATCH_UP_S` before what follows."""
+    """To whom it goes on, at most `MAX_CHILDREN`; one that is new while the spurt is younger
+    than `CATCH_UP_S` gets all of it from the beginning."""
 
     volume_pct: int = 100
     """Loudness here, 0 to 200."""
