@@ -15,6 +15,10 @@ MAX_DATAGRAM_BYTES = 2_048
 """What is read of a datagram; sound is far shorter, and longer ones fail to authenticate."""
 
 
+MAX_LEFT = 128
+"""Datagrams that a full receive buffer holds."""
+
+
 class UdpError(Exception):
     """The address can't be used; the text is one sentence for the operator."""
 
@@ -114,7 +118,7 @@ class HopSocket:
         self._host = local_host
         self._all = _bound(local_host, 0, shared=True)
         self._one: socket.socket | None = None
-        self._left = False
+        self._left = 0
         self._heard: tuple[object, ...] | None = None
 
     @property
@@ -148,7 +152,7 @@ class HopSocket:
                 one.close()
                 raise UdpError(f"There is no path to {host}: {error.strerror}.") from error
             self._one = one
-            self._left = True  # What came before we knew from whom it would come.
+            self._left = MAX_LEFT  # What came before we knew from whom it would come.
         self._heard = address
 
     def hear_nobody(self) -> None:
@@ -169,7 +173,7 @@ class HopSocket:
             if data is not None or not self._left:
                 return data
         data = self._from(self._all)
-        self._left = data is not None
+        self._left = self._left - 1 if self._left and data is not None else 0
         return data
 
     def _from(self, sock: socket.socket) -> bytes | None:

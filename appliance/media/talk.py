@@ -270,8 +270,12 @@ class Talk:
             if data is None:
                 return
             self._budget -= 1
-            if self._spurt is not None:
+            if self._spurt is None:
+                continue
+            if data:
                 self._spurt.packet(data, self._clock())
+            else:
+                self._spurt.rejected += 1
 
     def microphone(self, frame: bytes, now: float) -> None:
         """20 ms from the sound card, or from the file that stands in for it."""

@@ -78,7 +78,6 @@ def test_a_late_child_gets_the_first_words_in_order_and_at_twice_the_pace() -> N
         relay.spread(packet, index * FRAME_S)
         assert relay.beat() <= PACE
         beats += relay.behind
-    assert not relay.behind
     assert 5 < beats < 15, "it has caught up after as long as it was late"
     relay.spread(packets[30], 0.6)
     assert ears.heard(0) == ears.heard(1) == packets[:31]

@@ -19,6 +19,7 @@ from talk_ends import HOST, Key, Talker
 from voice_ends import silence_file, started, station, swapped
 
 from appliance.adapters.srtp import AES_GCM
+from appliance.adapters.udp import MAX_LEFT
 from appliance.media.pcm import SILENCE
 from appliance.media.talk_sender import SpurtSender
 from appliance.media.tones import Tone
@@ -188,7 +189,7 @@ async def test_forged_repeated_and_many_packets_keep_nobody_from_hearing(tmp_pat
                 await asyncio.sleep(FRAME_S)
             figures = await passed(talker, 135)
         assert figures.packets_in == 135, "the kernel keeps strangers out"
-        assert figures.rejected == 90
+        assert 90 <= figures.rejected <= 90 + MAX_LEFT
         assert figures.forwarded == 45
         assert figures.loss_pct == 0.0
         await talker.began(key, speaking=False)
