@@ -17,6 +17,7 @@ from memory_stations import NOW as NOW
 from memory_stations import PUMP as PUMP
 from memory_stations import US as US
 from memory_stations import station
+from memory_talking import WithTalk
 
 from appliance.api.backend import ApiError, Backend
 from appliance.api.event_log import EventLog
@@ -46,7 +47,9 @@ from appliance.api.storage import FoundMessages, Recipients, SetStorage, Storage
 from appliance.model.search import fold, words_of
 
 
-class MemoryBackend(WithAttachments, WithGroups, WithHistory, WithRecords, WithRecordings, Backend):
+class MemoryBackend(
+    WithAttachments, WithGroups, WithHistory, WithRecords, WithRecordings, WithTalk, Backend
+):
     """Whatever is sent arrives, unless the station is away; calls go where the tests push them."""
 
     def __init__(self) -> None:

@@ -31,6 +31,7 @@ from appliance.api.schema import (
     Verification,
 )
 from appliance.api.storage import FoundMessages, Recipients, SetStorage, Storage
+from appliance.api.talking import TalkBackend
 
 
 class ApiError(Exception):
@@ -187,6 +188,10 @@ class Backend(Protocol):
     @property
     def groups(self) -> GroupBackend:
         """What does groups."""
+
+    @property
+    def talk(self) -> TalkBackend:
+        """What does talk groups."""
 
     @property
     def recordings(self) -> RecordingBackend:

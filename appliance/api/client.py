@@ -49,6 +49,8 @@ from appliance.api.schema import (
     Verification,
 )
 from appliance.api.storage_calls import StorageCalls
+from appliance.api.talking import TalkInfo
+from appliance.api.talking_calls import TalkingCalls
 
 __all__ = [
     "Client",
@@ -68,6 +70,7 @@ EventData: TypeAlias = (
     | Message
     | Group
     | CallInfo
+    | TalkInfo
     | Verification
     | Recording
     | Playback
@@ -82,6 +85,7 @@ _EVENT_CLASSES: Final[dict[str, type[EventData]]] = {
     "message": Message,
     "group": Group,
     "call": CallInfo,
+    "talk": TalkInfo,
     "verification": Verification,
     "recording": Recording,
     "playback": Playback,
@@ -117,7 +121,15 @@ def event_data(event: Event) -> EventData:
     return shaped(cls, event.data) if cls is not None else None
 
 
-class Client(AttachmentCalls, GroupCalls, HistoryCalls, RecordCalls, RecordingCalls, StorageCalls):
+class Client(
+    AttachmentCalls,
+    GroupCalls,
+    HistoryCalls,
+    RecordCalls,
+    RecordingCalls,
+    StorageCalls,
+    TalkingCalls,
+):
     """The daemon behind one socket.  It keeps no connection, so it may be used from many tasks."""
 
     async def __aenter__(self) -> Self:

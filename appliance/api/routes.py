@@ -20,6 +20,7 @@ from appliance.api.recording_routes import RECORDING_ROUTES
 from appliance.api.routing import Route, bad_request, body, check_sound_files
 from appliance.api.schema import API_VERSION
 from appliance.api.storage_routes import STORAGE_ROUTES
+from appliance.api.talking_routes import TALKING_ROUTES
 
 _MAX_INTEGER: Final = 2**63 - 1
 """What SQLite can compare."""
@@ -212,6 +213,7 @@ ROUTES: Final = (
         _send,
     ),
     *STORAGE_ROUTES,
+    *TALKING_ROUTES,
     Route("GET", "/v1/messages/{message}", "Find one message: Message.", _message),
     Route(
         "POST",

@@ -285,6 +285,7 @@ EventType: TypeAlias = Literal[
     "message",
     "group",
     "call",
+    "talk",
     "verification",
     "recording",
     "playback",
@@ -293,10 +294,10 @@ EventType: TypeAlias = Literal[
     "alarm",
 ]
 """What the `data` of an event is: ``status``: Status; ``station``: Station; ``message``: Message
-(new, or in a new state); ``group``: Group; ``call``: CallInfo; ``verification``: Verification;
-``recording``: Recording; ``playback``: Playback; ``links``: empty, ask again; ``storage``: empty,
-messages had to make room, ask again; ``alarm``: Problem; ``reset``: empty: load everything anew,
-since events were missed or a client has just begun to follow."""
+(new, or in a new state); ``group``: Group; ``call``: CallInfo; ``talk``: TalkInfo;
+``verification``: Verification; ``recording``: Recording; ``playback``: Playback; ``links``: empty,
+ask again; ``storage``: empty, messages had to make room, ask again; ``alarm``: Problem; ``reset``:
+empty: load everything anew, since events were missed or a client has just begun to follow."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import argparse
 from typing import Final
 
 from appliance import __version__
-from appliance.commands import exits, numbers, parser_groups, parser_kept
+from appliance.commands import exits, numbers, parser_groups, parser_kept, parser_on_air
 
 DEFAULT_PORT: Final = 18950
 """`adapters.sessions.DEFAULT_PORT`, which would bring aiohttp along."""
@@ -56,6 +56,7 @@ def build(*, with_village: bool = False) -> argparse.ArgumentParser:
     parser_groups.add(commands)
     parser_kept.add(commands)
     _talking(commands)
+    parser_on_air.add(commands)
     _setting(commands)
     _starting(commands, with_village=with_village)
     return parser

@@ -11,7 +11,6 @@ import asyncio
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from pathlib import Path
 from typing import Final
 
 from appliance.api.client import Client
@@ -19,6 +18,7 @@ from appliance.api.schema import CallInfo
 from appliance.commands import exits
 from appliance.commands.output import Failure, Output, caller, duration, visible
 from appliance.commands.session import changes, command
+from appliance.commands.sound_files import sound_file
 
 _HANG_UP_S: Final = 10.0
 """For the daemon to end a call when it is told to."""
@@ -100,22 +100,10 @@ class _Teller:
         return f"{text}: {visible(call.detail)}" if call.detail else f"{text}."
 
 
-def _file(name: str | None, *, must_exist: bool) -> str | None:
-    """Return a sound file's whole path, since the daemon does not know where we are."""
-    if name is None:
-        return None
-    path = Path(name).absolute()
-    if must_exist and not path.is_file():
-        raise Failure(f"There is no file {visible(str(path))}.", "Give the path of a WAV file.")
-    if not must_exist and not path.parent.is_dir():
-        raise Failure(f"There is no folder {visible(str(path.parent))}.", "Make it first.")
-    return str(path)
-
-
 @command
 async def call(client: Client, out: Output, args: argparse.Namespace) -> int:
     """Call a station and stay with the call until it ends."""
-    play, record = _file(args.play, must_exist=True), _file(args.record, must_exist=False)
+    play, record = sound_file(args.play, must_exist=True), sound_file(args.record, must_exist=False)
     async with aclosing(changes(client, CallInfo)) as stream:
         await anext(stream)
         placed = await client.call(args.to, line=args.line, play=play, record=record)
@@ -125,7 +113,7 @@ async def call(client: Client, out: Output, args: argparse.Namespace) -> int:
 @command
 async def answer(client: Client, out: Output, args: argparse.Namespace) -> int:
     """Answer a ringing call and stay with it until it ends."""
-    play, record = _file(args.play, must_exist=True), _file(args.record, must_exist=False)
+    play, record = sound_file(args.play, must_exist=True), sound_file(args.record, must_exist=False)
     async with aclosing(changes(client, CallInfo)) as stream:
         await anext(stream)
         ringing = args.call or await _ringing(client, out, stream, args.wait)

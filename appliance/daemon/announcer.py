@@ -16,6 +16,7 @@ from appliance.daemon.call_history import CallHistory
 from appliance.daemon.group_backend import DaemonGroups
 from appliance.daemon.message_news import MessageNews
 from appliance.daemon.runtime import Runtime
+from appliance.daemon.talking import DaemonTalk
 from appliance.daemon.views import Views
 from appliance.model.call import Call, CallState
 from appliance.model.group import Conversation, GroupId
@@ -29,6 +30,7 @@ from appliance.node.effects import (
     GroupChanged,
     MessageChanged,
     StationChanged,
+    TalkChanged,
     VerificationChanged,
 )
 from appliance.node.ports import CountUnread, StoredMessage, StoreError
@@ -71,6 +73,9 @@ class Announcer:
 
         self.groups: DaemonGroups | None = None
         """Describes groups."""
+
+        self.talk: DaemonTalk | None = None
+        """Describes channels of talk groups."""
 
         self.problems: dict[str, Problem] = {}
         """What is wrong now, by code."""
@@ -131,6 +136,8 @@ class Announcer:
             self._messages.changed(change.message)
         elif isinstance(change, GroupChanged):
             self._group_changed(change.group)
+        elif isinstance(change, TalkChanged):
+            self._talk_changed(change.channel)
         elif isinstance(change, VerificationChanged):
             comparison = self._runtime.station.verifier.get(change.verification)
             if comparison is not None:
@@ -316,6 +323,11 @@ class Announcer:
         view = self.groups.changed(group) if self.groups is not None else None
         if view is not None:
             self.log.publish("group", view)
+
+    def _talk_changed(self, channel: GroupId | None) -> None:
+        info = self.talk.changed(channel) if self.talk is not None else None
+        if info is not None:
+            self.log.publish("talk", info)
 
     def _compare_in_call(self, call: Call) -> None:
         """In a call with somebody who is not verified the digits are shown by themselves."""

@@ -43,6 +43,7 @@ from appliance.daemon.paths import find_path
 from appliance.daemon.recordings import Recordings
 from appliance.daemon.runtime import Runtime
 from appliance.daemon.settings import Settings
+from appliance.daemon.talking import DaemonTalk
 from appliance.daemon.views import PRECEDENCES, Views, sort_key
 from appliance.model.call import Call
 from appliance.model.identity import IdentityError
@@ -85,6 +86,7 @@ class DaemonBackend(Comparing, Keeping):
         self.groups = announcer.groups = DaemonGroups(
             runtime, self._lookup, unread=announcer.unread, name_of=self.views.name_of
         )
+        self.talk = announcer.talk = DaemonTalk(runtime, self._lookup, name_of=self.views.name_of)
         self.recordings = Recordings(
             settings.directory / "recordings",
             runtime.sound,
