@@ -112,7 +112,7 @@ class CallInfo:
     """Over: they called, and nobody here knew of it in time."""
 
     seen: bool = True
-    """Of a missed one: somebody has looked at it since."""
+    """Of a missed one: somebody has looked at it since, as far as the record says that."""
 
     number: int = 0
     """In the record: its place, to page back by.  0: it is not from there."""

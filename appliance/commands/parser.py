@@ -329,6 +329,12 @@ def _starting(commands: Commands, *, with_village: bool) -> None:
         "--bind", metavar="ADDRESS", action="append", default=[], help="only there; may be repeated"
     )
     run.add_argument(
+        "--ring-for",
+        metavar="SECONDS",
+        type=numbers.seconds,
+        help="a call rings so long here before its caller hears of no answer, at most 60",
+    )
+    run.add_argument(
         "--interface",
         metavar="NAME",
         action="append",

@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         port=args.port,
         hosts=tuple(args.bind),
         interfaces=tuple(args.interface),
+        ring_s=args.ring_for,
         log_level=args.log_level,
     )
 

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -40,6 +41,7 @@ from appliance.daemon.store_health import (
 from appliance.daemon.timekeeper import Timekeeper
 from appliance.model.identity import StationKey
 from appliance.model.record import BOOT_SIZE
+from appliance.node.active_call import RING_S
 from appliance.node.beginnings import Identity, Memory
 from appliance.node.own_card import CARD_VALUE, RESTORED_VALUE, highest_order
 from appliance.node.ports import GetMessages, GetStations, GetValue, StoreError
@@ -66,12 +68,14 @@ def run_daemon(
     port: int | None = None,
     hosts: tuple[str, ...] = (),
     interfaces: tuple[str, ...] = (),
+    ring_s: float | None = None,
     log_level: str = "info",
 ) -> int:
     """Run the daemon; returns an exit code.
 
     `port` None: the usual one, or any free one where that is taken.  `hosts`: addresses on which to
     take sessions; none: all.  `interfaces`: where to look for others; none: wherever it is usable.
+    `ring_s`: how long it rings here before the caller hears that nobody answers; None: as usual.
     """
     logging.basicConfig(
         level=log_level.upper(),
@@ -83,7 +87,10 @@ def run_daemon(
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         hosts = hosts or ANY_HOST
-        while asyncio.run(_serve(state, api, port=port, hosts=hosts, interfaces=interfaces)):
+        serve = partial(
+            _serve, state, api, port=port, hosts=hosts, interfaces=interfaces, ring_s=ring_s
+        )
+        while asyncio.run(serve()):
             log.warning("starting anew, to mend the store")
         trouble_path(api).unlink(missing_ok=True)
     except SocketError as error:
@@ -113,6 +120,7 @@ async def _serve(
     port: int | None,
     hosts: tuple[str, ...],
     interfaces: tuple[str, ...],
+    ring_s: float | None,
 ) -> bool:
     """Run until told to stop; returns whether to start anew."""
     stopping, anew = asyncio.Event(), asyncio.Event()
@@ -128,6 +136,8 @@ async def _serve(
         runtime = await _build(
             key, settings, announcer, Blobs(state / "blobs"), CallNote(note_path(api))
         )
+        if ring_s is not None:
+            runtime.station.calls.ring_s = min(ring_s, RING_S)
         backend = DaemonBackend(runtime, announcer, settings)
         await announcer.load()
     except BaseException:

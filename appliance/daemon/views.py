@@ -229,6 +229,7 @@ class Views:
             verification=comparison.id if comparison is not None and shows else None,
             lost_in_s=self._lost_in_s(call, now.monotonic),
             missed=is_missed(call),
+            seen=not is_missed(call),
             encrypted=call.encrypted,
             reason=verdict.reason,
             advice=verdict.advice,

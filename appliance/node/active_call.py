@@ -89,11 +89,10 @@ class ActiveCall:
     reopen_at: float = inf
     """When to ask it for a socket again."""
 
-    @property
-    def gives_up_at(self) -> float:
-        """When nobody has answered for too long."""
+    def gives_up_at(self, ring_s: float = RING_S) -> float:
+        """When nobody has answered for too long; `ring_s`: how long it rings here."""
         if self.call.state is CallState.RINGING_HERE:
-            return self.call.created_at + RING_S
+            return self.call.created_at + ring_s
         return self.call.created_at + DIAL_S if self.call.state in UNANSWERED else inf
 
     @property
@@ -115,11 +114,11 @@ class ActiveCall:
         broken = self.away_since is not None or self.returns_until is not None
         return broken and self.call.state in ANSWERED
 
-    def next_wakeup(self) -> float:
+    def next_wakeup(self, ring_s: float = RING_S) -> float:
         """Return when something is due; infinity: never."""
         waiting = self.invite_at if self.leg is None and self.away_since is None else inf
         return min(
-            self.gives_up_at,
+            self.gives_up_at(ring_s),
             self.lost_at,
             self.media_lost_at,
             self.refresh_at,

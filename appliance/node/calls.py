@@ -16,7 +16,7 @@ from appliance.model.call import Call, CallState, EndReason
 from appliance.model.identity import CONSOLE, Address, StationId
 from appliance.model.kept_call import KeptCall
 from appliance.model.media import MediaEvent
-from appliance.node.active_call import ActiveCall
+from appliance.node.active_call import RING_S, ActiveCall
 from appliance.node.call_book import CallBook, Session, hop_of
 from appliance.node.call_effects import CallEffect, NeedSession
 from appliance.node.call_media import NoSharedSoundError
@@ -55,6 +55,8 @@ class Calls:
         self._book = CallBook(
             station=station, random_bytes=random_bytes, suites=suites, lines=lines
         )
+        self.ring_s = RING_S
+        """How long a call rings here, at most `RING_S`, before its caller hears of no answer."""
         self._signals = CallSignals(self._book)
         self._sound = CallSound(self._book)
         self._return = CallReturn(self._book)
@@ -72,7 +74,7 @@ class Calls:
         first = book.agent.next_wakeup()
         if book.busy_tone_until is not None:
             first = min(first, book.busy_tone_until)
-        return min((first, *(a.next_wakeup() for a in book.active.values())))
+        return min((first, *(a.next_wakeup(self.ring_s) for a in book.active.values())))
 
     @property
     def active(self) -> tuple[Call, ...]:
@@ -238,6 +240,8 @@ class Calls:
 
     def _ringing(self, call_id: str) -> ActiveCall:
         active = self._active(call_id)
+        if active.call.state in ANSWERED:
+            raise CallError("this call was answered already, on another screen or by a command")
         if active.call.state is not CallState.RINGING_HERE:
             raise CallError("this call does not ring here")
         return active
@@ -254,7 +258,7 @@ class Calls:
                 self._book.end(active, EndReason.UNREACHABLE, now)
             elif now >= active.media_lost_at:
                 self._book.end(active, EndReason.FAILED, now, detail=MEDIA_GONE_DETAIL, code=500)
-            elif now >= active.gives_up_at:
+            elif now >= active.gives_up_at(self.ring_s):
                 self._book.end(active, EndReason.NO_ANSWER, now)
 
     def _settle(self, now: float) -> None:

@@ -136,6 +136,13 @@ class CallCame:
 
 
 @dataclass(frozen=True)
+class CallsSeen:
+    """The operator has looked at the missed calls of a conversation."""
+
+    conversation: str
+
+
+@dataclass(frozen=True)
 class VerificationCame:
     """A comparison, new or changed."""
 
@@ -204,6 +211,7 @@ Action: TypeAlias = (
     | MessageCame
     | MarkedRead
     | CallCame
+    | CallsSeen
     | VerificationCame
     | RecordingCame
     | PlaybackCame

@@ -16,7 +16,7 @@ from textual.screen import Screen
 
 from appliance.api.client import Client
 from appliance.api.errors import ClientError, NotRunning
-from appliance.api.schema import CallInfo, Message
+from appliance.api.schema import Message
 from appliance.tui import views
 from appliance.tui.actions import (
     Action,
@@ -27,6 +27,7 @@ from appliance.tui.actions import (
     Selected,
 )
 from appliance.tui.alerts import Alerts
+from appliance.tui.calling import Calling
 from appliance.tui.canvas import CanvasUpdate
 from appliance.tui.client import StationClient
 from appliance.tui.drafts import Drafts
@@ -37,16 +38,13 @@ from appliance.tui.notices import Notice
 from appliance.tui.operator import Operator
 from appliance.tui.reader import Reader
 from appliance.tui.screens.find import FindDialog
-from appliance.tui.screens.group import GroupDialog
 from appliance.tui.screens.help import HelpPage
 from appliance.tui.screens.leave import LeaveDialog
 from appliance.tui.screens.menu import MenuDialog
 from appliance.tui.screens.network import NetworkPage
 from appliance.tui.screens.reading import ReadingBar
-from appliance.tui.screens.ringing import RingingDialog
 from appliance.tui.screens.sound import SoundDialog
 from appliance.tui.screens.verify import VerifyDialog
-from appliance.tui.screens.volume import VolumeDialog
 from appliance.tui.store import TuiState, reduce
 from appliance.tui.sync import Follower
 from appliance.tui.terminal import terminal_is_there, what_broke
@@ -95,6 +93,7 @@ class FencewireApp(App[int], inherit_bindings=False):
         self._minute: str | None = None
         self._alerts = Alerts()
         self.writer = Writer(self)
+        self.calling = Calling(self)
         self.groups = Groups(self)
         self.reader = Reader(self)
         self.follower = Follower(
@@ -142,7 +141,7 @@ class FencewireApp(App[int], inherit_bindings=False):
             self._given_up(before, action.message)
         if self.drafts.conversation != self.state.selected or before.connection != "up":
             self._show(self.state.selected)
-        self._follow_calls()
+        self.calling.changed(before)
         self.redraw()
 
     def _given_up(self, before: TuiState, message: Message) -> None:
@@ -153,15 +152,6 @@ class FencewireApp(App[int], inherit_bindings=False):
             text = one_line(message.text)[:40]
             whom = f"to all of {who}" if message.delivered_to else f"to {who}"
             self.say(f"Not delivered in time {whom}: {text}. It was given up.", True)
-
-    def _follow_calls(self) -> None:
-        call = views.ringing(self.state)
-        for dialog in [one for one in self.main.dialogs if one.rings]:
-            if call is None or dialog.rings != call.id:
-                self.main.close_dialog(dialog)
-        if call is not None and self.main.find_dialog(RingingDialog) is None:
-            self.bell()
-            self.main.open_dialog(RingingDialog(call.id))
 
     def _show(self, conversation: str) -> None:
         self.drafts.conversation = conversation
@@ -214,6 +204,7 @@ class FencewireApp(App[int], inherit_bindings=False):
         if not in_sight or not self.in_use():
             return
         self.main.conversation.looked_at()
+        self.calling.looked_at()
         given_up = views.given_up(self.state) & frozenset(self.main.conversation.sight.whole)
         if given_up:
             self.dispatch(GivenUpSeen(self.state.selected, given_up))
@@ -298,31 +289,6 @@ class FencewireApp(App[int], inherit_bindings=False):
         at = listed.index(self.state.selected) + by
         self.choose(listed[max(min(at, len(listed) - 1), 0)])
 
-    def call_chosen(self) -> None:
-        """Call whoever is chosen; of a group, show who is in."""
-        station = views.chosen(self.state)
-        group = views.chosen_group(self.state)
-        if group is not None:
-            self.main.open_dialog(GroupDialog(group.id))
-        elif station is None:
-            self.say("Choose one station with Up and Down first: everyone can't be called.", False)
-        else:
-            self.operator.call(station)
-
-    def answer(self, call: CallInfo) -> None:
-        """Take a call: it gets the screen, with the conversation of whoever calls."""
-        for dialog in list(self.main.dialogs):
-            dialog.put_aside()
-            self.main.close_dialog(dialog)
-        self.choose(call.station)
-        self.operator.answer(call)
-
-    def mute(self) -> None:
-        """Turn our microphone off, or on again."""
-        call = views.running(self.state)
-        if call is not None:
-            self.operator.mute(call)
-
     def acknowledge(self) -> None:
         """Note that the alarms were read; where there are none, show the emergency."""
         loud = self.state.emergency
@@ -346,13 +312,6 @@ class FencewireApp(App[int], inherit_bindings=False):
     def open_network(self) -> None:
         """Show links and neighbours."""
         self.main.open_dialog(NetworkPage())
-
-    def open_volume(self) -> None:
-        """Show the loudness of the call."""
-        if views.running(self.state) is None:
-            self.say("The volume is set with a call.", False)
-        else:
-            self.main.open_dialog(VolumeDialog())
 
     def open_sound(self) -> None:
         """Show sound devices."""

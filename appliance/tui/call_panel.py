@@ -60,6 +60,11 @@ def _head(state: TuiState, call: CallInfo, now_s: float, width: int) -> Row:
 def panel_rows(state: TuiState, call: CallInfo, now_s: float, width: int) -> list[Row]:
     """Return the panel: two to five rows."""
     rows: list[Row] = [_head(state, call, now_s, width)]
+    if not call.encrypted:
+        rows.append([(" NOT ENCRYPTED ", LOUD), ("  Others can listen to this call.", BAD)])
+    if call.reason and not call.problems and call.state == "talking" and call.lost_in_s is None:
+        words = f"{call.quality.upper()}: {call.reason}. {call.advice}"
+        rows += [[(" ! ", CARE), (line, PLAIN)] for line in wrap(plain(words), width - 4)[:2]]
     for problem in call.problems[:2]:
         lines = wrap(plain(f"{problem.text} {problem.fix}"), width - 4)[:2]
         rows += [[(" ! ", LOUD), (line, BAD)] for line in lines]

@@ -15,6 +15,7 @@ from appliance.api.groups import Group, History
 from appliance.api.recordings import MAX_RECORDING_S, Playback, Recording, StartPlayback
 from appliance.api.schema import (
     CallInfo,
+    CallPage,
     Event,
     Link,
     Mesh,
@@ -132,6 +133,17 @@ class StationClient(Protocol):
     async def accept(self, group: str) -> Group: ...
 
     async def decline(self, group: str) -> Group: ...
+
+    async def past_calls(
+        self,
+        station: str | None = None,
+        *,
+        missed: bool = False,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> CallPage: ...
+
+    async def see_calls(self, up_to: int, station: str | None = None) -> int: ...
 
     async def calls(self) -> tuple[CallInfo, ...]: ...
 

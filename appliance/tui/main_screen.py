@@ -138,6 +138,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
                 Hint("F8", "sound"),
                 Hint("F9", "verify"),
                 Hint("F1", "help"),
+                Hint("F2", "details"),
                 Hint("Esc", "hang up (asks)"),
             ]
         written = not self.station_app.writer.empty
@@ -199,12 +200,13 @@ class MainScreen(Screen[None], inherit_bindings=False):
             "enter": app.writer.enter,
             "escape": app.open_menu,
             "f1": app.open_help,
-            "f2": app.call_chosen,
+            "f2": app.calling.call_chosen,
             "f4": app.open_network,
-            "f6": app.mute if views.running(app.state) else app.open_find,
-            "f7": app.open_volume if views.running(app.state) else app.writer.open,
+            "f6": app.calling.mute if views.running(app.state) else app.open_find,
+            "f7": app.calling.open_volume if views.running(app.state) else app.writer.open,
             "f8": app.open_sound,
             "f9": app.open_verify,
+            "f12": app.calling.open_record,
         }
 
     def on_paste(self, event: events.Paste) -> None:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from appliance.api.errors import ClientError, ConnectionLost
 from appliance.api.schema import CallInfo, Station
-from appliance.tui import views
 from appliance.tui.actions import (
     Action,
     CallCame,
@@ -34,6 +34,9 @@ T = TypeVar("T")
 
 VOLUME_STEP_PCT = 20
 MAX_VOLUME_PCT = 200
+
+ALL_CALLS = 2**53
+"""Above the numbers of all calls in the record."""
 
 _PLAIN_LETTER = Letter()
 
@@ -141,13 +144,6 @@ class Operator:
 
     # Calls
 
-    def call(self, station: Station) -> None:
-        """Place a call, unless one is running."""
-        if views.running(self.state()) is not None:
-            self.say("You are in a call. Esc and Enter end it; then call again.", False)
-            return
-        self.start(self._call_came(self.client.call(station.id)))
-
     def answer(self, call: CallInfo) -> None:
         """Take a call."""
         self.start(self._call_came(self.client.answer(call.id)))
@@ -164,6 +160,18 @@ class Operator:
         """Make the other side louder, or softer."""
         wanted = min(max(call.volume_pct + by_pct, 0), MAX_VOLUME_PCT)
         self.start(self._call_came(self.client.set_call(call.id, volume_pct=wanted)))
+
+    def saw_calls(self, station: str) -> None:
+        """Report that missed calls of a station were seen."""
+        self.start(self._saw_calls(ALL_CALLS, station))
+
+    def saw_all_calls(self, up_to: int) -> None:
+        """Report that missed calls were seen, up to one in the record."""
+        self.start(self._saw_calls(up_to, None))
+
+    async def _saw_calls(self, up_to: int, station: str | None) -> None:
+        with suppress(ClientError):  # counted again, and seen again, when it is back
+            await self.client.see_calls(up_to, station)
 
     async def _call_came(self, request: Awaitable[CallInfo]) -> None:
         call = await self.ask(request)

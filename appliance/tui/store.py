@@ -30,6 +30,7 @@ from appliance.tui.actions import (
     AlarmCame,
     AlarmsRead,
     CallCame,
+    CallsSeen,
     Counted,
     EmergencyShown,
     GivenUpSeen,
@@ -117,7 +118,7 @@ class TuiState:
     """When each call was told, so that its timer can run on."""
 
     missed_calls: frozenset[str] = frozenset()
-    """Ids of missed calls whose conversation has not been opened since."""
+    """Ids of missed calls that nobody has looked at."""
 
     verifications: tuple[Verification, ...] = ()
     """Latest first."""
@@ -157,7 +158,7 @@ def reduce(state: TuiState, action: Action) -> TuiState:
         case Lost():
             return replace(state, connection="lost", trouble=action.trouble)
         case StatusCame():
-            return replace(state, status=action.status, status_at_s=action.now_s)
+            return _status(state, action)
         case StationCame():
             return _station(state, action)
         case GroupCame():
@@ -177,6 +178,8 @@ def reduce(state: TuiState, action: Action) -> TuiState:
             return _read(state, action)
         case CallCame():
             return _call(state, action)
+        case CallsSeen():
+            return _calls_seen(state, action.conversation)
         case VerificationCame():
             return _verification(state, action.verification)
         case RecordingCame():
@@ -238,6 +241,7 @@ def _loaded(state: TuiState, action: Loaded) -> TuiState:
             if key == selected
         },
         calls={one.id: one for one in action.calls[:MAX_CALLS]},
+        missed_calls=frozenset(one.id for one in action.calls if one.missed and not one.seen),
         call_at_s={one.id: action.now_s for one in action.calls[:MAX_CALLS]},
         verifications=action.verifications[:MAX_VERIFICATIONS],
         links=action.links,
@@ -336,7 +340,7 @@ def _call(state: TuiState, action: CallCame) -> TuiState:
     for key in over[: max(len(calls) - MAX_CALLS, 0)]:
         del calls[key]
     told = {key: at for key, at in state.call_at_s.items() if key in calls}
-    new_miss = missed(call) and call.station != state.selected and call.id in state.calls
+    new_miss = missed(call) and not call.seen
     return replace(
         state,
         calls=calls,
@@ -367,5 +371,16 @@ def _verification(state: TuiState, verification: Verification) -> TuiState:
 def _selected(state: TuiState, conversation: str) -> TuiState:
     if conversation not in {EVERYONE, *state.stations, *state.groups}:
         return state
+    return replace(state, selected=conversation)
+
+
+def _status(state: TuiState, action: StatusCame) -> TuiState:
+    # Seen at another screen, or on the command line.
+    seen = not action.status.missed_calls and state.status and state.status.missed_calls
+    left = frozenset[str]() if seen else state.missed_calls
+    return replace(state, status=action.status, status_at_s=action.now_s, missed_calls=left)
+
+
+def _calls_seen(state: TuiState, conversation: str) -> TuiState:
     looked_at = {key for key, one in state.calls.items() if one.station == conversation}
-    return replace(state, selected=conversation, missed_calls=state.missed_calls - looked_at)
+    return replace(state, missed_calls=state.missed_calls - looked_at)

@@ -58,6 +58,9 @@ _MAX_LOOKS: Final = 25
 """Pages of so many messages that are looked through for what waits; more where not all that is
 unread was found in the first few."""
 
+_PAST_CALLS: Final = 100
+"""Calls of the record that stand in their conversations."""
+
 _RECOUNT_S: Final = 0.2
 """Unread counts are asked for at most this often."""
 
@@ -159,7 +162,7 @@ class Follower:
         loaded = Loaded(
             status=await client.status(),
             stations=await client.stations(),
-            calls=await client.calls(),
+            calls=await self._calls(),
             verifications=await client.verifications(),
             links=await client.links(),
             groups=await client.groups(),
@@ -168,6 +171,14 @@ class Follower:
         self._dispatch(loaded)
         self._counting.set()
         await self.open_talk(self._state().selected, fresh=True)
+
+    async def _calls(self) -> tuple[CallInfo, ...]:
+        """The calls of this start of the daemon, and the latest of those before in the record."""
+        past = (await self._client.past_calls(limit=_PAST_CALLS)).calls
+        recorded = {one.id: one for one in past}
+        # What is seen, and how it sounded, stands in the record.
+        ours = [recorded.pop(one.id, one) for one in await self._client.calls()]
+        return (*ours, *recorded.values())
 
     async def _load_removed(self) -> None:
         self._dispatch(RemovedCame((await self._client.storage()).removed))

@@ -31,8 +31,9 @@ def top_row(state: TuiState, now_s: float, times: Times, width: int) -> Row:
         far = views.farthest(state)
         hops = f", {far} hops" if far > 1 else ""
         facts.append([(f"reach {views.reach(state)}{hops}", PLAIN)])
-    if state.missed_calls:
-        facts.append([(_plural(len(state.missed_calls), "missed call", "missed calls"), CARE)])
+    missed = max(len(state.missed_calls), status.missed_calls)
+    if missed:
+        facts.append([(_plural(missed, "missed call", "missed calls"), CARE)])
     if status.unread:
         facts.append([(f"{status.unread} unread", CARE)])
     waiting = views.all_undelivered(state)

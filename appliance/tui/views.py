@@ -147,6 +147,15 @@ def ringing(state: TuiState) -> CallInfo | None:
     return next((one for one in state.calls.values() if one.state == "ringing-here"), None)
 
 
+def missed_with(state: TuiState, conversation: str) -> list[str]:
+    """Return the calls of a conversation that were missed, and nobody has looked at."""
+    return [
+        one
+        for one in state.missed_calls
+        if one in state.calls and state.calls[one].station == conversation
+    ]
+
+
 def running(state: TuiState) -> CallInfo | None:
     """Return the call that we are in, or that we are placing."""
     found = [one for one in state.calls.values() if one.state in _RUNNING]

@@ -240,17 +240,29 @@ _END_REASONS = {
     "unreachable": "no way to reach them: a message waits until there is one",
     "no-common-codec": "the two stations have no sound format in common",
     "no-such-line": "there is no such line",
+    "cut-off": "this station stopped meanwhile",
     "failed": "it failed",
 }
 
 
 def missed(call: CallInfo) -> bool:
     """Tell whether they called and nobody here reacted."""
-    return (
-        call.state == "ended"
-        and not call.outgoing
-        and call.end_reason in {"cancelled", "no-answer"}
-    )
+    return call.state == "ended" and call.missed
+
+
+_IN_VAIN = {
+    "no-answer": "Nobody answered.",
+    "busy": "They are in another call.",
+    "they-declined": "They can't talk now.",
+    "unreachable": "There is no way to them now.",
+}
+
+
+def in_vain(call: CallInfo) -> str:
+    """Return what became of a call that a voice message could stand in for; else nothing."""
+    if call.talking_s is not None:
+        return "The connection was lost." if call.end_reason == "unreachable" else ""
+    return _IN_VAIN.get(call.end_reason or "", "") if call.outgoing else ""
 
 
 def call_state(call: CallInfo) -> str:
@@ -264,12 +276,17 @@ def call_end(call: CallInfo) -> str:
         return "missed call"
     who = "you called" if call.outgoing else "they called"
     lasted = f", {timer(call.talking_s)}" if call.talking_s else ""
+    return f"{who}{lasted}: {end_words(call)}"
+
+
+def end_words(call: CallInfo) -> str:
+    """Return why a call ended."""
     reason = _END_REASONS.get(call.end_reason or "", call.end_reason or "over")
     if call.end_reason == "unreachable" and call.talking_s is not None:
         reason = "the connection was lost: call again, or write"
     if call.end_reason == "failed" and call.detail:
         reason = one_line(call.detail)
-    return f"{who}{lasted}: {reason}"
+    return reason
 
 
 _VERIFICATION_STATES = {

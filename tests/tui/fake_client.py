@@ -10,6 +10,7 @@ from typing import cast
 
 from fake_files import FakeFiles
 from fake_groups import FakeGroups
+from fake_history import FakeHistory, as_daemon
 from shapes import ME, at, call, edge, message, node, station, status
 
 from appliance.api.errors import ConnectionLost, NotRunning, RequestError
@@ -38,12 +39,13 @@ from appliance.api.schema import (
 from appliance.api.storage import MAX_RECIPIENTS, FoundMessages, Recipients, Removed, Storage
 
 
-class FakeClient(FakeFiles, FakeGroups):
+class FakeClient(FakeFiles, FakeGroups, FakeHistory):
     """One station's daemon; the tests play the others."""
 
     def __init__(self, *stations: Station, **own: object) -> None:
         FakeFiles.__init__(self)
         FakeGroups.__init__(self)
+        FakeHistory.__init__(self)
         self.own = status(reach=sum(one.reach == "here" for one in stations), **own)
         self.known = {one.id: one for one in stations}
         self.stored: list[Message] = []
@@ -111,7 +113,7 @@ class FakeClient(FakeFiles, FakeGroups):
 
     def change_call(self, changed: CallInfo) -> CallInfo:
         """Let a call come into another state."""
-        self.all_calls[changed.id] = changed
+        self.all_calls[changed.id] = changed = as_daemon(changed)
         self.tell("call", changed)
         return changed
 
@@ -284,7 +286,7 @@ class FakeClient(FakeFiles, FakeGroups):
 
     async def calls(self) -> tuple[CallInfo, ...]:
         self._check()
-        return tuple(self.all_calls.values())
+        return tuple(replace(as_daemon(one), seen=True) for one in self.all_calls.values())
 
     async def call(self, to: str) -> CallInfo:
         self._check()

@@ -267,7 +267,7 @@ async def test_everything_by_digits_alone() -> None:
         await screen.type("north")
         await screen.press("enter")
         await screen.sees("To north-gate")
-        await screen.press("escape", "9", "7", "1")
+        await screen.press("escape", "9", "8", "1")
         await screen.until(lambda: not screen.app.is_running, "the end")
 
 

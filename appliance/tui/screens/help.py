@@ -45,6 +45,8 @@ _PARTS: list[tuple[str, list[tuple[str, str]]]] = [
             ("Enter, Esc", "answers a call, or declines it"),
             ("F6 F7 F8", "microphone off and on, volume, other sound devices"),
             ("Esc Enter", "hangs up"),
+            ("F2", "in a call: what is measured of its sound"),
+            ("F12", "calls that were missed, and all others"),
         ],
     ),
     (

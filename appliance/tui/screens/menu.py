@@ -43,10 +43,11 @@ class MenuDialog(ListDialog):
         if call is not None:
             items += [
                 Item("Hang up", lambda: app.operator.hang_up(call)),
-                Item("Microphone on" if call.muted else "Microphone off", app.mute, "F6"),
-                Item("Volume", app.open_volume, "F7"),
+                Item("Microphone on" if call.muted else "Microphone off", app.calling.mute, "F6"),
+                Item("Volume", app.calling.open_volume, "F7"),
                 Item("Compare digits, to be sure who it is", app.open_verify, "F9"),
                 Item("Sound devices", app.open_sound, "F8"),
+                Item("How it sounds: figures", app.calling.call_chosen, "F2"),
                 Item("Messages: older ones, who has them", app.open_reading),
                 Item("Find a name, or words in messages", app.open_find),
             ]
@@ -59,14 +60,14 @@ class MenuDialog(ListDialog):
         app = self.station_app
         group = views.chosen_group(app.state)
         call = Item(
-            f"Call {who}" if who else "Call (choose a station first)", app.call_chosen, "F2"
+            f"Call {who}" if who else "Call (choose a station first)", app.calling.call_chosen, "F2"
         )
         verify = Item(
             f"Verify {who}" if who else "Verify (choose a station first)", app.open_verify, "F9"
         )
         if group is not None:
             title = views.title_of(app.state, group.id)
-            call = Item(f"{title}: who is in it", app.call_chosen, "F2")
+            call = Item(f"{title}: who is in it", app.calling.call_chosen, "F2")
         return [
             call,
             verify,
@@ -101,6 +102,7 @@ class MoreDialog(ListDialog):
             Item("My id, number and address", lambda: app.main.open_dialog(WhoAmIPage())),
             Item("Add a station by network address", lambda: app.main.open_dialog(PeerPrompt())),
             Item("Help", app.open_help, "F1"),
+            Item("Calls: missed ones, with whom, how long", app.calling.open_record, "F12"),
             Item("Leave the screen", lambda: app.main.open_dialog(LeaveDialog())),
         ]
 

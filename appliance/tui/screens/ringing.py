@@ -146,12 +146,12 @@ class RingingDialog(Dialog):
             app.main.main_key(key, character)
 
     def _actions(self, call: CallInfo) -> dict[str, Callable[[], None]]:
-        operator = self.station_app.operator
+        calling = self.station_app.calling
         return {
-            "enter": lambda: self.station_app.answer(call),
-            "1": lambda: self.station_app.answer(call),
-            "escape": lambda: operator.hang_up(call),
-            "2": lambda: operator.hang_up(call),
+            "enter": lambda: calling.answer(call),
+            "1": lambda: calling.answer(call),
+            "escape": lambda: calling.decline(call),
+            "2": lambda: calling.decline(call),
             "f4": lambda: self._write(call),
             "3": lambda: self._write(call),
         }
@@ -179,8 +179,8 @@ class AnswerWithDialog(ListDialog):
         return [*(self._ready(text) for text in READY_ANSWERS), own]
 
     def _ready(self, text: str) -> Item:
-        return Item(text, lambda: self.station_app.operator.decline_with(self._call, text))
+        return Item(text, lambda: self.station_app.calling.decline_with(self._call, text))
 
     def _own(self) -> None:
-        self.station_app.operator.hang_up(self._call)
+        self.station_app.calling.decline(self._call)
         self.station_app.choose(self._call.station)

@@ -139,6 +139,19 @@ def test_nobody_answers() -> None:
     world.check_quiet()
 
 
+def test_a_station_may_let_it_ring_for_a_shorter_time() -> None:
+    world = World()
+    a, b = world.nodes
+    b.calls.ring_s = 3.0
+    world.connect(a, b)
+    a.place(b)
+    world.run(2.9)
+    assert b.state is CallState.RINGING_HERE
+    world.run(0.2)
+    assert (a.ended, b.ended) == (EndReason.NO_ANSWER, EndReason.NO_ANSWER)
+    world.check_quiet()
+
+
 @pytest.mark.parametrize("lead_s", [0.0, 0.003, 0.009])
 @pytest.mark.parametrize("lower_first", [True, False])
 def test_both_dial_each_other_at_once(lead_s: float, lower_first: bool) -> None:
@@ -334,7 +347,7 @@ def test_commands_that_do_not_fit() -> None:
     world.talk()
     with pytest.raises(CallError, match="hang up first"):
         a.place(c)
-    with pytest.raises(CallError, match="does not ring"):
+    with pytest.raises(CallError, match="answered already"):
         a.calls.answer(a.call.id, now=world.now)
     with pytest.raises(CallError, match="no such call"):
         a.calls.hangup("nothing", now=world.now)
