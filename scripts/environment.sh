@@ -27,6 +27,7 @@ run_packages="
     babeld                  babeld
     iproute2                ip
     libportaudio2           /usr/lib*/*/libportaudio.so.2
+    libspeexdsp1            /usr/lib*/*/libspeexdsp.so.1
 "
 # For the network helper, which root alone starts.
 root_packages="
@@ -35,12 +36,17 @@ root_packages="
 "
 test_packages="
     console-setup-linux     /usr/share/consolefonts/Uni2-VGA16.psf.gz
+    dbus-daemon             dbus-daemon
     gcc                     gcc
     nftables                nft
+    pipewire                pipewire
+    pipewire-alsa           /usr/lib*/*/alsa-lib/libasound_module_pcm_pipewire.so
+    pipewire-bin            pw-cat
     pocketsphinx-testdata   /usr/share/pocketsphinx/test/data
     python3-dev             /usr/include/python3*/Python.h
     strace                  strace
     tmux                    tmux
+    wireplumber             wireplumber
 "
 vm_packages="
     e2fsprogs               e2fsck

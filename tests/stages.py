@@ -34,8 +34,9 @@ SLOW_TESTS = ("tests/village", "tests/interop")
 SOUND_TESTS = (
     "tests/unit/media/test_voice_process.py",
     "tests/unit/media/test_talk_process.py",
+    "tests/sound",
 )
-"""Speech at its own pace, of which nothing may come late; some seconds."""
+"""Speech at its own pace, of which nothing may come late, and sound cards; a minute or two."""
 SIMULATIONS = "tests/sim"
 """Many stations in virtual time; a minute."""
 CRASH_TESTS = "tests/crash"
@@ -107,7 +108,7 @@ def stages(arguments: list[str], *, ci: bool = False) -> list[Stage]:
     apart = (*SOUND_TESTS, *slow, *crash, SIMULATIONS, IMAGE_TESTS)
     fast = ("pytest", "tests", *(f"--ignore={path}" for path in apart), *SPREAD)
     checks.append(Stage("fast tests", fast, 300, ends_run=True))
-    checks.append(Stage("sound tests", ("pytest", *SOUND_TESTS), 120, ends_run=True))
+    checks.append(Stage("sound tests", ("pytest", *SOUND_TESTS), 135, ends_run=True))
     checks.append(Stage("simulations", ("pytest", SIMULATIONS), 300))
     if crash:
         checks.append(Stage("crash tests", ("pytest", *crash), 300))

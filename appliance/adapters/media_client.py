@@ -21,7 +21,6 @@ import appliance
 from appliance.adapters.wavfile import WavError, open_to_play, open_to_record
 from appliance.model.media import (
     MEDIA_VERSION,
-    ChooseDevices,
     MediaCommand,
     MediaEvent,
     MediaReady,
@@ -39,6 +38,7 @@ from appliance.model.note import (
     StartPlayback,
     StartRecording,
 )
+from appliance.model.sound_device import ChooseDevices
 from appliance.model.talk_media import SetTalk
 from appliance.protocol.media_wire import (
     MAX_FRAME_BYTES,

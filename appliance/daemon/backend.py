@@ -47,14 +47,8 @@ from appliance.daemon.talking import DaemonTalk
 from appliance.daemon.views import PRECEDENCES, Views, sort_key
 from appliance.model.call import Call
 from appliance.model.identity import IdentityError
-from appliance.model.media import (
-    ChooseDevices,
-    DeviceList,
-    Levels,
-    ListDevices,
-    TestLevels,
-)
 from appliance.model.record import Precedence
+from appliance.model.sound_device import ChooseDevices, DeviceList, Levels, ListDevices, TestLevels
 from appliance.node.calls import CallError
 from appliance.node.ports import (
     GetValue,

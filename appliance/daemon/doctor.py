@@ -15,7 +15,7 @@ from appliance.adapters.media_client import MediaUnavailableError
 from appliance.adapters.sessions import DEFAULT_PORT
 from appliance.api.schema import Check
 from appliance.daemon.runtime import Runtime
-from appliance.model.media import DeviceList, ListDevices
+from appliance.model.sound_device import DeviceList, ListDevices
 from appliance.node.mesh import Mesh
 from appliance.protocol.agreed_time import NOT_SET
 

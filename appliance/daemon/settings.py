@@ -12,9 +12,9 @@ from typing import Final
 from appliance.adapters.prekey_files import PrekeyFiles, latest_s
 from appliance.adapters.store import Store
 from appliance.daemon.timekeeper import AWAKE_VALUE
-from appliance.model.media import ChooseDevices
 from appliance.model.record import PREKEY_ID_SIZE
 from appliance.model.secret import Secret
+from appliance.model.sound_device import ChooseDevices
 from appliance.node.ports import GetValue, SetValue, StoreError
 from appliance.node.ports.prekeys import SECRET_SIZE, KeepPrekey, KeptPrekey
 from appliance.node.prekeys import new_prekey

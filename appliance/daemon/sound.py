@@ -17,8 +17,6 @@ from appliance.adapters.media_client import (
 from appliance.api.paths import media_path
 from appliance.daemon.call_quality import Quality
 from appliance.model.media import (
-    DeviceList,
-    Levels,
     MediaCommand,
     MediaEvent,
     MediaReady,
@@ -28,6 +26,7 @@ from appliance.model.media import (
     StreamStats,
 )
 from appliance.model.note import NoteEvent, StartPlayback, StartRecording
+from appliance.model.sound_device import DeviceList, Levels
 
 log = logging.getLogger(__name__)
 

@@ -63,6 +63,10 @@ SOUND_WORDS: Final[dict[SoundProblem, tuple[str, str]]] = {
         "The sound has a format that can't be used.",
         "Use a WAV file with PCM samples, or choose another device (F8).",
     ),
+    SoundProblem.OTHER_DEVICE: (
+        "A sound device that you chose is not there; another one is used.",
+        "Plug it in, or choose another (F8).",
+    ),
     SoundProblem.CANNOT_RECORD: (
         "The recording can't be written.",
         "Make room on the disk, or record somewhere else.",

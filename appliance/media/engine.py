@@ -16,6 +16,7 @@ from typing import get_args
 from appliance.adapters import opus
 from appliance.adapters.service_manager import notify_alive, watchdog_interval_s
 from appliance.adapters.udp import UdpError
+from appliance.media.cleaner import remover
 from appliance.media.conferences import Conferences
 from appliance.media.control import Control, close_all
 from appliance.media.devices import Devices
@@ -29,8 +30,6 @@ from appliance.media.tones import CADENCES, Tone
 from appliance.model.conference_media import Mix
 from appliance.model.media import (
     MEDIA_VERSION,
-    ChooseDevices,
-    ListDevices,
     MediaCommand,
     MediaReady,
     OpenStream,
@@ -41,7 +40,6 @@ from appliance.model.media import (
     StopStream,
     StreamClosed,
     StreamFailed,
-    TestLevels,
 )
 from appliance.model.note import (
     NoteEnd,
@@ -51,6 +49,7 @@ from appliance.model.note import (
     StopPlayback,
     StopRecording,
 )
+from appliance.model.sound_device import ChooseDevices, ListDevices, TestLevels
 from appliance.model.talk_media import SetTalk, TalkCommand
 from appliance.protocol.jitter import FRAME_S
 
@@ -216,11 +215,12 @@ class Engine:
         self._notes.check(now, self._devices.microphone_problem, self._devices.speaker_problem)
         self._talks.check(self._devices.microphone_problem, self._devices.speaker_problem)
         for stream in started:
-            stream.check(now, self._devices.microphone_problem, self._devices.speaker_problem)
+            problems = (self._devices.microphone_problem, self._devices.speaker_problem)
+            stream.check(now, *problems, self._devices.notice)
         if now >= self._stats_at:
             self._stats_at = now + STATS_S
             for stream in started:
-                stream.tell_stats(now)
+                stream.tell_stats(now, self._devices.figures())
             self._talks.tell_stats(now)
             if self._watched:
                 notify_alive()
@@ -294,6 +294,7 @@ class Engine:
                 memory_locked=self._memory_locked,
                 opus=opus.version(),
                 streams=tuple(self._streams),
+                echo=remover(),
             )
         )
 
@@ -352,7 +353,7 @@ class Engine:
         self._check_at = monotonic()
 
     def _choose(self, command: ChooseDevices) -> None:
-        self._devices.choose(command.input_device, command.output_device)
+        self._devices.choose(command)
 
     def _ring(self, command: Ring) -> None:
         known = command.tone in CADENCES

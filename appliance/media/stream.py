@@ -8,12 +8,15 @@ from collections.abc import Callable
 from appliance.adapters.opus import OpusError
 from appliance.adapters.srtp import SrtpError
 from appliance.adapters.udp import UdpError, VoiceSocket
+from appliance.media.devices import NO_FIGURES, Figures
 from appliance.media.files import FileThread
 from appliance.media.lateness import Lateness
+from appliance.media.levels import LevelWatch
 from appliance.media.pcm import SILENCE, SILENT_DB, level_db
 from appliance.media.receiver import Receiver
 from appliance.media.sender import Sender, loss_and_round_trip
 from appliance.media.stand_ins import StandIns
+from appliance.media.talk_key import TalkKey
 from appliance.media.watch import Facts, Watch, problems
 from appliance.model.media import (
     FirstSound,
@@ -63,7 +66,9 @@ class Stream:
         self._watch = Watch(self.name)
         self._facts = Facts(started_at=0.0)
         self._lateness = Lateness()
+        self._talk_key = TalkKey()
         self._level_in_db = SILENT_DB
+        self._levels_out = LevelWatch()
         self.volume_pct = 100
         """Loudness of the other side for us."""
         self._budget = BEAT_BUDGET
@@ -137,9 +142,11 @@ class Stream:
         self._emit(StreamFailed(self.name, problem, detail))
 
     def set(self, command: SetStream) -> None:
-        """Mute, loudness."""
+        """Mute, loudness, push to talk."""
         if command.muted is not None:
             self._facts.muted = command.muted
+        key = (command.push_to_talk, command.talking)
+        self._talk_key.set(used=key[0], held=key[1], now=self._clock())
         if command.volume_pct is not None:
             self.volume_pct = max(0, min(200, command.volume_pct))
             self._set_loudness()
@@ -239,6 +246,8 @@ class Stream:
         if self._receiver is None:
             return SILENCE
         frame = self._receiver.frame(now)
+        if self._receiver.playing:
+            self._levels_out.add(self._receiver.level_db)
         if self._receiver.playing and not self._first_said:
             self._first_said = True
             self._emit(FirstSound(self.name, now))
@@ -282,8 +291,9 @@ class Stream:
 
     @property
     def muted(self) -> bool:
-        """Our microphone is off, or with a talk group."""
-        return self._facts.muted or self.microphone_lent
+        """Our microphone is off or with a talk group, or the key that opens it is not held."""
+        is_open = self._talk_key.lets_talk(self._clock())
+        return self._facts.muted or self.microphone_lent or not is_open
 
     def join_mix(self) -> None:
         """Send and play no more by itself: a conference does both from now on."""
@@ -303,20 +313,24 @@ class Stream:
 
     # What the daemon hears
 
-    def check(self, now: float, microphone: str | None, speaker: str | None) -> None:
-        """Say what has begun or ceased to be wrong; the devices' problems come from outside."""
+    def check(
+        self, now: float, microphone: str | None, speaker: str | None, notice: str | None
+    ) -> None:
+        """Say what has begun or ceased to be wrong; what the devices say comes from outside."""
         if not self.started:
             return
         facts = self._facts
         facts.uses_microphone = self.files.by_microphone
         facts.microphone_problem = microphone if self.files.by_microphone else None
         facts.speaker_problem = speaker if self.files.by_speaker else None
+        by_device = self.files.by_microphone or self.files.by_speaker
+        facts.device_notice = notice if by_device else None
         facts.play_problem = self.files.play_problem
         facts.record_problem = self.files.record_problem
         for warning in self._watch.update(problems(facts, now)):
             self._emit(warning)
 
-    def tell_stats(self, now: float) -> None:
+    def tell_stats(self, now: float, figures: Figures = NO_FIGURES) -> None:
         """Once a second."""
         if self._sender is None or self._receiver is None:
             return
@@ -338,5 +352,11 @@ class Stream:
                 recovered=receiver.recovered,
                 loss_there_pct=self._loss_there,
                 round_trip_ms=None if self._round_trip_s is None else self._round_trip_s * 1000,
+                sound_gaps=figures.gaps,
+                voice_in_db=figures.voice_db,
+                clipped_in_pct=figures.clipped_pct,
+                voice_out_db=self._levels_out.loudest_db,
+                clipped_out_pct=self._levels_out.clipped_pct,
+                talk_left_s=self._talk_key.left_s(now),
             )
         )

@@ -35,7 +35,7 @@ CADENCES: MappingProxyType[str, tuple[bool, tuple[_Part, ...]]] = MappingProxyTy
         "busy": (True, ((500, (450,)), (500, ()))),  # ITU-T E.180
         "alarm": (False, (((300, (1000,)), (300, (700,))) * 4)),
         "notice": (False, ((120, (600,)), (60, ()), (160, (900,)), (60, ()))),
-        "talk-go": (False, ((60, (900,)), (40, ()), (60, (1200,)))),
+        "talk-go": (False, ((60, (750,)), (40, ()), (60, (1000,)))),
         "talk-over": (False, ((80, (700,)), (20, ()))),
         "talk-busy": (False, (((120, (400,)), (80, ())) * 3)),
     }

@@ -38,6 +38,9 @@ class Facts:
     speaker_problem: str | None = None
     """Why there is no output device."""
 
+    device_notice: str | None = None
+    """What stands in for a chosen device."""
+
     play_problem: str | None = None
     """Why the file can't be played."""
 
@@ -70,6 +73,8 @@ def problems(facts: Facts, now: float) -> dict[SoundProblem, str]:
         )
     if facts.speaker_problem is not None:
         found[SoundProblem.NO_SPEAKER] = facts.speaker_problem
+    if facts.device_notice is not None:
+        found[SoundProblem.OTHER_DEVICE] = facts.device_notice
     if facts.play_problem is not None:
         found[SoundProblem.WRONG_FORMAT] = facts.play_problem
     if facts.record_problem is not None:

@@ -15,6 +15,13 @@ from typing import TypeAlias
 from appliance.model.conference_media import ConferenceCommand, ConferenceEvent
 from appliance.model.note import NoteCommand, NoteEvent
 from appliance.model.secret import Secret
+from appliance.model.sound_device import (
+    ChooseDevices,
+    DeviceList,
+    Levels,
+    ListDevices,
+    TestLevels,
+)
 from appliance.model.talk_media import TalkCommand, TalkEvent
 
 
@@ -38,6 +45,9 @@ class SoundProblem(StrEnum):
 
     UNREADABLE_SOUND = "unreadable-sound"
     """Packets arrive but do not authenticate or decode: the keys or codecs differ."""
+
+    OTHER_DEVICE = "other-device"
+    """A chosen sound device is not there, and the system's own stands in for it."""
 
     CANNOT_RECORD = "cannot-record"
     """The recording can't be written, or the disk is too slow for it."""
@@ -125,29 +135,16 @@ class SetStream:
     volume_pct: int | None = None
     """Loudness of the other side, 0 to 200; None: as it is."""
 
+    push_to_talk: bool | None = None
+    """True: the microphone is heard only while `talking`; False: always; None: as it is."""
 
-@dataclass(frozen=True)
-class ChooseDevices:
-    """Use other sound devices from now on, also in running calls."""
-
-    input_device: str | None
-    """Name as listed; None: the system's default."""
-
-    output_device: str | None
-    """Name as listed; None: the system's default."""
+    talking: bool | None = None
+    """With `push_to_talk`: the key is held, or not.  It counts as let go after `TALK_LIMIT_S`, so
+    that a key which is stuck keeps nobody else from talking; None: as it is."""
 
 
-@dataclass(frozen=True)
-class ListDevices:
-    """Ask for `DeviceList`."""
-
-
-@dataclass(frozen=True)
-class TestLevels:
-    """Listen to the microphone and play a tone for a moment; answered by `Levels`."""
-
-    seconds: float = 2.0
-    """How long."""
+TALK_LIMIT_S = 60.0
+"""Longest time that one push lets talk."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +192,9 @@ class MediaReady:
 
     streams: tuple[str, ...] = ()
     """Streams that go on from before; at most 64."""
+
+    echo: str = ""
+    """What removes echo; else one sentence that says why nothing does."""
 
 
 @dataclass(frozen=True)
@@ -313,6 +313,25 @@ class StreamStats:
     round_trip_ms: float | None = None
     """From its reports; None: not known yet."""
 
+    sound_gaps: int = 0
+    """Frames that a sound card was not given or that were not taken from it in time, since the
+    voice process began: this machine is too slow, or busy with other things."""
+
+    voice_in_db: float = -100.0
+    """Loudest moment of our microphone in the last 5 s, before noise and level are mended."""
+
+    clipped_in_pct: float = 0.0
+    """Share of its last 5 s in which it was too loud for the microphone."""
+
+    voice_out_db: float = -100.0
+    """Loudest moment of their voice in the last 5 s, as it came."""
+
+    clipped_out_pct: float = 0.0
+    """Share of its last 5 s in which it was too loud."""
+
+    talk_left_s: float | None = None
+    """Push to talk: how long we may still talk, 0 while we do not; None: the microphone is open."""
+
 
 @dataclass(frozen=True)
 class StreamClosed:
@@ -324,51 +343,6 @@ class StreamClosed:
     late_histogram: tuple[int, ...] = ()
     """Frames sent by their lateness against the 20 ms grid in steps of 0.1 ms; the last entry
     holds all that were later."""
-
-
-@dataclass(frozen=True)
-class SoundDevice:
-    """A sound card's input or output."""
-
-    name: str
-    """What to choose it by."""
-
-    inputs: int
-    """Channels in."""
-
-    outputs: int
-    """Channels out."""
-
-
-@dataclass(frozen=True)
-class DeviceList:
-    """All devices there are now."""
-
-    devices: tuple[SoundDevice, ...]
-    """At most 64."""
-
-    input_device: str | None
-    """The chosen one."""
-
-    output_device: str | None
-    """The chosen one."""
-
-    detail: str = ""
-    """One sentence for the operator where they can't be listed."""
-
-
-@dataclass(frozen=True)
-class Levels:
-    """What the level test heard."""
-
-    input_db: float | None
-    """Loudest moment of the microphone, dB full scale; None: no microphone."""
-
-    output_ok: bool
-    """The tone could be played."""
-
-    detail: str
-    """One sentence for the operator."""
 
 
 MediaEvent: TypeAlias = (

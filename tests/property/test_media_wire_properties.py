@@ -9,16 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typed_samples import any_of
 
-from appliance.model.media import (
-    DeviceList,
-    MediaCommand,
-    MediaEvent,
-    SoundDevice,
-    SoundProblem,
-    StopStream,
-)
+from appliance.model.media import MediaCommand, MediaEvent, SoundProblem, StopStream
 from appliance.model.note import NoteEnd
 from appliance.model.secret import Secret
+from appliance.model.sound_device import DeviceList, SoundDevice
 from appliance.protocol.media_wire import (
     MAX_TEXT,
     MediaWireError,

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from appliance.media.devices import Devices
-from appliance.model.media import DeviceList, MediaEvent
+from appliance.model.media import MediaEvent
+from appliance.model.sound_device import DeviceList
 
 
 def _answer(devices: Devices) -> MediaEvent | None:
