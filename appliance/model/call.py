@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from appliance.model.conference import Conference
 from appliance.model.identity import CONSOLE, Address
 from appliance.model.media import SoundProblem
 
@@ -113,6 +114,9 @@ class Call:
 
     encrypted: bool = True
     """Its sound is encrypted from end to end."""
+
+    conference: Conference | None = None
+    """The conference that it is part of."""
 
     problems: tuple[SoundProblem, ...] = ()
     """What makes it silent just now."""

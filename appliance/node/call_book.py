@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -67,6 +67,8 @@ class CallBook:
         self._effects: list[CallEffect] = []
         self._tone: str | None = None
         self.busy_tone_until: float | None = None
+        self.keep: Callable[[ActiveCall, EndReason, float], bool] = lambda *_: False
+        """Whether a call that ends by what others did keeps its place in a conference."""
 
     def emit(self, effect: CallEffect) -> None:
         """Want something done."""
@@ -123,6 +125,8 @@ class CallBook:
         code: int = 480,
     ) -> None:
         """End a call on every side: its leg (with `code` if it is not answered), its stream."""
+        if self.keep(active, reason, now):
+            return
         if active.leg is not None:
             self.agent.close(active.leg, now, code=code)
         active.media.close()

@@ -88,6 +88,8 @@ class CallReturn:
         call = active.call
         if call.state not in ANSWERED or call.answered_at is None or active.leg is None:
             return None
+        if call.conference is not None and call.conference.focus == self._book.station:
+            return None  # Another one mixes before we are back.
         dialog = self._book.agent.dialog_of(active.leg)
         if dialog is None:
             return None

@@ -14,6 +14,7 @@ from appliance.node.call_gate import CallGate
 from appliance.node.call_media import NoSharedSoundError
 from appliance.node.call_return import came_back
 from appliance.node.call_states import ANSWERED, UNANSWERED, CallStep, reason_of
+from appliance.node.conference import Conferences
 from appliance.protocol.sip import events as ev
 from appliance.protocol.sip.reader import SipError
 from appliance.protocol.sip.sdp import read_description
@@ -29,10 +30,12 @@ _log = logging.getLogger(__name__)
 class CallSignals:
     """Takes the events of the user agent."""
 
-    def __init__(self, book: CallBook) -> None:
+    def __init__(self, book: CallBook, conferences: Conferences) -> None:
         self._book = book
+        self._conferences = conferences
         self._gate = CallGate()
         self._handlers: dict[type[ev.Event], Callable[[ActiveCall, Any, float], None]] = {
+            ev.Informed: self._informed,
             ev.RingingThere: self._ringing_there,
             ev.Answered: self._answered,
             ev.Refused: self._refused,
@@ -59,7 +62,11 @@ class CallSignals:
         agent, proved = self._book.agent, StationId.parse(event.hop.name)
         caller, target = address_of(event.caller), self._our_line(event)
         genuine = caller is not None and caller.station == proved
-        other = self._book.on_line(target.line) if target is not None else None
+        if caller is not None and genuine and self._conferences.invited(event, caller, now):
+            return
+        other = self._dialled(caller) if caller is not None else None
+        if other is None and target is not None:
+            other = self._book.on_line(target.line)
         if genuine and other is not None and _is_forgotten(other, proved):
             # Whoever calls anew after a restart knows nothing of the call that was.
             self._book.end(other, EndReason.THEY_HUNG_UP, now, detail=FORGOTTEN)
@@ -79,6 +86,14 @@ class CallSignals:
             self._book.note_missed(caller, line=line, reason=reason, detail="", now=now)
         else:
             self._ring(event, caller, target, now)
+
+    def _dialled(self, caller: Address) -> ActiveCall | None:
+        """Return the call in which we are calling who calls us."""
+        calls = self._book.with_peer(caller.station)
+        return next((active for active in calls if _is_glare(active, caller)), None)
+
+    def _informed(self, active: ActiveCall, event: ev.Informed, now: float) -> None:
+        self._conferences.informed(active, event.body, now)
 
     def _our_line(self, event: ev.Invited) -> Address | None:
         target = address_of(event.target)

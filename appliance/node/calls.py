@@ -24,6 +24,8 @@ from appliance.node.call_return import CallReturn, came_back
 from appliance.node.call_signals import FORGOTTEN, NO_SECURITY, CallSignals
 from appliance.node.call_sound import MEDIA_GONE_DETAIL, CallSound
 from appliance.node.call_states import ANSWERED, FORGOTTEN_ENDS, CallStep
+from appliance.node.conference import ConferenceError, Conferences
+from appliance.protocol.conference import Contact
 from appliance.protocol.sip.leg import UserAgentError
 from appliance.protocol.sip.message import RandomBytes
 from appliance.protocol.sip.reader import SipError
@@ -57,7 +59,8 @@ class Calls:
         )
         self.ring_s = RING_S
         """How long a call rings here, at most `RING_S`, before its caller hears of no answer."""
-        self._signals = CallSignals(self._book)
+        self._conferences = Conferences(self._book)
+        self._signals = CallSignals(self._book, self._conferences)
         self._sound = CallSound(self._book)
         self._return = CallReturn(self._book)
         self._dropped = 0
@@ -74,6 +77,7 @@ class Calls:
         first = book.agent.next_wakeup()
         if book.busy_tone_until is not None:
             first = min(first, book.busy_tone_until)
+        first = min(first, self._conferences.next_wakeup())
         return min((first, *(a.next_wakeup(self.ring_s) for a in book.active.values())))
 
     @property
@@ -150,20 +154,30 @@ class Calls:
         if active.call.state is CallState.RINGING_HERE:
             self.decline(call_id, now=now)
             return
-        self._book.end(active, EndReason.HUNG_UP, now)
+        if not self._conferences.hang_up(active, now):
+            self._book.end(active, EndReason.HUNG_UP, now)
+        self._settle(now)
+
+    def add(self, call_id: str, to: StationId, *, now: float) -> None:
+        """Have another station join a call, which makes a conference of it; raises CallError."""
+        try:
+            self._conferences.add(self._active(call_id), to, now)
+        except ConferenceError as error:
+            raise CallError(str(error)) from None
         self._settle(now)
 
     def mute(self, call_id: str, *, muted: bool) -> None:
         """Switch our microphone off or on; raises CallError."""
-        active = self._active(call_id)
-        active.media.adjust(muted=muted)
-        self._book.change(active, muted=muted)
+        for active in self._conferences.together(self._active(call_id)):
+            active.media.adjust(muted=muted)
+            self._book.change(active, muted=muted)
 
     def set_volume(self, call_id: str, *, volume_pct: int) -> None:
         """Set how loud the other side is, 0 to 200; raises CallError."""
         if not 0 <= volume_pct <= 200:
             raise CallError("the volume goes from 0 to 200 percent")
-        self._active(call_id).media.adjust(volume_pct=volume_pct)
+        for active in self._conferences.together(self._active(call_id)):
+            active.media.adjust(volume_pct=volume_pct)
 
     # Inputs
 
@@ -193,6 +207,7 @@ class Calls:
                 self._return.session_up(active, restarted=again, now=now)
             else:
                 active.away_since = None
+        self._conferences.session_up(peer, now)
         self._handle_due(now)
         self._settle(now)
 
@@ -222,6 +237,7 @@ class Calls:
     def media_event(self, event: MediaEvent, *, now: float) -> None:
         """Take an event of the voice process."""
         self._sound.take(event, now)
+        self._conferences.media_event(event, now)
         self._settle(now)
 
     def wakeup(self, *, now: float) -> None:
@@ -265,6 +281,7 @@ class Calls:
         """Let everything that follows from the last input happen."""
         for event in self._book.agent.take_events():
             self._signals.take(event, now)
+        self._conferences.settle(now)
         for active in list(self._book.active.values()):
             self._advance(active, now)
         for active in self._book.active.values():
@@ -300,13 +317,14 @@ class Calls:
 
     def _invite(self, active: ActiveCall, now: float) -> None:
         us = uri_of(Address(self._book.station, active.call.line))
-        peer = active.call.peer
+        peer, contact = active.call.peer, self._conferences.contact(active) or Contact(us)
         try:
             active.leg = self._book.agent.invite(
                 hop_of(peer.station),
                 target=uri_of(peer),
                 caller=us,
-                contact=us,
+                contact=contact.uri,
+                contact_parameters=contact.parameters,
                 body=active.media.offer(),
                 now=now,
             )

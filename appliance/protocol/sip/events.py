@@ -29,6 +29,23 @@ class Invited:
     body: bytes
     """Their SDP offer; empty: there is none."""
 
+    conference: URI | None = None
+    """Where they are in a conference (RFC 4579): their Contact has ``isfocus``."""
+
+    again: bool = False
+    """They call back somebody who was in that conference: it is no matter for anybody else."""
+
+
+@dataclass(frozen=True)
+class Informed:
+    """An INFO came in the dialog; it is answered."""
+
+    leg: str
+    """Which."""
+
+    body: bytes
+    """What it says; see `protocol.conference`."""
+
 
 @dataclass(frozen=True)
 class RingingThere:
@@ -135,6 +152,7 @@ class NeverConfirmed:
 
 Event: TypeAlias = (
     Invited
+    | Informed
     | RingingThere
     | Answered
     | Refused

@@ -147,6 +147,12 @@ class Leg:
     offer_in: Exchange | None = None
     """Their re-INVITE without a final response."""
 
+    info_out: Exchange | None = None
+    """Our INFO without a final response."""
+
+    takes_info: bool = True
+    """The other side has not refused an INFO: stations of earlier versions do."""
+
     unacknowledged: Unacknowledged | None = None
     """Our last 2xx without an ACK."""
 

@@ -23,7 +23,13 @@ MAX_FORWARDS: Final = 70
 """RFC 3261 section 8.1.1.6."""
 
 SDP: Final = "application/sdp"
-METHODS: Final = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS")
+ROSTER: Final = "application/vnd.fencewire.conference"
+"""What an INFO (RFC 6086) brings: who is in a conference.
+
+RFC 4575 says it in XML by SUBSCRIBE and NOTIFY, which for 16 people is 4 KiB a time and wants a
+dialog usage beside the call's; the same facts in 600 bytes, by whom they concern alone, do here.
+"""
+METHODS: Final = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
 
 PHRASES: Final = {
     100: "Trying",
@@ -49,6 +55,9 @@ PHRASES: Final = {
     503: "Service Unavailable",
     603: "Decline",
 }
+
+INFO_PACKAGE: Final = "fencewire-conference"
+"""RFC 6086 section 4.2: what an INFO is about."""
 
 _KEY: Final = re.compile(r"(inline:)[^\s;]*", re.IGNORECASE)
 
@@ -91,7 +100,10 @@ def new_request(
     routes: Sequence[str] = (),
     body: bytes = b"",
 ) -> Request:
-    """Make a request; a body is SDP.  `from_`, `to`, `contact` and `routes` are header texts."""
+    """Make a request; a body is SDP, an INFO's is a `ROSTER`.
+
+    `from_`, `to`, `contact` and `routes` are header texts.
+    """
     request = Request(method, uri, body)
     headers = request.headers
     headers.add("Via", f"SIP/2.0/{origin.transport} {origin.host};branch={branch}")
@@ -106,6 +118,8 @@ def new_request(
         headers.add("Contact", contact)
     if method in {"INVITE", "OPTIONS"}:
         headers.add("Allow", ", ".join(METHODS))
+    if method == "INFO":
+        headers.add("Info-Package", INFO_PACKAGE)
     headers.add("User-Agent", origin.user_agent)
     _finish(request)
     return request
@@ -144,7 +158,8 @@ def new_response(
 
 def _finish(message: Request | Response) -> None:
     if message.body:
-        message.headers.add("Content-Type", SDP)
+        is_info = isinstance(message, Request) and message.method == "INFO"
+        message.headers.add("Content-Type", ROSTER if is_info else SDP)
     message.headers.add("Content-Length", str(len(message.body)))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from sipmessage import URI, Request
+
 from appliance.protocol.sip import events as ev
 from appliance.protocol.sip.dialog import Dialog
 from appliance.protocol.sip.leg import Leg, LegState, LegStep
@@ -61,7 +63,9 @@ class RequestHandler:
         self._book.layer.respond(exchange, new_response(request, 100), now)
         caller = request.from_address.uri
         self._book.events.append(
-            ev.Invited(leg_id, exchange.hop, caller, request.uri, request.body)
+            ev.Invited(
+                leg_id, exchange.hop, caller, request.uri, request.body, *_conference(request)
+            )
         )
 
     def _on_cancel(self, exchange: Exchange, now: float) -> None:
@@ -88,6 +92,9 @@ class RequestHandler:
         request = exchange.request
         if request.method == "OPTIONS":
             self._book.refuse(exchange, 200, now, extra=(("Accept", SDP),))
+        elif request.method == "INFO" and leg.state in _WITH_OFFER:
+            self._book.layer.respond(exchange, new_response(request, 200), now)
+            self._book.events.append(ev.Informed(leg.id, request.body))
         elif request.method == "BYE" and leg.state in _WITH_BYE:
             self._book.layer.respond(exchange, new_response(request, 200), now)
             was_ours = leg.state is LegState.LEAVING
@@ -132,3 +139,11 @@ class RequestHandler:
         if leg.state is LegState.ANSWERED:
             self._book.events.append(ev.Confirmed(leg.id))
         leg.step(LegStep.ACK)
+
+
+def _conference(request: Request) -> tuple[URI | None, bool]:
+    """The conference that an INVITE comes from (RFC 4579 section 5.1, RFC 3840 section 10), and
+    whether it calls somebody back, which is a word of ours."""
+    contact = request.contact[0]
+    is_focus = "isfocus" in contact.parameters
+    return (contact.uri, "again" in contact.parameters) if is_focus else (None, False)

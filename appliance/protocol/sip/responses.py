@@ -21,6 +21,8 @@ class ResponseHandler:
     def on_response(self, arrived: ResponseArrived, now: float) -> None:
         """Take a response; a 2xx to an INVITE is always acknowledged."""
         response, exchange = arrived.response, arrived.exchange
+        if response.cseq.method == "INFO" and exchange is not None:
+            self._on_info_response(exchange, response.code)
         if response.cseq.method != "INVITE":
             return  # a BYE or CANCEL is done, whatever they say
         if exchange is None:
@@ -62,6 +64,12 @@ class ResponseHandler:
                 self._book.events.append(ev.Refused(leg.id, response.code))
             self._book.end(leg, now)
 
+    def _on_info_response(self, exchange: Exchange, code: int) -> None:
+        leg = self._book.legs.get(exchange.owner)
+        if leg is not None and leg.info_out is exchange and code >= 200:
+            leg.info_out = None
+            leg.takes_info = code not in {405, 415, 501}
+
     def _on_offer_response(self, leg: Leg, exchange: Exchange, response: Response) -> None:
         if response.code < 200 or leg.dialog is None:
             return
@@ -79,7 +87,9 @@ class ResponseHandler:
         leg = self._book.legs.get(exchange.owner)
         if leg is None:
             return
-        if exchange is leg.offer_out:
+        if exchange is leg.info_out:
+            leg.info_out = None
+        elif exchange is leg.offer_out:
             leg.offer_out = None
             self._book.events.append(ev.OfferRefused(leg.id, 408))
         elif exchange is leg.invite and leg.outgoing:

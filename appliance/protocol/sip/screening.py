@@ -7,7 +7,7 @@ from typing import Final
 
 from sipmessage import Request
 
-from appliance.protocol.sip.message import METHODS, SDP, tag_of
+from appliance.protocol.sip.message import METHODS, ROSTER, SDP, tag_of
 
 EXTENSIONS: Final[frozenset[str]] = frozenset()
 """Option tags that a request may Require: none so far."""
@@ -38,8 +38,9 @@ def screen(request: Request, *, merged: bool) -> Refusal | None:
     if unknown:
         return Refusal(420, (("Unsupported", ", ".join(unknown)),))
     content_type = request.content_type
-    if request.body and (content_type is None or content_type.mime_type.lower() != SDP):
-        return Refusal(415, (("Accept", SDP),))
+    wanted = ROSTER if request.method == "INFO" else SDP
+    if request.body and (content_type is None or content_type.mime_type.lower() != wanted):
+        return Refusal(415, (("Accept", wanted),))
     if request.method == "INVITE" and not request.contact:
         return Refusal(400)
     return None

@@ -80,13 +80,45 @@ class UserAgent:
 
     # Commands
 
+    def is_confirmed(self, leg_id: str) -> bool:
+        """Tell whether both sides know that a leg is answered."""
+        leg = self._book.legs.get(leg_id)
+        return leg is not None and leg.state is LegState.TALKING
+
+    def can_inform(self, leg_id: str) -> bool:
+        """Tell whether `inform` is allowed just now."""
+        leg = self._book.legs.get(leg_id)
+        if leg is None or leg.state is not LegState.TALKING:
+            return False
+        return leg.takes_info and leg.info_out is None
+
+    def inform(self, leg_id: str, body: bytes, now: float) -> None:
+        """Send an INFO in the dialog; raises UserAgentError unless `can_inform`."""
+        leg = self._book.get(leg_id)
+        if not self.can_inform(leg_id) or leg.dialog is None:
+            raise UserAgentError("an INFO must wait")
+        request = self._book.in_dialog(leg.dialog, "INFO", body=body)
+        leg.info_out = self._book.layer.request(leg.hop, request, owner=leg.id, now=now)
+
     def invite(
-        self, hop: Hop, *, target: URI, caller: URI, contact: URI, body: bytes, now: float
+        self,
+        hop: Hop,
+        *,
+        target: URI,
+        caller: URI,
+        contact: URI,
+        body: bytes,
+        contact_parameters: tuple[str, ...] = (),
+        now: float,
     ) -> str:
-        """Call `target`; returns the leg.  Raises UserAgentError when there are too many."""
+        """Call `target`; returns the leg.  Raises UserAgentError when there are too many.
+
+        `contact_parameters` say more of it, as ``isfocus`` does of a conference (RFC 4579).
+        """
         if not self._book.has_room(hop, MAX_LEGS):
             raise UserAgentError("too many calls at once")
         tag = new_tag(self._book.random_bytes)
+        described = ";".join((f"<{contact}>", *contact_parameters))
         request = new_request(
             "INVITE",
             target,
@@ -96,14 +128,12 @@ class UserAgent:
             to=f"<{target}>",
             call_id=self._book.random_bytes(16).hex(),
             cseq=1,
-            contact=f"<{contact}>",
+            contact=described,
             body=body,
         )
         leg_id = new_tag(self._book.random_bytes)
         exchange = self._book.layer.request(hop, request, owner=leg_id, now=now)
-        self._book.legs[leg_id] = Leg(
-            leg_id, hop, True, exchange, tag, LegState.CALLING, f"<{contact}>"
-        )
+        self._book.legs[leg_id] = Leg(leg_id, hop, True, exchange, tag, LegState.CALLING, described)
         return leg_id
 
     def restore(self, hop: Hop, dialog: Dialog, *, contact: URI, outgoing: bool) -> str:

@@ -13,7 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from fake_streams import FakeStream
+
 from appliance.model.call import Call, CallState, EndReason
+from appliance.model.conference_media import Mix
 from appliance.model.identity import Address, StationId
 from appliance.model.kept_call import KeptCalls
 from appliance.model.media import (
@@ -42,21 +45,6 @@ DELAY_S = 0.01
 
 
 @dataclass
-class FakeStream:
-    """A stream of the fake voice process."""
-
-    host: str
-    port: int
-    next_host: str = ""
-    next_port: int = 0
-    start: StartStream | None = None
-    heard: bool = False
-    packets: int = 0
-    silent_since: float | None = None
-    warned: bool = False
-
-
-@dataclass
 class Node:
     """One station."""
 
@@ -68,6 +56,7 @@ class Node:
     media_alive: bool = True
     media_answers: bool = True
     streams: dict[str, FakeStream] = field(default_factory=dict)
+    mixes: dict[str, Mix] = field(default_factory=dict)
     opened: set[str] = field(default_factory=set)
     stopped: set[str] = field(default_factory=set)
     tones: list[str | None] = field(default_factory=list)
@@ -83,6 +72,11 @@ class Node:
     @property
     def address(self) -> Address:
         return Address(self.id)
+
+    @property
+    def host(self) -> str:
+        """The end of its addresses: its name where that is a hexadecimal digit."""
+        return self.name if self.name in "abcdef" else f"{ord(self.name):x}"
 
     def pump(self) -> None:
         """Carry out the effects."""
@@ -103,6 +97,11 @@ class Node:
     def command(self, command: MediaCommand) -> None:
         if isinstance(command, Ring):
             self.tones.append(command.tone)
+            return
+        if isinstance(command, Mix):
+            self.mixes.pop(command.mix, None)
+            if command.streams:
+                self.mixes[command.mix] = command
             return
         if isinstance(command, OpenStream):
             self.opened.add(command.stream)
@@ -157,6 +156,7 @@ class Node:
         for stream in list(self.streams):
             self.media(StreamFailed(stream, SoundProblem.MEDIA_GONE, "it died"))
         self.streams.clear()
+        self.mixes.clear()
 
     def restart_media(self) -> None:
         self.media_alive = True
@@ -261,8 +261,8 @@ class World:
         node.calls.session_up(
             peer.id,
             boot=peer.boot,
-            local_host=f"fe80::{path}:{node.name}%eth{path}",
-            remote_host=f"fe80::{path}:{peer.name}%eth{path}",
+            local_host=f"fe80::{path}:{node.host}%eth{path}",
+            remote_host=f"fe80::{path}:{peer.host}%eth{path}",
             now=self.now,
         )
         node.pump()
@@ -308,6 +308,7 @@ class World:
         node.calls = Calls(station=node.id, random_bytes=bytes)  # nobody is there
         if not voice_lives:
             node.streams.clear()
+            node.mixes.clear()
         self.run(down_s)
         node.calls = self._calls(node.id)
         node.boot += b"+"
@@ -391,4 +392,5 @@ class World:
             assert not node.calls.active
             assert node.opened == node.stopped, "a stream was left open"
             assert not node.streams
+            assert not node.mixes
             assert node.tone in {None, "busy"}
