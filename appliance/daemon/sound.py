@@ -17,6 +17,7 @@ from appliance.adapters.media_client import (
 from appliance.api.paths import media_path
 from appliance.daemon.call_quality import Quality
 from appliance.model.media import (
+    FileStarted,
     MediaCommand,
     MediaEvent,
     MediaReady,
@@ -135,6 +136,9 @@ class Sound:
             self.quality.measured(event)
             while len(self.stats) > MAX_STATS:
                 del self.stats[next(iter(self.stats))]
+        if isinstance(event, FileStarted):
+            verb = "record" if event.recording else "play"
+            log.info("call %s: the file to %s begins at %.6f s", event.stream, verb, event.at_s)
         if isinstance(event, MediaReady):
             self._on_change()
         if not isinstance(event, DeviceList | Levels):

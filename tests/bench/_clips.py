@@ -59,10 +59,18 @@ class Script:
 
     def write(self, path: Path) -> Path:
         """As a file of 48 kHz, so that playing it asks for no arithmetic."""
-        with wave.open(str(path), "wb") as file:
-            file.setparams((1, 2, CALL_RATE, 0, "NONE", ""))
-            file.writeframes(to_48_khz(self.sound).astype("<i2").tobytes())
-        return path
+        return _written(path, to_48_khz(self.sound).astype("<i2").tobytes())
+
+    def silent(self, path: Path) -> Path:
+        """A file as long, for who listens."""
+        return _written(path, bytes(6 * len(self.sound)))
+
+
+def _written(path: Path, pcm: bytes) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, CALL_RATE, 0, "NONE", ""))
+        file.writeframes(pcm)
+    return path
 
 
 @cache

@@ -19,8 +19,9 @@ from unittest import mock
 
 import numpy as np
 from _clips import Script, Sound, to_16_khz, to_48_khz
-from _scores import Score, scores
+from _scores import scores
 from _traces import ADAPTING_S, Row, Trace
+from _voice_table import Result
 
 from appliance.adapters.srtp import AES_GCM, new_key
 from appliance.media import stand_ins
@@ -44,26 +45,6 @@ IP_BYTES = 48
 """IPv6 and UDP."""
 
 PAYLOAD_TYPE, RED_PAYLOAD_TYPE = 96, 97
-
-
-@dataclass
-class Measured:
-    """Of one call."""
-
-    scores: list[Score]
-    """Of each clip."""
-
-    payload_kbit_s: float
-    """Of RTP from when it has adapted, without headers and authentication."""
-
-    wire_kbit_s: float
-    """The same of whole IP packets, reports included."""
-
-    stats: StreamStats | None = None
-    """The receiver's last figures."""
-
-    sender_stats: StreamStats | None = None
-    """The sender's."""
 
 
 class _Microphone:
@@ -166,7 +147,7 @@ class World:
         self.events: list[tuple[float, int, MediaEvent]] = []
         """When, of which end, what."""
 
-    def run(self) -> Measured:
+    def run(self) -> Result:
         """The call from beginning to end."""
         with self._seeded():
             files = FileThread()
@@ -188,12 +169,12 @@ class World:
             pace=self._paces[0],
         )
         sent, took = self._counters[0], self.now - self._begun - ADAPTING_S
-        return Measured(
+        stats = self.stats(1)[-1][1]
+        return Result(
             scores=found,
             payload_kbit_s=sent.payload * 8 / 1000 / took,
             wire_kbit_s=sent.wire * 8 / 1000 / took,
-            stats=self.stats(1)[-1][1],
-            sender_stats=self.stats(0)[-1][1],
+            note=f"recovered {stats.recovered}, concealed {stats.concealed}",
         )
 
     @property

@@ -226,15 +226,15 @@ def next_station(up: Village, author: str, reader: str) -> str:
     raise RuntimeError(f"{author} reaches {reader} over {device}, which is no cable")
 
 
-def environment() -> Path:
-    """The Python of an environment with Reticulum, made from the package index if need be."""
+def environment(packages: tuple[str, ...] = RETICULUM) -> Path:
+    """The Python of an environment with these, made from the package index if need be."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    place = cache / "fencewire-bench" / "-".join((sys.implementation.cache_tag, *RETICULUM))
+    place = cache / "fencewire-bench" / "-".join((sys.implementation.cache_tag, *packages))
     python = place / "bin/python"
     if not (place / "complete").exists():
         shutil.rmtree(place, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", place], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *RETICULUM], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
         (place / "complete").touch()
     return python
 

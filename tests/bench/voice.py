@@ -1,73 +1,91 @@
-"""How speech sounds over bad links; so far in virtual time (--offline)."""
+"""How speech sounds over bad links, beside baresip and aiortc; --offline: ours in virtual time."""
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import os
 import sys
-from statistics import mean
+from collections import defaultdict
 
 from _clips import script
-from _offline import Measured, World
-from _traces import GOAL_KBIT_S, ROWS, Row, row
-from harness import arguments
+from _offline import World
+from _traces import ROWS, Row, row
+from _voice_table import Result, heading, line, summary
+from _voice_village import SYSTEMS, bad_link
+from harness import Report, arguments
 
-OFFLINE_CLIPS = 6
-OFFLINE_SEEDS = 2
+CLIPS, ROUNDS = 3, 2
+OFFLINE_CLIPS, OFFLINE_ROUNDS = 6, 2
+BESIDE = ("ours", "baresip", "aiortc")
+ONCE = "aiortc"
+"""Is far from a goal: the first round is enough."""
+
+Results = dict[tuple[str, str], list[Result]]
 
 
-def offline(rows: list[Row], *, clips: int, seeds: list[int], details: bool) -> None:
-    """A table of our own calls in virtual time."""
+def offline(rows: list[Row], *, clips: int, rounds: int, details: bool) -> Results:
+    """Our own calls in virtual time."""
+    results: Results = defaultdict(list)
     said = script(clips)
-    print(
-        f"{'row':10} {'seed':>4} {'pesq':>6} {'least':>6} {'goal':>5} {'stoi':>6} "
-        f"{'m2e ms':>7} {'worst':>6} {'payload':>8} {'wire':>6}  of the receiver"
-    )
+    print(heading())
     for kind in rows:
-        all_of: list[Measured] = []
-        for seed in seeds:
+        for seed in range(1, rounds + 1):
             world = World(kind, seed, said)
-            measured = world.run()
+            results[kind.name, "ours"].append(world.run())
             if details:
                 print(*(f"{at:6.1f} {end} {event}" for at, end, event in world.log), sep="\n")
-            all_of.append(measured)
-            _line(kind, str(seed), [measured])
-        if len(seeds) > 1:
-            _line(kind, "all", all_of)
+            print(line(kind, "ours", results[kind.name, "ours"][-1:]), flush=True)
+        if rounds > 1:
+            print(line(kind, "ours", results[kind.name, "ours"]), flush=True)
+    return results
 
 
-def _line(kind: Row, seed: str, runs: list[Measured]) -> None:
-    found = [score for run in runs for score in run.scores]
-    quality = [score.pesq for score in found]
-    lags = [score.lag_s * 1000 for score in found]
-    payload, wire = (mean(r.payload_kbit_s for r in runs), mean(r.wire_kbit_s for r in runs))
-    said = ""
-    if (stats := runs[-1].stats) is not None and len(runs) == 1:
-        said = f"recovered {stats.recovered} concealed {stats.concealed}"
-    goal = f"{kind.goal_pesq:.1f}" if kind.goal_pesq else ""
-    verdict = (
-        "" if kind.goal_pesq is None else "met" if mean(quality) >= kind.goal_pesq else "MISSED"
-    )
-    if payload > GOAL_KBIT_S:
-        verdict += " too many bytes"
-    print(
-        f"{kind.name:10} {seed:>4} {mean(quality):6.2f} {min(quality):6.2f} {goal:>5} "
-        f"{mean(s.stoi for s in found):6.3f} {mean(lags):7.1f} {max(lags):6.1f} "
-        f"{payload:8.1f} {wire:6.1f}  {said} {verdict}",
-        flush=True,
-    )
+async def beside(rows: list[Row], systems: list[str], *, clips: int, rounds: int) -> Results:
+    """Calls between real stations, and those of others, in turn over the same traces."""
+    results: Results = defaultdict(list)
+    said = script(clips)
+    async with bad_link(said) as link:
+        print(heading())
+        for kind in rows:
+            for seed in range(1, rounds + 1):
+                for who in systems:
+                    if who != ONCE or seed == 1:
+                        result = await link.call(who, kind, seed)
+                        results[kind.name, who].append(result)
+                        print(line(kind, who, [result]), flush=True)
+    return results
+
+
+def _listed(text: str, known: tuple[str, ...]) -> list[str]:
+    names = text.split(",")
+    if unknown := [name for name in names if name not in known]:
+        raise argparse.ArgumentTypeError(f"no {unknown[0]!r}; there are {', '.join(known)}")
+    return names
 
 
 def main(argv: list[str]) -> int:
     parser = arguments(__doc__)
-    parser.add_argument(
-        "--rows", type=lambda text: [row(n) for n in text.split(",")], default=list(ROWS)
-    )
-    parser.add_argument("--offline", action="store_true")
-    parser.add_argument("--clips", type=int, default=OFFLINE_CLIPS)
-    parser.add_argument("--seeds", type=int, default=OFFLINE_SEEDS)
-    parser.add_argument("--details", action="store_true", help="what both ends say of themselves")
+    names = tuple(kind.name for kind in ROWS)
+    parser.add_argument("--rows", type=lambda text: _listed(text, names), default=list(names))
+    parser.add_argument("--systems", type=lambda text: _listed(text, SYSTEMS), default=list(BESIDE))
+    parser.add_argument("--clips", type=int, help="that are scored in each call, at most 6")
+    parser.add_argument("--rounds", type=int, help="of all systems, each with traces of its own")
+    parser.add_argument("--offline", action="store_true", help="ours alone, in virtual time")
+    parser.add_argument("--details", action="store_true", help="offline: what both ends say")
     args = parser.parse_args(argv)
-    offline(args.rows, clips=args.clips, seeds=list(range(1, args.seeds + 1)), details=args.details)
-    return 0
+    rows = [row(name) for name in args.rows]
+    report = Report("voice")
+    if args.offline:
+        clips, rounds = args.clips or OFFLINE_CLIPS, args.rounds or OFFLINE_ROUNDS
+        results = offline(rows, clips=clips, rounds=rounds, details=args.details)
+    else:
+        clips, rounds = args.clips or CLIPS, args.rounds or ROUNDS
+        results = asyncio.run(beside(rows, args.systems, clips=clips, rounds=rounds))
+    print()
+    report.note("load1_end", round(os.getloadavg()[0], 2))
+    summary(report, rows, results)
+    return report.finish(json=args.json)
 
 
 if __name__ == "__main__":
