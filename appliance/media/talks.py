@@ -105,7 +105,8 @@ class Talks:
 
     def _close(self, talk: Talk) -> None:
         talk.close()
-        self._closing.append(talk)
+        if not talk.files.finished():
+            self._closing.append(talk)
 
     # What the loop needs to know
 
@@ -127,8 +128,10 @@ class Talks:
         """A sound card is what plays what is said."""
         if any(talk.sounding and not talk.records for talk in self._talks.values()):
             self._sounded_at = now
-        listening = any(talk.listening and not talk.records for talk in self._talks.values())
-        return self._tone is not None or (listening and now - self._sounded_at < HOLD_S)
+        hearing = any(
+            (talk.listening or talk.speaking) and not talk.records for talk in self._talks.values()
+        )
+        return self._tone is not None or (hearing and now - self._sounded_at < HOLD_S)
 
     @property
     def thirsty(self) -> list[Talk]:
