@@ -19,6 +19,7 @@ from appliance.api.schema import (
     Verification,
 )
 from appliance.api.storage import Removed
+from appliance.api.talking import TalkInfo
 from appliance.tui.talks import Talk
 
 
@@ -33,6 +34,7 @@ class Loaded:
     links: tuple[Link, ...]
     now_s: float
     groups: tuple[Group, ...] = ()
+    channels: tuple[TalkInfo, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,14 @@ class CallsSeen:
 
 
 @dataclass(frozen=True)
+class ChannelCame:
+    """A channel of push to talk, new or changed."""
+
+    channel: TalkInfo
+    now_s: float
+
+
+@dataclass(frozen=True)
 class VerificationCame:
     """A comparison, new or changed."""
 
@@ -212,6 +222,7 @@ Action: TypeAlias = (
     | MarkedRead
     | CallCame
     | CallsSeen
+    | ChannelCame
     | VerificationCame
     | RecordingCame
     | PlaybackCame

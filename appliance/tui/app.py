@@ -36,6 +36,7 @@ from appliance.tui.groups import Groups
 from appliance.tui.main_screen import MainScreen
 from appliance.tui.notices import Notice
 from appliance.tui.operator import Operator
+from appliance.tui.radio import Radio
 from appliance.tui.reader import Reader
 from appliance.tui.screens.find import FindDialog
 from appliance.tui.screens.help import HelpPage
@@ -95,6 +96,7 @@ class FencewireApp(App[int], inherit_bindings=False):
         self.writer = Writer(self)
         self.calling = Calling(self)
         self.groups = Groups(self)
+        self.radio = Radio(self)
         self.reader = Reader(self)
         self.follower = Follower(
             client, state=lambda: self.state, dispatch=self.dispatch, now_s=now_s
@@ -121,7 +123,8 @@ class FencewireApp(App[int], inherit_bindings=False):
         self.set_interval(1.0, self.tick)
 
     async def on_unmount(self) -> None:
-        """Store what was begun; where the daemon is away there is nowhere to."""
+        """Let the key go and store what was begun; where the daemon is away there is nowhere to."""
+        await self.radio.leave()
         with suppress(ClientError):
             await self.drafts.flush(self.client)
 
@@ -231,7 +234,7 @@ class FencewireApp(App[int], inherit_bindings=False):
         minute = None if at is None else self.times.clock(at)
         self._alert()
         calling = views.running(self.state) or views.ringing(self.state)
-        if minute != self._minute or calling is not None:
+        if minute != self._minute or calling is not None or self.radio.moving:
             self._minute = minute
             self.redraw()
 

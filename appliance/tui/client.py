@@ -30,6 +30,7 @@ from appliance.api.schema import (
     Verification,
 )
 from appliance.api.storage import MAX_RECIPIENTS, FoundMessages, Recipients, Storage
+from appliance.api.talking import TalkInfo, TalkPrecedence
 
 
 class StationClient(Protocol):
@@ -156,6 +157,16 @@ class StationClient(Protocol):
     async def set_call(
         self, call: str, *, muted: bool | None = None, volume_pct: int | None = None
     ) -> CallInfo: ...
+
+    async def channels(self) -> tuple[TalkInfo, ...]: ...
+
+    async def listen(self, channel: str, *, on: bool = True) -> TalkInfo: ...
+
+    async def press(self, channel: str, *, precedence: TalkPrecedence = "routine") -> TalkInfo: ...
+
+    async def release(self, channel: str) -> TalkInfo: ...
+
+    async def replay(self, channel: str, *, on: bool = True) -> TalkInfo: ...
 
     async def verify(self, station: str, *, spoken_id: str | None = None) -> Verification: ...
 

@@ -18,6 +18,7 @@ from appliance.tui.conversation import ConversationPane
 from appliance.tui.dialogs import Area, Dialog
 from appliance.tui.keybar import Hint, KeyBar
 from appliance.tui.notices import AlarmBanner, NoticePane
+from appliance.tui.on_air import OnAirPane
 from appliance.tui.pane import Pane
 from appliance.tui.stations import StationsPane, left_width
 from appliance.tui.topline import TopLine
@@ -40,6 +41,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.alarm = AlarmBanner()
         self.call_panel = CallPanel()
         self.stations = StationsPane()
+        self.on_air = OnAirPane()
         self.conversation = ConversationPane()
         self.composer = ComposerPane()
         self.notice = NoticePane()
@@ -53,7 +55,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def compose(self) -> ComposeResult:
         panes: list[Pane] = [self.top_line, self.alarm, self.call_panel, self.stations]
-        panes += [self.conversation, self.composer, self.notice, self.key_bar]
+        panes += [self.on_air, self.conversation, self.composer, self.notice, self.key_bar]
         for pane in panes:
             pane.attach(self.station_app)
         yield self.canvas
@@ -87,7 +89,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
         lines = min(self.composer.height_for(rest), height)
         # The message line says whether the conversation goes on, so that is drawn first.
         right = self.conversation.draw(rest, height - lines) + self.composer.draw(rest, lines)
-        left = self.stations.draw(columns, height)
+        talking = self.on_air.height_on(columns, height)
+        left = self.stations.draw(columns, height - talking) + self.on_air.draw(columns, talking)
         return [Strip.join(pair) for pair in zip(left, right, strict=True)]
 
     def _overlaid(self, rows: list[Strip], dialog: Dialog, area: Area) -> list[Strip]:
@@ -152,6 +155,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
             hints.append(Hint("F2", "call"))
         elif views.chosen_group(state) is not None:
             hints.append(Hint("F2", "group"))
+        channel = self.station_app.radio.chosen
+        if channel is not None:
+            hints.append(Hint("F3", "talk" if channel.info.key == "up" else "STOP TALKING"))
         hints += [Hint("F6", "find"), Hint("F7", "add"), Hint("F4", "network")]
         hints.append(Hint("F9", "verify") if views.chosen(state) else Hint("F8", "sound"))
         return [*hints, menu]
@@ -201,6 +207,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             "escape": app.open_menu,
             "f1": app.open_help,
             "f2": app.calling.call_chosen,
+            "f3": app.radio.key,
             "f4": app.open_network,
             "f6": app.calling.mute if views.running(app.state) else app.open_find,
             "f7": app.calling.open_volume if views.running(app.state) else app.writer.open,

@@ -24,13 +24,14 @@ from appliance.api.schema import (
     Verification,
 )
 from appliance.api.storage import Removed
-from appliance.tui import emergencies, talks, tallies
+from appliance.tui import channels, emergencies, talks, tallies
 from appliance.tui.actions import (
     Action,
     AlarmCame,
     AlarmsRead,
     CallCame,
     CallsSeen,
+    ChannelCame,
     Counted,
     EmergencyShown,
     GivenUpSeen,
@@ -51,6 +52,7 @@ from appliance.tui.actions import (
     VerificationCame,
     WindowCame,
 )
+from appliance.tui.channels import Channels
 from appliance.tui.emergencies import Emergencies
 from appliance.tui.talks import Talk
 from appliance.tui.tallies import Tallies
@@ -120,6 +122,9 @@ class TuiState:
     missed_calls: frozenset[str] = frozenset()
     """Ids of missed calls that nobody has looked at."""
 
+    channels: Channels = field(default_factory=dict)
+    """Talk groups."""
+
     verifications: tuple[Verification, ...] = ()
     """Latest first."""
 
@@ -180,6 +185,9 @@ def reduce(state: TuiState, action: Action) -> TuiState:
             return _call(state, action)
         case CallsSeen():
             return _calls_seen(state, action.conversation)
+        case ChannelCame():
+            now = channels.told(state.channels, action.channel, action.now_s)
+            return replace(state, channels=now)
         case VerificationCame():
             return _verification(state, action.verification)
         case RecordingCame():
@@ -243,6 +251,7 @@ def _loaded(state: TuiState, action: Loaded) -> TuiState:
         calls={one.id: one for one in action.calls[:MAX_CALLS]},
         missed_calls=frozenset(one.id for one in action.calls if one.missed and not one.seen),
         call_at_s={one.id: action.now_s for one in action.calls[:MAX_CALLS]},
+        channels=channels.loaded(state.channels, action.channels, action.now_s),
         verifications=action.verifications[:MAX_VERIFICATIONS],
         links=action.links,
         tallies=tallies.kept(state.tallies),

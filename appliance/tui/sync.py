@@ -23,11 +23,13 @@ from appliance.api.schema import (
     Status,
     Verification,
 )
+from appliance.api.talking import TalkInfo
 from appliance.tui import views
 from appliance.tui.actions import (
     Action,
     AlarmCame,
     CallCame,
+    ChannelCame,
     Counted,
     GroupCame,
     LinksCame,
@@ -147,6 +149,8 @@ class Follower:
                 return MessageCame(message)
             case CallInfo() as call:
                 return CallCame(call, now_s)
+            case TalkInfo() as channel:
+                return ChannelCame(channel, now_s)
             case Verification() as verification:
                 return VerificationCame(verification)
             case Recording() as recording:
@@ -166,6 +170,7 @@ class Follower:
             verifications=await client.verifications(),
             links=await client.links(),
             groups=await client.groups(),
+            channels=await client.channels(),
             now_s=self._now_s(),
         )
         self._dispatch(loaded)

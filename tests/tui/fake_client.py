@@ -11,6 +11,7 @@ from typing import cast
 from fake_files import FakeFiles
 from fake_groups import FakeGroups
 from fake_history import FakeHistory, as_daemon
+from fake_talk import FakeTalk
 from shapes import ME, at, call, edge, message, node, station, status
 
 from appliance.api.errors import ConnectionLost, NotRunning, RequestError
@@ -39,13 +40,14 @@ from appliance.api.schema import (
 from appliance.api.storage import MAX_RECIPIENTS, FoundMessages, Recipients, Removed, Storage
 
 
-class FakeClient(FakeFiles, FakeGroups, FakeHistory):
+class FakeClient(FakeFiles, FakeGroups, FakeHistory, FakeTalk):
     """One station's daemon; the tests play the others."""
 
     def __init__(self, *stations: Station, **own: object) -> None:
         FakeFiles.__init__(self)
         FakeGroups.__init__(self)
         FakeHistory.__init__(self)
+        FakeTalk.__init__(self)
         self.own = status(reach=sum(one.reach == "here" for one in stations), **own)
         self.known = {one.id: one for one in stations}
         self.stored: list[Message] = []

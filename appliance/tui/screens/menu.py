@@ -75,7 +75,7 @@ class MenuDialog(ListDialog):
             Item("Find a name, or words in messages", app.open_find, "F6"),
             Item("Network: who is there, and how", app.open_network, "F4"),
             Item("Add a file or your voice; urgency, expiry", app.writer.open, "F7"),
-            Item("Help", app.open_help, "F1"),
+            Item("On the air: talk, hear it again", app.radio.open),
             Item("Groups: make one, join, leave", lambda: app.main.open_dialog(GroupsDialog())),
         ]
 
@@ -95,6 +95,8 @@ class MoreDialog(ListDialog):
         app = self.station_app
         status = app.state.status
         count = len(status.problems) if status else 0
+        in_call = views.running(app.state) is not None
+        on_air = [Item("On the air: talk, hear it again", app.radio.open)] if in_call else []
         return [
             Item(f"Problems now: {count or 'none'}", lambda: app.main.open_dialog(ProblemsPage())),
             Item("Sound devices and test", app.open_sound, "F8"),
@@ -104,6 +106,7 @@ class MoreDialog(ListDialog):
             Item("Help", app.open_help, "F1"),
             Item("Calls: missed ones, with whom, how long", app.calling.open_record, "F12"),
             Item("Leave the screen", lambda: app.main.open_dialog(LeaveDialog())),
+            *on_air,
         ]
 
 
