@@ -8,6 +8,7 @@ from typing import Any
 
 from fake_client import DISK_FULL, FakeClient
 from fake_groups import a_group
+from fake_talk import a_channel
 from screen import Screen
 from shapes import at, call, edge, message, station
 
@@ -197,6 +198,14 @@ async def _call(screen: Screen) -> None:
     )
 
 
+async def _on_air(screen: Screen) -> None:
+    client = screen.client
+    (medics,) = client.all_groups
+    talks = {"speaker": CLINIC.id, "speaker_name": "clinic", "talking_s": 12.0, "level_db": -18.0}
+    client.on_air(a_channel(medics, "Medics", **talks))
+    await screen.press("f3")
+
+
 async def _alarm(screen: Screen) -> None:
     text = "A station calls itself clinic, but its key is not the one that you verified as clinic."
     screen.client.meet(station("clinic", "eeee", alarm=text))
@@ -235,6 +244,7 @@ SCENES = {
     "verify": Scene(_five, "Not now", _verify),
     "ringing": Scene(_five, "IS CALLING", _ring),
     "call": Scene(talking, "2:14", _call),
+    "on_air": Scene(with_files, "YOU TALK", _on_air),
     "alarm": Scene(_five, "ALARM: A station", _alarm),
     "trouble": Scene(_in_trouble, "The disk is full"),
     "lost": Scene(_five, "NOT CONNECTED", _die),

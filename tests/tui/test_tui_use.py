@@ -254,6 +254,8 @@ async def test_everything_by_digits_alone() -> None:
         await screen.press("escape", "5")
         await screen.sees(" eth0     up  2 neighbours")
         await screen.press("escape", "escape", "7")
+        await screen.sees("Open: anybody can hear it")
+        await screen.press("escape", "escape", "9", "6")
         await screen.sees("Did it arrive?")
         await screen.press("escape", "escape", "9", "2")
         await screen.sees("2  Microphone: whatever the system uses")

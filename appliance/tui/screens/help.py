@@ -50,6 +50,15 @@ _PARTS: list[tuple[str, list[tuple[str, str]]]] = [
         ],
     ),
     (
+        "To talk to all at once, as on a radio",
+        [
+            ("F3", "begins and ends it, for Everyone or the group that is chosen"),
+            ("WAIT", "somebody else talks; then it is your turn"),
+            ("open", "anybody can hear it, and pretend to be somebody else"),
+            ("Esc 7", "interrupts, or lets you hear the last 2 minutes again"),
+        ],
+    ),
+    (
         "Is it really them?",
         [
             ("?·k7qd", "a name with this is not verified: anybody may use any name"),
