@@ -31,6 +31,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "api.attachments",
         "api.groups",
         "api.recordings",
+        "api.talking",
         "api.errors",
     ),
     "web": (
@@ -41,6 +42,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "api.attachments",
         "api.groups",
         "api.recordings",
+        "api.talking",
         "api.errors",
     ),
     "village": ("adapters",),
