@@ -21,6 +21,9 @@ from appliance.village.village import Village
 AFTER_S = 0.7
 """From the answer until the file for the microphone begins: its reader is a process of its own."""
 
+SOON_S = 0.2
+"""Until an event stream stands."""
+
 COMPLETE_S = 5.0
 BEGUN = re.compile(r"file to (play|record) begins at ([0-9.]+) s")
 """What the daemon's log says."""
@@ -74,14 +77,15 @@ class Ours:
         peer = await c.status()
         incoming = asyncio.create_task(state(c, None, "ringing-here"))
         talking = asyncio.create_task(state(a, None, "talking"))
-        ended = asyncio.create_task(state(c, None, "ended"))
-        await asyncio.sleep(0.2)  # the event streams stand
+        await asyncio.sleep(SOON_S)
         logs = {name: self._log_size(name) for name in "ac"}
         await a.call(peer.id, play=str(self._said), record=str(nothing))
         _, call = await incoming
         await c.answer(call, play=str(self._silence), record=str(heard))
         await talking
         await asyncio.sleep(talk_s + AFTER_S)
+        ended = asyncio.create_task(state(c, None, "ended"))
+        await asyncio.sleep(SOON_S)
         await c.hang_up(call)
         await ended
         begun = {name: self._begun(name, logs[name]) for name in "ac"}
