@@ -2,54 +2,89 @@
 
 from __future__ import annotations
 
+from array import array
+from dataclasses import replace
+
 from appliance.adapters.opus import OpusDecoder, OpusError
 from appliance.adapters.srtp import SrtpError, SrtpReceiver
-from appliance.media.pcm import FRAME_BYTES, QUIET_DB, SILENCE, SILENT_DB, level_db, merge
+from appliance.media.pcm import SILENCE, SILENT_DB, level_db
+from appliance.media.quiet import Quiet
 from appliance.model.secret import Secret
-from appliance.protocol.jitter import (
+from appliance.protocol.jitter import Copy, JitterBuffer, Pushed
+from appliance.protocol.opus_packet import OpusPacketError, packet_samples
+from appliance.protocol.playout import (
+    FRAME,
     Action,
+    Bend,
+    Care,
     Conceal,
     Fec,
-    JitterBuffer,
-    Merge,
+    Figures,
     Play,
-    Pushed,
+    Wait,
 )
-from appliance.protocol.opus_packet import CLOCK_HZ, OpusPacketError, packet_samples
+from appliance.protocol.red import Block, RedError, parse_red
 from appliance.protocol.rtcp import ReportBlock, RtcpError, RtcpReport, is_rtcp
 from appliance.protocol.rtp import HEADER_BYTES, RtpError, RtpPacket
+from appliance.protocol.stretch import FADE, cut, fade, lengthen, pad, shorten
 
 OLD_KEY_S = 2.0
 """For how long packets under the keys of before are still opened after a change."""
 
 
+IDLE_FRAMES = 50
+"""For how long the noise of their room goes on when nothing comes: 1 s; the first packet after a
+silence comes after 0.4 s (RFC 6716 section 2.1.9)."""
+
+_PLC_STEP = 120
+"""libopus makes sound up in steps of 2.5 ms."""
+
+_ALIKE = 0.9
+"""Likeness of two periods of the voice from which on nobody hears that one is gone (NetEQ's)."""
+
+
 class Receiver:
     """Their voice on its way in."""
 
-    def __init__(self, suite: str, key: Secret, payload_type: int) -> None:
-        """Raises `SrtpError`, `OpusError`."""
+    def __init__(
+        self, suite: str, key: Secret, payload_type: int, *, red_payload_type: int | None = None
+    ) -> None:
+        """``red_payload_type``: of redundant packets (RFC 2198); None: they are refused.
+
+        Raises `SrtpError`, `OpusError`.
+        """
         self._srtp = SrtpReceiver(suite, key)
         self._old: tuple[SrtpReceiver, float] | None = None
-        self._payload_type = payload_type
+        self._payload_type, self._red_payload_type = payload_type, red_payload_type
         self._decoder = OpusDecoder()
         self._buffer = JitterBuffer()
-        self._pcm = b""
+        self._pcm = array("h")
         self._volume_pct = 100
         self._report_heard: tuple[int, float] | None = None
         self._source: int | None = None
+        self._quiet = Quiet()
+        self._idle = IDLE_FRAMES
         self.level_db = SILENT_DB
         self.packets = 0
         self.rejected = 0
-        self.concealed = 0
-        self.recovered = 0
+        self.stretched = 0
+        """Samples by which sound was made longer or shorter to change the delay."""
         self.playing = False
         """Something of theirs has been made into sound."""
 
-    def rekey(self, suite: str, key: Secret, payload_type: int, now: float) -> None:
+    def rekey(
+        self,
+        suite: str,
+        key: Secret,
+        payload_type: int,
+        now: float,
+        *,
+        red_payload_type: int | None = None,
+    ) -> None:
         """Expect another key; packets on their way under the old one still count for a while."""
         self._old = (self._srtp, now + OLD_KEY_S)
         self._srtp = SrtpReceiver(suite, key)
-        self._payload_type = payload_type
+        self._payload_type, self._red_payload_type = payload_type, red_payload_type
 
     def set_volume_pct(self, percent: int) -> None:
         """0 to 200."""
@@ -61,13 +96,18 @@ class Receiver:
         """For its figures."""
         return self._buffer
 
+    @property
+    def figures(self) -> Figures:
+        """What became of their sound."""
+        return self._buffer.figures
+
     def datagram(self, data: bytes, now: float) -> RtcpReport | bool:
         """Take what came in; a report, or whether it was sound of theirs (else it counts)."""
         try:
             if is_rtcp(data):
                 return self._report(data, now)
             self._voice(data, now)
-        except (SrtpError, RtpError, RtcpError, OpusPacketError):
+        except (SrtpError, RtpError, RtcpError, RedError, OpusPacketError):
             self.rejected += 1
             return False
         return True
@@ -76,10 +116,21 @@ class Receiver:
         if len(data) <= HEADER_BYTES or data[0] >> 6 != 2:
             raise RtpError("no RTP")
         packet = RtpPacket.parse(self._open(data, now))
-        if packet.payload_type != self._payload_type:
+        copies: tuple[Block, ...] = ()
+        kind = packet.payload_type
+        if kind == self._red_payload_type:
+            primary, copies = parse_red(packet.payload)
+            kind, packet = primary.payload_type, replace(packet, payload=primary.payload)
+        if kind != self._payload_type:
             raise RtpError("another codec")
         samples = packet_samples(packet.payload)
-        if self._buffer.push(packet, samples=samples, now=now) is Pushed.REFUSED:
+        older = [
+            Copy(block.timestamp_offset, block.payload, packet_samples(block.payload))
+            for block in copies
+            if block.payload_type == self._payload_type
+        ]
+        pushed = self._buffer.push(packet, samples=samples, now=now, copies=older)
+        if pushed is Pushed.REFUSED:
             raise RtpError("numbers that do not fit")
         self._source = packet.ssrc
         self.packets += 1
@@ -112,33 +163,60 @@ class Receiver:
         return (ReportBlock(self._source, self._buffer.reception.report(), last_sr, delay),)
 
     def frame(self, at: float) -> bytes:
-        """The 20 ms that sound at ``at``."""
+        """The 20 ms that sound from ``at`` on."""
         pcm = self._pcm
-        while len(pcm) < FRAME_BYTES:
-            sounds_at = at + len(pcm) / (2 * CLOCK_HZ)
-            made = self._render(self._buffer.pull(sounds_at, quiet=self.level_db < QUIET_DB))
-            pcm = pcm + made if pcm else made
-        frame, self._pcm = pcm[:FRAME_BYTES], pcm[FRAME_BYTES:]
+        while len(pcm) < FRAME:
+            pcm += self._render(self._buffer.pull(at, ahead=len(pcm), quiet=self._quiet.pause))
+        frame, self._pcm = pcm[:FRAME].tobytes(), pcm[FRAME:]
         if not self._volume_pct:
             frame = SILENCE
         self.level_db = level_db(frame)
+        self._quiet.add(self.level_db)
         return frame
 
-    def _render(self, action: Action) -> bytes:
+    def _render(self, action: Action) -> array[int]:
+        if isinstance(action, Wait):
+            return self._rest(action.samples)
+        self._idle = 0
         try:
             match action:
-                case Play(payload, _):
+                case Play(payload, _, bend, splice):
                     self.playing = True
-                    return self._decoder.decode(payload)
-                case Merge(first, second, _):
-                    return merge(self._decoder.decode(first), self._decoder.decode(second))
-                case Fec(following, samples):
-                    self.recovered += 1
-                    return self._decoder.recover(following, samples)
-                case Conceal(samples, lost):
-                    self.concealed += lost
-                    return self._decoder.conceal(samples)
+                    tail = self._made_up(FADE) if splice else None
+                    sound = array("h", self._decoder.decode(payload))
+                    if tail is not None:
+                        sound[: len(tail)] = fade(tail, sound[: len(tail)])
+                case Fec(following, samples, bend):
+                    sound = array("h", self._decoder.recover(following, samples))
+                case Conceal(samples, _, bend):
+                    sound = self._made_up(samples)
         except OpusError:
             self.rejected += 1
-            self.concealed += 1
-        return bytes(2 * action.samples)
+            return array("h", bytes(2 * action.samples))
+        return sound if bend is None else self._bent(sound, bend)
+
+    def _made_up(self, samples: int) -> array[int]:
+        """What the decoder makes of nothing."""
+        made = self._decoder.conceal(-(-samples // _PLC_STEP) * _PLC_STEP)
+        return array("h", made[: 2 * samples])
+
+    def _rest(self, samples: int) -> array[int]:
+        """Nothing comes: for a while the noise of their room, which fades to silence."""
+        if self._idle >= IDLE_FRAMES:
+            return array("h", bytes(2 * samples))
+        self._idle += 1
+        try:
+            sound = self._made_up(samples)
+        except OpusError:
+            self._idle = IDLE_FRAMES
+            return array("h", bytes(2 * samples))
+        return fade(sound, array("h", bytes(2 * samples))) if self._idle == IDLE_FRAMES else sound
+
+    def _bent(self, sound: array[int], bend: Bend) -> array[int]:
+        size, alike = abs(bend.samples), _ALIKE if bend.care is Care.SMOOTHLY else -1.0
+        if bend.care is Care.EXACTLY:
+            bent = (cut if bend.samples < 0 else pad)(sound, size)
+        else:
+            bent = (shorten if bend.samples < 0 else lengthen)(sound, size, alike=alike)
+        self.stretched += abs(len(bent) - len(sound))
+        return bent

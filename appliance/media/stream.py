@@ -30,6 +30,7 @@ from appliance.model.media import (
     StreamOpened,
     StreamStats,
 )
+from appliance.protocol.opus_packet import CLOCK_HZ
 from appliance.protocol.rtcp import RtcpReport
 
 DEVICE_LOST_S = 0.06
@@ -335,21 +336,21 @@ class Stream:
         if self._sender is None or self._receiver is None:
             return
         receiver = self._receiver
-        reception = receiver.buffer.reception
+        buffer, reception, became = receiver.buffer, receiver.buffer.reception, receiver.figures
         self._emit(
             StreamStats(
                 stream=self.name,
-                loss_pct=reception.loss_pct(now=now, late=receiver.buffer.late),
+                loss_pct=reception.loss_pct(now=now, late=buffer.late),
                 jitter_ms=reception.jitter_s * 1000,
-                buffer_ms=receiver.buffer.buffered_s * 1000,
+                buffer_ms=buffer.buffered_s * 1000,
                 level_in_db=self._level_in_db,
                 level_out_db=receiver.level_db,
                 packets_sent=self._sender.packets,
                 packets_received=receiver.packets,
-                concealed=receiver.concealed,
+                concealed=became.concealed,
                 rejected=receiver.rejected,
                 late_max_ms=self._lateness.take_worst_s() * 1000,
-                recovered=receiver.recovered,
+                recovered=became.recovered,
                 loss_there_pct=self._loss_there,
                 round_trip_ms=None if self._round_trip_s is None else self._round_trip_s * 1000,
                 sound_gaps=figures.gaps,
@@ -358,5 +359,11 @@ class Stream:
                 voice_out_db=self._levels_out.loudest_db,
                 clipped_out_pct=self._levels_out.clipped_pct,
                 talk_left_s=self._talk_key.left_s(now),
+                copied=became.copied,
+                dropped=became.dropped,
+                late=buffer.late,
+                delay_ms=buffer.delay_s * 1000,
+                target_ms=buffer.target_s * 1000,
+                stretched_ms=receiver.stretched * 1000 / CLOCK_HZ,
             )
         )

@@ -22,6 +22,7 @@ from appliance.model.sound_device import (
     ListDevices,
     TestLevels,
 )
+from appliance.model.stream_stats import StreamStats as StreamStats
 from appliance.model.talk_media import TalkCommand, TalkEvent
 
 
@@ -265,72 +266,6 @@ class SoundWarning:
 
     detail: str
     """One sentence for the operator."""
-
-
-@dataclass(frozen=True)
-class StreamStats:
-    """Once a second: how the call sounds."""
-
-    stream: str
-    """Which."""
-
-    loss_pct: float
-    """Packets of the other side that never came or came too late, over the last 5 s."""
-
-    jitter_ms: float
-    """Interarrival jitter (RFC 3550 section 6.4.1)."""
-
-    buffer_ms: float
-    """What the jitter buffer holds."""
-
-    level_in_db: float
-    """Our microphone, dB full scale; -100 is silence."""
-
-    level_out_db: float
-    """Their voice, dB full scale."""
-
-    packets_sent: int
-    """Since the start."""
-
-    packets_received: int
-    """Since the start, in time or late."""
-
-    concealed: int
-    """20 ms frames that were made up since the start."""
-
-    rejected: int
-    """Packets dropped since the start: forged, replayed or broken."""
-
-    late_max_ms: float
-    """Worst lateness of a sent frame against its 20 ms grid in this second."""
-
-    recovered: int = 0
-    """20 ms frames that forward error correction brought back since the start."""
-
-    loss_there_pct: float | None = None
-    """Loss that the other side reports of our voice; None: no report yet."""
-
-    round_trip_ms: float | None = None
-    """From its reports; None: not known yet."""
-
-    sound_gaps: int = 0
-    """Frames that a sound card was not given or that were not taken from it in time, since the
-    voice process began: this machine is too slow, or busy with other things."""
-
-    voice_in_db: float = -100.0
-    """Loudest moment of our microphone in the last 5 s, before noise and level are mended."""
-
-    clipped_in_pct: float = 0.0
-    """Share of its last 5 s in which it was too loud for the microphone."""
-
-    voice_out_db: float = -100.0
-    """Loudest moment of their voice in the last 5 s, as it came."""
-
-    clipped_out_pct: float = 0.0
-    """Share of its last 5 s in which it was too loud."""
-
-    talk_left_s: float | None = None
-    """Push to talk: how long we may still talk, 0 while we do not; None: the microphone is open."""
 
 
 @dataclass(frozen=True)

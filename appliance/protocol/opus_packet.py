@@ -44,3 +44,42 @@ def packet_samples(payload: bytes) -> int:
     if not 0 < frames * samples <= MAX_SAMPLES:
         raise OpusPacketError("not between 0 and 120 ms")
     return frames * samples
+
+
+def has_fec(payload: bytes) -> bool:
+    """Whether a packet tells about the sound before it (LBRR, RFC 6716 sections 4.2.3, 4.2.4).
+
+    As ``opus_packet_has_lbrr`` of libopus 1.5: the flags stand at the beginning of its first frame,
+    behind as many for voice activity as there are 20 ms in a frame.
+    """
+    toc = payload[0] if payload else 0xFF
+    config, code = toc >> 3, toc & 3
+    if config >= 16:
+        return False  # CELT has none.
+    start = _first_frame(payload, code)
+    if start is None or start >= len(payload):
+        return False
+    spoken = max(1, _SILK[config & 3] // 960) if config < 12 else 1
+    return bool(payload[start] >> (7 - spoken) & 1)
+
+
+def _first_frame(payload: bytes, code: int) -> int | None:
+    """Where it begins; None: the packet is cut off, or that frame is empty."""
+    if code < 2:
+        return 1
+    position, sizes = 1, 1
+    variable = True
+    try:
+        if code == 3:
+            variable, sizes = payload[1] >= 0x80, (payload[1] & 0x3F) - 1
+            padded = payload[1] & 0x40
+            position = 2
+            while padded:
+                padded = payload[position] == 255
+                position += 1
+        empty = variable and sizes > 0 and payload[position] == 0
+        for _ in range(sizes if variable else 0):
+            position += 1 if payload[position] < 252 else 2
+    except IndexError:
+        return None
+    return None if empty else position

@@ -3,178 +3,124 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import pytest
+from jitter_world import PITCH, Speaker, bent_by, packet, simulate
 
-from appliance.protocol.jitter import (
-    FRAME,
-    FRAME_S,
-    MAX_PACKETS,
-    MAX_TARGET_S,
-    Action,
-    Conceal,
-    Fec,
-    JitterBuffer,
-    Merge,
-    Play,
-    Pushed,
-    Wait,
-)
+from appliance.protocol.jitter import JitterBuffer, Pushed
+from appliance.protocol.playout import FRAME, FRAME_S, Conceal, Fec, Play, Wait
 from appliance.protocol.rtp import RtpPacket
+from appliance.protocol.shelf import MAX_HELD
 
 
-def packet(number: int, *, ssrc: int = 7, offset: int = 0) -> RtpPacket:
-    """The frame ``number`` of a source whose counters start anywhere."""
-    return RtpPacket(
-        payload_type=96,
-        sequence_number=(number + 65_530) & 0xFFFF,
-        timestamp=(number * FRAME + 0xFFFF_F000 + offset) & 0xFFFF_FFFF,
-        ssrc=ssrc,
-        payload=number.to_bytes(4, "big"),
-    )
-
-
-def number_of(payload: bytes) -> int:
-    return int.from_bytes(payload, "big")
-
-
-@dataclass
-class Run:
-    """What was played, and how it went."""
-
-    actions: list[Action] = field(default_factory=list)
-    delays_s: list[float] = field(default_factory=list)
-
-    @property
-    def kinds(self) -> Counter[type[Action]]:
-        return Counter(type(action) for action in self.actions)
-
-    @property
-    def played(self) -> list[int]:
-        numbers: list[int] = []
-        for action in self.actions:
-            if isinstance(action, Play):
-                numbers.append(number_of(action.payload))
-            elif isinstance(action, Merge):
-                numbers += [number_of(action.first), number_of(action.second)]
-        return numbers
-
-    @property
-    def lost(self) -> int:
-        return sum(isinstance(action, Conceal) and action.lost for action in self.actions)
-
-
-def simulate(
-    frames: int,
-    delay_s: Callable[[int], float | None],
-    *,
-    drift: float = 0.0,
-    quiet: Callable[[int], bool] = lambda tick: tick % 50 > 40,
-) -> Run:
-    """Frame n leaves at ``n * 20 ms * (1 + drift)`` and comes ``delay_s(n)`` later, or never."""
-    arrivals: list[tuple[float, int]] = []
-    for number in range(frames):
-        delay = delay_s(number)
-        if delay is not None:
-            arrivals.append((number * FRAME_S * (1 + drift) + delay, number))
-    arrivals.sort()
-    buffer, run, index = JitterBuffer(), Run(), 0
-    for tick in range(frames):
-        now = 0.007 + tick * FRAME_S
-        while index < len(arrivals) and arrivals[index][0] <= now:
-            at, number = arrivals[index]
-            buffer.push(packet(number), samples=FRAME, now=at)
-            index += 1
-        action = buffer.pull(now, quiet=quiet(tick))
-        run.actions.append(action)
-        if isinstance(action, Play):
-            number = number_of(action.payload)
-            run.delays_s.append(now - number * FRAME_S * (1 + drift))
-        assert buffer.buffered_s <= MAX_PACKETS * FRAME_S
-        assert buffer.target_s <= MAX_TARGET_S
-    assert run.played == sorted(set(run.played)), "frames are played once and in order"
-    return run
-
-
-def test_a_clean_link_starts_at_25_to_45_ms_and_plays_everything() -> None:
-    run = simulate(1_000, lambda number: 0.003)
-    assert run.kinds[Conceal] == run.kinds[Fec] == run.kinds[Merge] == 0
+def test_a_clean_link_is_played_whole_within_30_ms_of_the_packets() -> None:
+    run = simulate(1_000, Speaker(lambda number: 0.003))
+    assert run.kinds[Conceal] == run.kinds[Fec] == 0
     assert run.kinds[Wait] <= 3
-    assert 0.025 <= min(run.delays_s) == pytest.approx(max(run.delays_s))
-    assert max(run.delays_s) < 0.003 + 0.045
+    assert not run.bends
+    assert 0.010 <= min(run.delays_s) - FRAME_S == pytest.approx(max(run.delays_s) - FRAME_S)
+    assert max(run.delays_s) - FRAME_S < 0.003 + 0.030
 
 
-def test_a_single_loss_is_recovered_from_the_packet_behind_it() -> None:
-    run = simulate(1_000, lambda number: None if number % 20 == 5 else 0.003)
-    assert run.kinds[Fec] == 50
-    assert run.lost == 0
-
-
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_jitter_is_learned_and_then_played_without_gaps(seed: int) -> None:
     rng = random.Random(seed)
-    run = simulate(4_000, lambda number: 0.02 + rng.uniform(0, 0.06))
+    run = simulate(2_000, Speaker(lambda number: 0.02 + rng.uniform(0, 0.06)))
     settled = run.actions[500:]
     made_up = sum(isinstance(action, Conceal | Fec) for action in settled)
     assert made_up < len(settled) * 0.02, f"seed {seed}"
-    assert max(run.delays_s[500:]) < 0.02 + 0.06 + 0.065, f"seed {seed}"
+    assert max(run.delays_s[500:]) - FRAME_S < 0.02 + 0.06 + 0.045, f"seed {seed}"
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_delay_follows_a_path_that_becomes_slower_and_faster_again(seed: int) -> None:
     rng = random.Random(seed)
 
     def delay(number: int) -> float:
-        return (0.15 if 1_000 <= number < 3_000 else 0.01) + rng.uniform(0, 0.01)
+        return (0.15 if 1_000 <= number < 2_000 else 0.01) + rng.uniform(0, 0.01)
 
-    run = simulate(5_000, delay)
-    assert max(run.delays_s[2_500:2_700]) < 0.15 + 0.01 + 0.06
-    assert max(run.delays_s[-500:]) < 0.01 + 0.01 + 0.06, "it shrinks again"
-    lost_frames = 5_000 - len(run.played)
-    assert lost_frames < 20, f"seed {seed}: {lost_frames} frames were thrown away"
-
-
-@pytest.mark.parametrize("drift", [-500e-6, -50e-6, 50e-6, 500e-6])
-def test_clocks_that_drift_apart_cost_nothing_but_merged_or_repeated_frames(drift: float) -> None:
-    run = simulate(15_000, lambda number: 0.01, drift=drift)
-    assert len(run.played) > 15_000 - 30
-    assert run.lost <= 15_000 * abs(drift) + 2
-    assert max(run.delays_s) < 0.09
+    run = simulate(3_500, Speaker(delay))
+    assert max(run.delays_s[1_700:1_900]) - FRAME_S < 0.15 + 0.01 + 0.045
+    assert max(run.delays_s[-500:]) - FRAME_S < 0.01 + 0.01 + 0.045, "it shrinks again"
+    assert 3_500 - len(run.played) < 20, f"seed {seed}: nothing is thrown away"
+    assert run.buffer.figures.dropped == 0
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_loss_is_concealed_frame_by_frame(seed: int) -> None:
-    rng = random.Random(seed)
-    run = simulate(3_000, lambda number: None if rng.random() < 0.1 else 0.01 + rng.random() / 100)
-    made_up = run.kinds[Fec] + run.lost
-    assert 3_000 * 0.1 * 0.8 < made_up < 3_000 * 0.1 * 1.3, f"seed {seed}"
+def test_a_stall_of_a_moment_costs_no_words_and_no_lasting_delay() -> None:
+    run = simulate(
+        1_500,
+        Speaker(lambda number: max(0.005, 10.15 - number * FRAME_S) if number < 510 else 0.005),
+    )
+    assert len(run.played) > 980
+    late = run.delays_s[-400:]
+    assert max(late) - FRAME_S < 0.05
+
+
+@pytest.mark.parametrize("drift", [-300e-6, 300e-6])
+def test_clocks_that_drift_apart_cost_nothing_but_bends_in_pauses(drift: float) -> None:
+    run = simulate(8_000, Speaker(lambda number: 0.01, drift=drift))
+    assert len(run.played) > 8_000 * (1 - drift) - 5
+    assert run.lost == 0
+    assert all(pause for _, _, pause in run.bends)
+    assert sum(abs(samples) for _, samples, _ in run.bends) < 8_000 * FRAME * abs(drift) + 2 * FRAME
+    assert max(run.delays_s) - FRAME_S < 0.01 + 0.040
+
+
+@pytest.mark.parametrize("drift", [-300e-6, 300e-6])
+def test_clocks_that_drift_apart_while_nobody_pauses(drift: float) -> None:
+    run = simulate(8_000, Speaker(lambda number: 0.01, drift=drift), pause=lambda tick: False)
+    assert len(run.played) > 8_000 * (1 - drift) - 5
+    assert run.lost == 0
+    assert {abs(samples) for _, samples, _ in run.bends} <= {0, PITCH}, "whole periods only"
+    assert max(run.delays_s) - FRAME_S < 0.01 + 0.060
 
 
 def test_an_outage_is_silence_and_the_delay_is_as_before_behind_it() -> None:
     run = simulate(
-        3_000, lambda number: max(0.01, 40 - number * FRAME_S) if 1_000 <= number < 2_000 else 0.01
+        3_000,
+        Speaker(
+            lambda number: max(0.01, 40 - number * FRAME_S) if 1_000 <= number < 2_000 else 0.01
+        ),
     )
     assert run.kinds[Wait] > 900
     assert run.lost <= 20
     assert max(run.delays_s[-500:]) < 0.08
 
 
-def test_a_silence_of_the_sender_is_no_loss() -> None:
-    buffer, lost, waits = JitterBuffer(), 0, 0
-    sequence = 0
-    for tick in range(1_000):
-        if tick % 100 < 40 or tick % 20 == 0:
-            voice = RtpPacket(96, sequence & 0xFFFF, tick * FRAME, 7, b"voice")
-            buffer.push(voice, samples=FRAME, now=tick * FRAME_S)
-            sequence += 1
-        action = buffer.pull(tick * FRAME_S + 0.005)
-        lost += isinstance(action, Fec)
-        waits += isinstance(action, Wait)
-    assert lost == 0
-    assert buffer.reception.expected == buffer.reception.received
+def test_a_stalled_path_that_brings_a_hundred_packets_at_once_goes_on_with_the_newest() -> None:
+    stall = range(1_000, 1_100)
+    run = simulate(
+        2_000, Speaker(lambda number: 21.999 - number * FRAME_S if number in stall else 0.005)
+    )
+    assert run.buffer.figures.dropped > 100 - 20 - MAX_HELD
+    assert sum(isinstance(action, Play) and action.splice for action in run.actions) == 2
+    behind = [
+        delay for delay, number in zip(run.delays_s, run.played, strict=True) if number > 1_150
+    ]
+    assert max(behind) - FRAME_S < 0.27, "no word waits in line"
+    assert max(run.delays_s[-300:]) - FRAME_S < 0.08
+
+
+@pytest.mark.parametrize("sent", [range(40, 100), range(90, 100)])
+def test_a_silence_of_the_sender_is_no_loss(sent: range) -> None:
+    run = simulate(2_000, Speaker(lambda number: 0.005, silent=lambda number: number % 100 in sent))
+    assert run.kinds[Fec] == 0
+    assert run.buffer.reception.expected == run.buffer.reception.received
+    assert run.buffer.figures.concealed == 0
+    assert run.buffer.figures.played == len(run.played) > 0.97 * 2_000 * (1 - len(sent) / 100)
+
+
+def test_of_a_silence_before_a_loss_only_the_loss_counts() -> None:
+    run = simulate(
+        2_000,
+        Speaker(
+            lambda number: None if number % 100 == 0 and number else 0.005,
+            silent=lambda number: number % 100 > 96,
+        ),
+    )
+    figures = run.buffer.figures
+    assert (figures.recovered, figures.concealed) == (19, 0), "19 first words were lost"
+    assert run.lost < 19 * 4, "what is silence is not known before it is over"
 
 
 def test_another_source_or_numbering_begins_anew() -> None:
@@ -187,16 +133,40 @@ def test_another_source_or_numbering_begins_anew() -> None:
     far = 20_000
     assert buffer.push(packet(far, ssrc=8), samples=FRAME, now=0.06) is Pushed.REFUSED
     assert buffer.push(packet(far + 1, ssrc=8), samples=FRAME, now=0.08) is Pushed.RESTARTED
-    assert buffer.pull(0.2) == Play(packet(far + 1).payload, FRAME)
+    action = buffer.pull(0.2)
+    assert isinstance(action, Play)
+    assert action.payload == packet(far + 1).payload
 
 
-def test_packets_of_60_and_10_ms_are_taken_as_they_are() -> None:
-    for samples in (480, 2_880):
-        buffer, heard = JitterBuffer(), 0
-        for number in range(100):
-            at = number * samples / 48_000
-            voice = RtpPacket(96, number, number * samples, 7, b"voice")
-            buffer.push(voice, samples=samples, now=at)
-            action = buffer.pull(at + 0.03)
-            heard += action.samples if isinstance(action, Play) else 0
-        assert heard > 97 * samples
+@pytest.mark.parametrize("size", [480, 1_920, 2_880, 5_760])
+def test_packets_of_any_length_are_taken_as_they_are(size: int) -> None:
+    run = simulate(1_500, Speaker(lambda number: 0.005, size=size))
+    assert len(run.played) >= 1_500 * FRAME // size - 6
+    assert run.lost == 0
+    assert max(run.delays_s) < 0.005 + size / 48_000 + 0.045
+
+
+def test_packets_that_get_longer_and_shorter_again_in_a_call() -> None:
+    buffer, ahead, heard, lost, begins = JitterBuffer(), 0, 0, 0, 0
+    lengths = [960] * 200 + [5_760] * 50 + [2_880] * 50 + [960] * 400
+    packets: list[tuple[float, RtpPacket, int]] = []
+    for number, length in enumerate(lengths):
+        voice = RtpPacket(96, number, begins, 7, b"\x48\x40voice")
+        begins += length
+        packets.append((begins / 48_000 + 0.003, voice, length))
+    packets.reverse()
+    for tick in range(begins // FRAME):
+        now = tick * FRAME_S
+        while packets and packets[-1][0] <= now:
+            at, voice, length = packets.pop()
+            buffer.push(voice, samples=length, now=at)
+        while ahead < FRAME:
+            action = buffer.pull(now, ahead=ahead, quiet=tick % 20 == 0)
+            bend = None if isinstance(action, Wait) else action.bend
+            ahead += action.samples + bent_by(bend, action.samples)
+            heard += isinstance(action, Play)
+            lost += isinstance(action, Conceal)
+        ahead -= FRAME
+    assert heard >= len(lengths) - 8, "the last few are on their way"
+    assert lost <= 7, "sound is made up once, for as long as a packet has become longer"
+    assert buffer.delay_s < 0.045
