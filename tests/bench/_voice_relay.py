@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import heapq
 import json
-import os
 import select
 import socket
 import struct
@@ -206,6 +205,4 @@ class Relay:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(PermissionError):  # what it then adds is told all the same
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
     Relay().run()

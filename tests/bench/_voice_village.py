@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from _call_ours import Ours, our_command
 from _clips import ADAPT_S, QUIET_S, Script
 from _heard import System, drifting
 from _scores import Score, scores
-from _stations import village
+from _stations import processes, village
 from _traces import Row
 from _voice_table import Result
 
@@ -40,7 +41,7 @@ FROM_S = round(QUIET_S + ADAPT_S)
 
 
 class Relay:
-    """The process in the middle."""
+    """The process in the middle, real-time where we may, so that it adds little of its own."""
 
     def __init__(self, up: Village) -> None:
         self._process = up.popen(
@@ -50,6 +51,10 @@ class Relay:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self.ask()
+        for pid in processes(up, "b"):
+            with suppress(PermissionError):  # what it then adds is told all the same
+                os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(10))
 
     def ask(self, **order: object) -> list[dict[str, Any]]:
         """What it has done, there and back."""

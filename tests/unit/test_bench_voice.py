@@ -6,7 +6,8 @@ from itertools import groupby
 
 import numpy as np
 import pytest
-from _clips import Sound
+from _clips import Script, Sound
+from _offline import World
 from _scores import LOWEST_PESQ, find, intelligibility, quality
 from _traces import ROWS, Trace, row
 
@@ -71,3 +72,16 @@ def test_where_a_clip_was_heard_is_found_and_silence_is_the_worst_score() -> Non
     heard = np.concatenate([np.zeros(777), said * 0.5, np.zeros(4_000)])
     assert find(said, heard) == 777
     assert quality(said, np.zeros(len(said))) == LOWEST_PESQ
+
+
+def test_a_call_in_virtual_time_repeats_by_its_seed() -> None:
+    said = Script(speech(), clips=())
+    heard = []
+    for seed in (1, 1, 2):
+        world = World(row("jitter80"), seed, said)
+        result = world.run()
+        assert result.scores == []
+        heard.append((result, world.log))
+    assert heard[0] == heard[1]
+    assert heard[0] != heard[2]
+    assert max(event.level_out_db for _, event in world.stats(1)) > -30
