@@ -52,7 +52,7 @@ def _figures(call: CallInfo) -> list[tuple[str, str]]:
     round_trip = "not known" if found.round_trip_ms is None else f"{found.round_trip_ms:.0f} ms"
     return [
         ("Sound", f"{call.quality}{why}"),
-        ("", call.advice),
+        *([("", call.advice)] if call.advice else []),
         ("Lost of theirs", f"{found.loss_pct:.0f} % of the packets"),
         ("  repaired", f"{found.repaired_pct:.0f} % of the sound, by copies or correction"),
         ("  not heard", f"{found.concealed_pct:.0f} % of the sound, made up"),
