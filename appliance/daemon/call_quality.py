@@ -39,11 +39,11 @@ LATE_MS: Final = (60.0, 200.0)
 QUIET_DB: Final = (-70.0, -45.0)
 """A voice whose loudest moment in `LEVELS` seconds is between these is there, and hardly heard."""
 
-LOUD_DB: Final = -1.0
-"""Nearly full scale."""
+CLIPPED_PCT: Final = 5.0
+"""Of the last seconds, too loud for a microphone: from here on words are hard to understand."""
 
-LOUD_S: Final = 4
-"""So many of the last `LEVELS` seconds at full scale are too many."""
+GAPS: Final = (5.0, 25.0)
+"""Like `LATE_MS`: frames that a sound card missed within the window."""
 
 MAX_CALLS: Final = 64
 
@@ -99,8 +99,8 @@ class Quality:
         if heard.figures and stats.packets_received < heard.figures[-1].packets_received:
             heard.figures.clear()  # the voice process has begun to count anew
         heard.figures.append(stats)
-        heard.ours.append(stats.level_in_db)
-        heard.theirs.append(stats.level_out_db)
+        heard.ours.append(stats.voice_in_db)
+        heard.theirs.append(stats.voice_out_db)
         heard.verdict = _judge(heard)
         heard.words[heard.verdict.word] += 1
 
@@ -168,9 +168,10 @@ def _judge(heard: _Heard) -> Verdict:
     made_up_pct, _ = _shares_pct(heard)
     delay_ms = last.buffer_ms + (last.round_trip_ms or 0.0) / 2
     late_ms = sorted(one.late_max_ms for one in heard.figures)[len(heard.figures) // 2]
+    gaps = max(last.sound_gaps - heard.figures[0].sound_gaps, 0)
     found = (
         Verdict(
-            _grade(late_ms, LATE_MS),
+            max(_grade(late_ms, LATE_MS), _grade(gaps, GAPS), key=_RANK.__getitem__),
             OUR_PROCESSOR,
             "This machine is too busy: stop other programs on it.",
         ),
@@ -198,7 +199,7 @@ def _judge(heard: _Heard) -> Verdict:
 
 def _their_microphone(heard: _Heard) -> Verdict:
     quiet, weak = QUIET_DB
-    if sum(level >= LOUD_DB for level in heard.theirs) >= LOUD_S:
+    if heard.figures[-1].clipped_out_pct >= CLIPPED_PCT:
         advice = "They are too loud: ask them to keep away from their microphone."
         return Verdict("fair", THEIR_MICROPHONE, advice)
     if len(heard.theirs) == LEVELS and quiet < max(heard.theirs) < weak:
@@ -209,7 +210,7 @@ def _their_microphone(heard: _Heard) -> Verdict:
 
 def _our_microphone(heard: _Heard) -> Verdict:
     quiet, weak = QUIET_DB
-    if sum(level >= LOUD_DB for level in heard.ours) >= LOUD_S:
+    if heard.figures[-1].clipped_in_pct >= CLIPPED_PCT:
         advice = "You are too loud: keep away from the microphone, or turn it down."
         return Verdict("fair", OUR_MICROPHONE, advice)
     if len(heard.ours) == LEVELS and quiet < max(heard.ours) < weak:

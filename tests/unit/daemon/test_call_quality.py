@@ -28,6 +28,8 @@ CLEAN = StreamStats(
     concealed=0,
     rejected=0,
     late_max_ms=1.0,
+    voice_in_db=-20.0,
+    voice_out_db=-20.0,
 )
 
 
@@ -38,6 +40,7 @@ def after(seconds: int = 20, /, **per_second: float) -> Quality:
         grown = {
             "packets_received": 50 * second,
             "concealed": int(per_second.get("concealed", 0) * second),
+            "sound_gaps": int(per_second.get("sound_gaps", 0) * second),
             "recovered": int(per_second.get("recovered", 0) * second),
         }
         still = {name: value for name, value in per_second.items() if name not in grown}
@@ -61,10 +64,12 @@ def test_a_clean_call_is_good_without_a_reason() -> None:
         ({"round_trip_ms": 1200.0}, "bad", LINK),
         ({"late_max_ms": 80.0}, "fair", OUR_PROCESSOR),
         ({"late_max_ms": 300.0, "concealed": 8}, "bad", OUR_PROCESSOR),
-        ({"level_out_db": -50.0}, "fair", THEIR_MICROPHONE),
-        ({"level_out_db": -0.2}, "fair", THEIR_MICROPHONE),
-        ({"level_in_db": -50.0}, "fair", OUR_MICROPHONE),
-        ({"level_in_db": -0.2}, "fair", OUR_MICROPHONE),
+        ({"sound_gaps": 2}, "fair", OUR_PROCESSOR),
+        ({"sound_gaps": 9}, "bad", OUR_PROCESSOR),
+        ({"voice_out_db": -50.0}, "fair", THEIR_MICROPHONE),
+        ({"clipped_out_pct": 8.0}, "fair", THEIR_MICROPHONE),
+        ({"voice_in_db": -50.0}, "fair", OUR_MICROPHONE),
+        ({"clipped_in_pct": 8.0}, "fair", OUR_MICROPHONE),
     ],
 )
 def test_what_makes_it_worse_is_named(measured: dict[str, float], word: str, reason: str) -> None:
@@ -81,7 +86,7 @@ def test_what_was_repaired_is_no_loss() -> None:
 
 
 def test_silence_is_nobody_s_fault() -> None:
-    assert after(level_in_db=-100.0, level_out_db=-90.0).verdict("c1").word == "good"
+    assert after(voice_in_db=-100.0, voice_out_db=-90.0).verdict("c1").word == "good"
 
 
 def test_nothing_is_said_before_anything_came() -> None:

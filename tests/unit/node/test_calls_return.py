@@ -264,3 +264,13 @@ def test_a_session_that_is_there_before_the_note_is_read_does_as_well() -> None:
     b.pump()
     world.run(3)
     check_same_call(world, ids)
+
+
+def test_who_mixes_a_conference_does_not_take_its_calls_up() -> None:
+    world = World("abc")
+    a, _, _ = talking(world)
+    c = world.nodes[2]
+    world.connect(a, c)
+    a.calls.add(a.call.id, c.id, now=world.now)
+    a.pump()
+    assert decode(a.note).calls == ()
