@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from functools import partial
 from pathlib import Path
 
 import pytest
-from seats import Seat, eventually, meet, pid_of, talk
+from seats import Seat, eventually, meet, pair, pid_of, talk
 from speech import long_speech, needs_speech
 
 from appliance.api.schema import CallInfo
+from appliance.village import launch
 
 pytestmark = [
     pytest.mark.village,
@@ -159,3 +161,46 @@ def set_link(seat: Seat, how: str) -> None:
         address = f"{seat.info.addresses[0]}/24"
         words = ["ip", "address", "replace", address, "dev", "eth0"]
         seat.village.exec(seat.name, words, check=True)
+
+
+SERVICE = """
+import os, socket, sys
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+listener.bind(sys.argv[1])
+listener.listen()
+listener.set_inheritable(True)
+if os.fork():
+    sys.exit()
+os.setsid()
+for number in (0, 1, 2):
+    os.dup2(os.open(os.devnull, os.O_RDWR), number)
+words = ["-P", "-m", "appliance.media", "--listen-fd", str(listener.fileno())]
+os.execv(sys.executable, [sys.executable, *words])
+"""
+"""What a service manager does for the voice process."""
+
+
+async def test_the_sound_never_stops_where_the_voice_process_is_a_service(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    media = tmp_path / "b-media.sock"
+    with_service = 'if [ "$0" = b ]; then export FENCEWIRE_MEDIA="$1"; fi; shift; exec "$@"'
+    command = ["sh", "-c", with_service, "{name}", str(media), *launch.daemon_command()]
+    async with pair(tmp_path_factory.mktemp("v"), daemons=False, command=command) as (a, b):
+        a.village.exec("b", [sys.executable, "-c", SERVICE, str(media)], check=True)
+        for seat in (a, b):
+            seat.village.start(seat.name)
+        await meet(a, b)
+        ours, theirs = await in_call(a, b, tmp_path)
+        async with a.diary() as diary:
+            loud = await diary.first(CallInfo, lambda call: call.level_out_db > LOUD_DB)
+            a.village.kill("b")
+            until = time.monotonic() + 2 * SAID_WITHIN_S
+            await diary.first(CallInfo, lambda call: call.lost_in_s is not None, after=loud)
+            await eventually(partial(has_come, until))
+            heard = [call for call in diary.all(CallInfo) if call.id == ours.id]
+            assert not any(call.problems for call in heard), "\n".join(map(str, heard))
+            assert any(call.level_out_db > LOUD_DB for call in heard[-4:])
+            a.village.start("b")
+            await goes_on(a, b, ours, theirs, within_s=12)
+        await hang_up(a, b, ours, theirs)
