@@ -21,6 +21,7 @@ from memory_talking import WithTalk
 
 from appliance.api.backend import ApiError, Backend
 from appliance.api.event_log import EventLog
+from appliance.api.requests import ChangeCall, SetSound
 from appliance.api.schema import (
     EVERYONE,
     CallInfo,
@@ -303,9 +304,9 @@ class MemoryBackend(
         self.push_call(call, "ended", "declined" if state == "ringing-here" else "hung-up")
         return self.call_list[call]
 
-    async def set_call(self, call: str, *, muted: bool | None, volume_pct: int | None) -> CallInfo:
-        self.asked.append(("set_call", call, muted, volume_pct))
-        self.push_call(call, self._call(call).state, muted=bool(muted))
+    async def set_call(self, call: str, change: ChangeCall) -> CallInfo:
+        self.asked.append(("set_call", call, change.muted, change.volume_pct))
+        self.push_call(call, self._call(call).state, muted=bool(change.muted))
         return self.call_list[call]
 
     def push_verification(self, changed: Verification) -> Verification:
@@ -338,8 +339,8 @@ class MemoryBackend(
     async def sound(self) -> SoundSettings:
         return SoundSettings(("mic",), ("speaker",), *self.chosen_sound)
 
-    async def set_sound(self, *, input_device: str | None, output_device: str | None) -> None:
-        self.chosen_sound = (input_device, output_device)
+    async def set_sound(self, chosen: SetSound) -> None:
+        self.chosen_sound = (chosen.input, chosen.output)
 
     async def test_sound(self) -> SoundTest:
         return SoundTest(input_db=-20.0, output_ok=True, text="The microphone works.")

@@ -14,6 +14,7 @@ from appliance.api.calls import HistoryBackend
 from appliance.api.groups import GroupBackend
 from appliance.api.recordings import RecordingBackend
 from appliance.api.records import RecordBackend
+from appliance.api.requests import ChangeCall, SetSound
 from appliance.api.schema import (
     CallInfo,
     Check,
@@ -141,8 +142,8 @@ class Backend(Protocol):
     async def hang_up(self, call: str) -> CallInfo:
         """End a call, decline it while it rings here, or cancel it while it rings there."""
 
-    async def set_call(self, call: str, *, muted: bool | None, volume_pct: int | None) -> CallInfo:
-        """Mute, or change the loudness."""
+    async def set_call(self, call: str, change: ChangeCall) -> CallInfo:
+        """Mute, change the loudness, push to talk."""
 
     async def start_verification(self, station: str) -> Verification:
         """Begin to compare with a station that has a session."""
@@ -159,7 +160,7 @@ class Backend(Protocol):
     async def sound(self) -> SoundSettings:
         """List sound devices."""
 
-    async def set_sound(self, *, input_device: str | None, output_device: str | None) -> None:
+    async def set_sound(self, chosen: SetSound) -> None:
         """Choose sound devices; kept over restarts."""
 
     async def test_sound(self) -> SoundTest:

@@ -117,6 +117,12 @@ class CallInfo:
     number: int = 0
     """In the record: its place, to page back by.  0: it is not from there."""
 
+    push_to_talk: bool = False
+    """Our microphone is heard only while the key is held."""
+
+    talk_left_s: float | None = None
+    """The key is held and counts as let go after so many seconds; None: it is not."""
+
     encrypted: bool = True
     """Nobody on the way can listen.  False: a telephone at one end can't encrypt."""
 

@@ -229,10 +229,16 @@ class Client(
         return shaped(CallInfo, await self._call("POST", f"/v1/calls/{quoted(call)}/hangup"))
 
     async def set_call(
-        self, call: str, *, muted: bool | None = None, volume_pct: int | None = None
+        self,
+        call: str,
+        *,
+        muted: bool | None = None,
+        volume_pct: int | None = None,
+        push_to_talk: bool | None = None,
+        talking: bool | None = None,
     ) -> CallInfo:
-        """Mute, or change the loudness."""
-        change = ask.ChangeCall(muted, volume_pct)
+        """Mute, change the loudness, push to talk; None: as it is."""
+        change = ask.ChangeCall(muted, volume_pct, push_to_talk, talking)
         return shaped(CallInfo, await self._call("PATCH", f"/v1/calls/{quoted(call)}", change))
 
     async def verify(self, station: str, *, spoken_id: str | None = None) -> Verification:
@@ -256,10 +262,18 @@ class Client(
         return shaped(SoundSettings, await self._call("GET", "/v1/sound"))
 
     async def set_sound(
-        self, *, input_device: str | None, output_device: str | None
+        self,
+        *,
+        input_device: str | None,
+        output_device: str | None,
+        handset: bool | None = None,
+        talk_key: str | None = None,
     ) -> SoundSettings:
-        """Choose both sound devices, None for the system's default; kept over restarts."""
-        chosen = ask.SetSound(input_device, output_device)
+        """Choose both sound devices, None for the system's default; kept over restarts.
+
+        ``handset``: nothing is done to the microphone's sound; ``talk_key``: as in `SetSound`.
+        """
+        chosen = ask.SetSound(input_device, output_device, handset, talk_key)
         return shaped(SoundSettings, await self._call("PUT", "/v1/sound", chosen))
 
     async def test_sound(self) -> SoundTest:

@@ -27,6 +27,18 @@ class SoundSettings:
     output: str | None
     """Chosen; None: the system's default."""
 
+    handset: bool = False
+    """The microphone does not hear the speaker, so its sound stays as it is."""
+
+    echo: str = ""
+    """What removes echo where it is no handset, or a sentence that says why nothing does."""
+
+    talk_key: str = ""
+    """Key that talks while it is held, with push to talk, without the screen; empty: none."""
+
+    talk_keys: tuple[str, ...] = ()
+    """Those that can be chosen."""
+
 
 @dataclass(frozen=True)
 class SoundTest:

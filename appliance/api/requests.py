@@ -134,6 +134,12 @@ class ChangeCall:
     volume_pct: int | None = None
     """0 to 200."""
 
+    push_to_talk: bool | None = None
+    """The microphone is heard only while the key is held."""
+
+    talking: bool | None = None
+    """With `push_to_talk`: the key is held.  It counts as let go after a minute."""
+
 
 @dataclass(frozen=True)
 class StartVerification:
@@ -160,6 +166,12 @@ class SetSound:
 
     output: str | None = None
     """One of `SoundSettings.outputs`."""
+
+    handset: bool | None = None
+    """As in `SoundSettings`; None: as it is."""
+
+    talk_key: str | None = None
+    """One of `SoundSettings.talk_keys`, or empty for none; None: as it is."""
 
 
 @dataclass(frozen=True)

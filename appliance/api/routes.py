@@ -122,9 +122,7 @@ async def _change_call(backend: Backend, request: web.Request) -> object:
     change = await body(request, ask.ChangeCall)
     if change.volume_pct is not None and not 0 <= change.volume_pct <= 200:
         raise bad_request("volume_pct should be 0 to 200.", "Change volume_pct.")
-    return await backend.set_call(
-        request.match_info["call"], muted=change.muted, volume_pct=change.volume_pct
-    )
+    return await backend.set_call(request.match_info["call"], change)
 
 
 async def _verify(backend: Backend, request: web.Request) -> object:
@@ -150,7 +148,7 @@ async def _sound(backend: Backend, _request: web.Request) -> object:
 
 async def _set_sound(backend: Backend, request: web.Request) -> object:
     chosen = await body(request, ask.SetSound)
-    await backend.set_sound(input_device=chosen.input, output_device=chosen.output)
+    await backend.set_sound(chosen)
     return await backend.sound()
 
 

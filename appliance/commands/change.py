@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from appliance.api.client import Client
+from appliance.api.schema import SoundSettings
 from appliance.commands import exits
 from appliance.commands.output import Failure, Output, label, visible
 from appliance.commands.session import command
@@ -57,10 +58,12 @@ async def peer(client: Client, out: Output, args: argparse.Namespace) -> int:
 async def sound(client: Client, out: Output, args: argparse.Namespace) -> int:
     """Show, choose or try sound devices."""
     settings = await client.sound()
-    if args.input is not None or args.output is not None:
+    if any(chosen is not None for chosen in (args.input, args.output, args.handset, args.talk_key)):
         settings = await client.set_sound(
             input_device=_device(args.input, settings.input),
             output_device=_device(args.output, settings.output),
+            handset=None if args.handset is None else args.handset == "yes",
+            talk_key="" if args.talk_key == "none" else args.talk_key,
         )
     if args.test:
         out.note("Speak now, for two seconds…")
@@ -77,7 +80,17 @@ async def sound(client: Client, out: Output, args: argparse.Namespace) -> int:
         out.line(f"  {'*' if chosen is None else ' '} default")
         for device in names:
             out.line(f"  {'*' if chosen == device else ' '} {visible(device)}")
+    out.line(f"Echo: {visible(echo_words(settings))}")
+    key = settings.talk_key or f"none (one of: {', '.join(settings.talk_keys)})"
+    out.line(f"Talk key: {visible(key)}")
     return exits.OK
+
+
+def echo_words(settings: SoundSettings) -> str:
+    """What is done about echo."""
+    if settings.handset:
+        return "a handset has none, so the sound stays as it is"
+    return settings.echo if settings.echo.endswith(".") else "removed"
 
 
 def _device(asked: str | None, now: str | None) -> str | None:

@@ -56,6 +56,7 @@ def build(*, with_village: bool = False) -> argparse.ArgumentParser:
     parser_groups.add(commands)
     parser_kept.add(commands)
     _talking(commands)
+    _microphone(commands)
     parser_on_air.add(commands)
     _setting(commands)
     _starting(commands, with_village=with_village)
@@ -273,6 +274,18 @@ def _talking(commands: Commands) -> None:
     )
 
 
+def _microphone(commands: Commands) -> None:
+    microphone = commands.add(
+        "microphone",
+        "microphone:microphone",
+        "Switch your microphone off or on in a call, or use it as a key: push to talk.",
+        "  fencewire microphone off\n  fencewire microphone push\n  fencewire microphone talk\n"
+        "  fencewire microphone over",
+    )
+    microphone.add_argument("state", choices=("off", "on", "push", "talk", "over"))
+    microphone.add_argument("call", metavar="CALL", nargs="?", help="id of a call; else the first")
+
+
 def _setting(commands: Commands) -> None:
     verify = commands.add(
         "verify",
@@ -305,10 +318,18 @@ def _setting(commands: Commands) -> None:
         "change:sound",
         "Show, choose or try microphone and speaker.",
         '  fencewire sound\n  fencewire sound --input "USB Audio" --output default\n'
-        "  fencewire sound --test",
+        "  fencewire sound --test\n  fencewire sound --handset yes --talk-key right-ctrl",
     )
     sound.add_argument("--input", metavar="NAME", help="microphone; default: the system's")
     sound.add_argument("--output", metavar="NAME", help="speaker; default: the system's")
+    sound.add_argument(
+        "--handset",
+        choices=("yes", "no"),
+        help="yes: the microphone does not hear the speaker, so no echo is removed",
+    )
+    sound.add_argument(
+        "--talk-key", metavar="KEY", help="key that talks while it is held; none: no key"
+    )
     sound.add_argument("--test", action="store_true", help="listen, and play a tone, for 2 s")
 
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final, TypeVar
 
 import appliance
-from appliance.adapters.media_client import MediaUnavailableError
 from appliance.adapters.store.ballast import Ballast
 from appliance.api.backend import ApiError
+from appliance.api.requests import ChangeCall, SetSound
 from appliance.api.schema import (
     EVERYONE,
     CallInfo,
@@ -43,12 +43,12 @@ from appliance.daemon.paths import find_path
 from appliance.daemon.recordings import Recordings
 from appliance.daemon.runtime import Runtime
 from appliance.daemon.settings import Settings
+from appliance.daemon.sound_desk import SoundDesk
 from appliance.daemon.talking import DaemonTalk
 from appliance.daemon.views import PRECEDENCES, Views, sort_key
 from appliance.model.call import Call
 from appliance.model.identity import IdentityError
 from appliance.model.record import Precedence
-from appliance.model.sound_device import ChooseDevices, DeviceList, Levels, ListDevices, TestLevels
 from appliance.node.calls import CallError
 from appliance.node.ports import (
     GetValue,
@@ -81,6 +81,8 @@ class DaemonBackend(Comparing, Keeping):
             runtime, self._lookup, unread=announcer.unread, name_of=self.views.name_of
         )
         self.talk = announcer.talk = DaemonTalk(runtime, self._lookup, name_of=self.views.name_of)
+        self._sound = SoundDesk(runtime, settings, on_key=self._key)
+        runtime.spawn(self._sound.run())
         self.recordings = Recordings(
             settings.directory / "recordings",
             runtime.sound,
@@ -295,17 +297,21 @@ class DaemonBackend(Comparing, Keeping):
         now = self._runtime.time.now().monotonic
         return self._command_call(call, lambda: self._station.calls.hangup(call, now=now))
 
-    async def set_call(self, call: str, *, muted: bool | None, volume_pct: int | None) -> CallInfo:
+    async def set_call(self, call: str, change: ChangeCall) -> CallInfo:
         """See `Backend`."""
+        now = self._runtime.time.now().monotonic
 
-        def change() -> None:
-            if muted is not None:
-                self._station.calls.mute(call, muted=muted)
-            if volume_pct is not None:
-                self._station.calls.set_volume(call, volume_pct=volume_pct)
-                self._announcer.volumes[call] = volume_pct
+        def carry_out() -> None:
+            calls = self._station.calls
+            if change.muted is not None:
+                calls.mute(call, muted=change.muted)
+            if change.volume_pct is not None:
+                calls.set_volume(call, volume_pct=change.volume_pct)
+                self._announcer.volumes[call] = change.volume_pct
+            if change.push_to_talk is not None or change.talking is not None:
+                calls.key(call, used=change.push_to_talk, held=change.talking, now=now)
 
-        return self._command_call(call, change)
+        return self._command_call(call, carry_out)
 
     def _command_call(self, call: str, command: Callable[[], None]) -> CallInfo:
         self._call_by_id(call)
@@ -316,6 +322,14 @@ class DaemonBackend(Comparing, Keeping):
         finally:
             self._runtime.carry_out(self._station.call_effects())
         return self._call_by_id(call)
+
+    def _key(self, *, held: bool) -> None:
+        """The key that says when it is let go: for the call that uses push to talk."""
+        now = self._runtime.time.now().monotonic
+        for call in self._station.calls.active:
+            if call.push_to_talk:
+                self._station.calls.key(call.id, used=None, held=held, now=now)
+        self._runtime.carry_out(self._station.call_effects())
 
     def _call_by_id(self, call_id: str) -> CallInfo:
         for call in (*self._station.calls.active, *self._station.calls.history):
@@ -330,34 +344,12 @@ class DaemonBackend(Comparing, Keeping):
 
     async def sound(self) -> SoundSettings:
         """See `Backend`."""
-        devices = await self._ask(ListDevices(), DeviceList, MEDIA_ANSWER_S)
-        return SoundSettings(
-            inputs=tuple(device.name for device in devices.devices if device.inputs),
-            outputs=tuple(device.name for device in devices.devices if device.outputs),
-            input=devices.input_device,
-            output=devices.output_device,
-        )
+        return await self._sound.settings()
 
-    async def set_sound(self, *, input_device: str | None, output_device: str | None) -> None:
+    async def set_sound(self, chosen: SetSound) -> None:
         """See `Backend`."""
-        there = await self.sound()
-        for name, names in ((input_device, there.inputs), (output_device, there.outputs)):
-            if name is not None and name not in names:
-                text = f"There is no sound device {name!r}."
-                raise ApiError(422, "no-device", text, "Run: fencewire sound")
-        choice = ChooseDevices(input_device, output_device)
-        await self._settings.keep_devices(choice)
-        self._runtime.sound.command(choice)
+        await self._sound.choose(chosen)
 
     async def test_sound(self) -> SoundTest:
         """See `Backend`."""
-        levels = await self._ask(TestLevels(), Levels, MEDIA_ANSWER_S)
-        return SoundTest(levels.input_db, levels.output_ok, levels.detail)
-
-    async def _ask(self, command: ListDevices | TestLevels, answer: type[R], timeout_s: float) -> R:
-        try:
-            return await self._runtime.sound.ask(command, answer, timeout_s)
-        except (MediaUnavailableError, TimeoutError):
-            raise ApiError(
-                503, "no-media", "The voice process does not answer.", "Run: fencewire doctor"
-            ) from None
+        return await self._sound.test()

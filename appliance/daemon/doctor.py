@@ -67,7 +67,12 @@ async def _sound(runtime: Runtime) -> Check:
             f"There is no {missing}, so calls are silent here.",
             f"Plug in a headset or a USB sound card. {WITHOUT_SOUND}",
         )
-    return Check("sound", "ok", f"{inputs} microphones and {outputs} loudspeakers.", "")
+    count = f"{inputs} microphones and {outputs} loudspeakers."
+    echo = runtime.sound.ready.echo if runtime.sound.ready is not None else ""
+    if echo.endswith(".") and not devices.handset:
+        fix = "Use a headset, or: sudo apt-get install libspeexdsp1"
+        return Check("sound", "warn", f"{count} {echo}", fix)
+    return Check("sound", "ok", count, "")
 
 
 def _multicast(runtime: Runtime) -> Check:

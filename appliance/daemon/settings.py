@@ -102,11 +102,22 @@ class Settings:
             return None
         names = [chosen.get("input"), chosen.get("output")]
         named = [name if isinstance(name, str) else None for name in names]
-        return ChooseDevices(named[0], named[1])
+        return ChooseDevices(named[0], named[1], chosen.get("handset") is True)
 
-    async def keep_devices(self, choice: ChooseDevices) -> None:
-        """Remember the sound devices that the operator chose."""
-        value = {"input": choice.input_device, "output": choice.output_device}
+    async def talk_key(self) -> str:
+        """Return the key that talks while it is held; empty: none."""
+        chosen = await self._json(SOUND_VALUE)
+        name = chosen.get("talk_key") if isinstance(chosen, dict) else None
+        return name if isinstance(name, str) else ""
+
+    async def keep_devices(self, choice: ChooseDevices, *, talk_key: str) -> None:
+        """Remember the sound devices and the talk key that the operator chose."""
+        value = {
+            "input": choice.input_device,
+            "output": choice.output_device,
+            "handset": choice.handset,
+            "talk_key": talk_key,
+        }
         await self.store.perform(SetValue(SOUND_VALUE, json.dumps(value).encode()))
 
     async def _json(self, name: str) -> object:

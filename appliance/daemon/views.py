@@ -222,6 +222,10 @@ class Views:
             talking_s=end - call.answered_at if call.answered_at is not None else None,
             muted=call.muted,
             volume_pct=volume_pct,
+            push_to_talk=call.push_to_talk,
+            talk_left_s=(call.talking_until - now.monotonic)
+            if call.talking_until > now.monotonic
+            else None,
             problems=tuple(
                 Problem(problem.value, *SOUND_WORDS[problem]) for problem in call.problems
             ),

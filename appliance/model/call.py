@@ -112,6 +112,12 @@ class Call:
     muted: bool = False
     """Our microphone is off."""
 
+    push_to_talk: bool = False
+    """Our microphone is heard only while the key is held."""
+
+    talking_until: float = 0.0
+    """Monotonic seconds at which a held key counts as let go; past: it is not held."""
+
     encrypted: bool = True
     """Its sound is encrypted from end to end."""
 

@@ -63,6 +63,9 @@ class KeptSound:
     version: int
     """Of the last of them."""
 
+    push_to_talk: bool = False
+    """The microphone is heard only while the key is held."""
+
 
 @dataclass(frozen=True)
 class KeptCall:

@@ -12,7 +12,14 @@ from pathlib import PurePath
 from typing import Final
 
 from appliance.model.kept_call import KeptSound
-from appliance.model.media import MediaCommand, OpenStream, SetStream, StartStream, StopStream
+from appliance.model.media import (
+    TALK_LIMIT_S,
+    MediaCommand,
+    OpenStream,
+    SetStream,
+    StartStream,
+    StopStream,
+)
 from appliance.model.secret import Secret
 from appliance.protocol.sip.message import RandomBytes
 from appliance.protocol.sip.sdes import KEY_BYTES, Crypto, Suite
@@ -56,6 +63,8 @@ class CallMedia:
         self._is_running = False
         self._part = 1
         self._muted = False
+        self._push_to_talk = False
+        self._talking_until = 0.0
         self._volume_pct: int | None = None
         self._session_id = int.from_bytes(random_bytes(7), "big")
         self._version = 0
@@ -79,6 +88,7 @@ class CallMedia:
             part=self._part,
             session_id=str(self._session_id),
             version=self._version,
+            push_to_talk=self._push_to_talk,
         )
 
     def go_on(self, kept: KeptSound) -> None:
@@ -87,6 +97,7 @@ class CallMedia:
         There may still be a stream of before: a voice process outlives its daemon for a while.
         """
         self._muted, self._volume_pct = kept.muted, kept.volume_pct
+        self._push_to_talk = kept.push_to_talk
         self._play, self._record = kept.play, kept.record
         self._part = kept.part + 1
         self._session_id, self._version = int(kept.session_id), kept.version
@@ -123,7 +134,8 @@ class CallMedia:
         return replaced
 
     def lost(self) -> None:
-        """Learn that the voice process has died and the socket with it."""
+        """Learn that the voice process has died and the socket with it, and who talked."""
+        self._talking_until = 0.0
         self._part += self._is_running
         self._opening.clear()
         self._host = self._port = None
@@ -142,6 +154,26 @@ class CallMedia:
         self._volume_pct = self._volume_pct if volume_pct is None else volume_pct
         if self._is_running:
             self._emit(SetStream(self._stream, muted=muted, volume_pct=volume_pct))
+
+    @property
+    def uses_push_to_talk(self) -> bool:
+        """The microphone is heard only while the key is held."""
+        return self._push_to_talk
+
+    def key(self, *, used: bool | None, held: bool | None, now: float) -> float:
+        """Push to talk, as in `SetStream`; when the key counts as let go, past if it is not held.
+
+        It is the voice process that lets go by itself; here this is only known too.
+        """
+        if used is not None:
+            self._push_to_talk = used
+        if held is False or not self._push_to_talk:
+            self._talking_until = 0.0
+        elif held and self._talking_until <= now:
+            self._talking_until = now + TALK_LIMIT_S
+        if self._is_running:
+            self._emit(SetStream(self._stream, push_to_talk=used, talking=held))
+        return self._talking_until
 
     def offer(self) -> bytes:
         """Return a new offer, with a new key for every suite; needs `is_open`."""
@@ -203,8 +235,15 @@ class CallMedia:
                 record=self._part_of_record(),
             )
         )
-        if self._muted or self._volume_pct is not None:
-            self._emit(SetStream(self._stream, muted=self._muted, volume_pct=self._volume_pct))
+        if self._muted or self._push_to_talk or self._volume_pct is not None:
+            self._emit(
+                SetStream(
+                    self._stream,
+                    muted=self._muted,
+                    volume_pct=self._volume_pct,
+                    push_to_talk=self._push_to_talk or None,
+                )
+            )
 
     def _part_of_record(self) -> str | None:
         if self._record is None or self._part == 1:

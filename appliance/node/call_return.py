@@ -128,6 +128,7 @@ class CallReturn:
             answered_at=kept.answered_at,
             line=kept.our_line,
             muted=kept.sound.muted,
+            push_to_talk=kept.sound.push_to_talk,
             away=True,
         )
         leg = book.agent.restore(

@@ -98,7 +98,7 @@ class CallSound:
         problems = active.call.problems
         if SoundProblem.MEDIA_GONE not in problems:
             problems = (*problems, SoundProblem.MEDIA_GONE)
-        self._book.change(active, problems=problems, detail=MEDIA_GONE_DETAIL)
+        self._book.change(active, problems=problems, detail=MEDIA_GONE_DETAIL, talking_until=0.0)
 
     def _ready(self, event: MediaReady, now: float) -> None:
         for stream in event.streams:

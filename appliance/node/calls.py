@@ -179,6 +179,12 @@ class Calls:
         for active in self._conferences.together(self._active(call_id)):
             active.media.adjust(volume_pct=volume_pct)
 
+    def key(self, call_id: str, *, used: bool | None, held: bool | None, now: float) -> None:
+        """Push to talk: whether it is used, and whether its key is held; raises CallError."""
+        active = self._active(call_id)
+        until = active.media.key(used=used, held=held, now=now)
+        self._book.change(active, push_to_talk=active.media.uses_push_to_talk, talking_until=until)
+
     # Inputs
 
     def session_up(

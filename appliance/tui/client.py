@@ -155,7 +155,13 @@ class StationClient(Protocol):
     async def hang_up(self, call: str) -> CallInfo: ...
 
     async def set_call(
-        self, call: str, *, muted: bool | None = None, volume_pct: int | None = None
+        self,
+        call: str,
+        *,
+        muted: bool | None = None,
+        volume_pct: int | None = None,
+        push_to_talk: bool | None = None,
+        talking: bool | None = None,
     ) -> CallInfo: ...
 
     async def channels(self) -> tuple[TalkInfo, ...]: ...
@@ -177,7 +183,12 @@ class StationClient(Protocol):
     async def sound(self) -> SoundSettings: ...
 
     async def set_sound(
-        self, *, input_device: str | None, output_device: str | None
+        self,
+        *,
+        input_device: str | None,
+        output_device: str | None,
+        handset: bool | None = None,
+        talk_key: str | None = None,
     ) -> SoundSettings: ...
 
     async def test_sound(self) -> SoundTest: ...

@@ -12,10 +12,12 @@ import os
 import shutil
 import subprocess
 import time
+import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 WAIT_S = 10.0
@@ -176,3 +178,12 @@ class SoundServer:
                 logs = "\n".join(path.read_text(errors="replace")[-1000:] for path in files)
                 raise AssertionError(f"{problem}\n{logs}")
             time.sleep(0.05)
+
+
+def tone_file(path: Path, seconds: float) -> Path:
+    moments = np.arange(int(48_000 * seconds)) / 48_000
+    sound = (8000 * np.sin(2 * np.pi * 500 * moments)).astype(np.int16)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 48_000, 0, "NONE", ""))
+        file.writeframes(sound.tobytes())
+    return path

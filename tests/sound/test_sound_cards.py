@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-import wave
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sound_server import MICROPHONE, SPEAKER, SoundServer, needs_pipewire
+from sound_server import MICROPHONE, SPEAKER, SoundServer, needs_pipewire, tone_file
 from speech import LONG, at_48_khz, needs_speech, quality, samples
 from voice_ends import Station, started, station, swapped
 
@@ -108,15 +107,6 @@ async def pulled_out(server: SoundServer, at: Station, name: str, problem: Sound
     server.pull_out(name)
     await at.warned("call", problem)
     assert time.monotonic() - before <= HEARD_WITHIN_S
-
-
-def tone_file(path: Path, seconds: float) -> Path:
-    moments = np.arange(int(48_000 * seconds)) / 48_000
-    sound = (8000 * np.sin(2 * np.pi * 500 * moments)).astype(np.int16)
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, 48_000, 0, "NONE", ""))
-        file.writeframes(sound.tobytes())
-    return path
 
 
 async def test_a_microphone_that_is_pulled_out_in_a_call_is_told_of_and_comes_back(

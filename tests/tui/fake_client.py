@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 from fake_files import FakeFiles
 from fake_groups import FakeGroups
@@ -304,18 +304,14 @@ class FakeClient(FakeFiles, FakeGroups, FakeHistory, FakeTalk):
         reason = "declined" if one.state == "ringing-here" else "hung-up"
         return self.change_call(replace(one, state="ended", end_reason=reason))
 
-    async def set_call(
-        self, call: str, *, muted: bool | None = None, volume_pct: int | None = None
-    ) -> CallInfo:
+    async def set_call(self, call: str, **changes: Any) -> CallInfo:
         self._check()
         one = self.all_calls[call]
-        return self.change_call(
-            replace(
-                one,
-                muted=one.muted if muted is None else muted,
-                volume_pct=one.volume_pct if volume_pct is None else volume_pct,
-            )
-        )
+        talking = changes.pop("talking", None)
+        one = replace(one, **{name: new for name, new in changes.items() if new is not None})
+        if talking is not None:
+            one = replace(one, talk_left_s=60.0 if talking and one.push_to_talk else None)
+        return self.change_call(one)
 
     async def verify(self, station: str, *, spoken_id: str | None = None) -> Verification:
         self._check()
@@ -346,10 +342,11 @@ class FakeClient(FakeFiles, FakeGroups, FakeHistory, FakeTalk):
         return self.devices
 
     async def set_sound(
-        self, *, input_device: str | None, output_device: str | None
+        self, *, input_device: str | None, output_device: str | None, **more: Any
     ) -> SoundSettings:
         self._check()
-        self.devices = replace(self.devices, input=input_device, output=output_device)
+        kept = {name: new for name, new in more.items() if new is not None}
+        self.devices = replace(self.devices, input=input_device, output=output_device, **kept)
         return self.devices
 
     async def test_sound(self) -> SoundTest:

@@ -10,14 +10,13 @@ import pytest
 
 from appliance.adapters import speex
 from appliance.adapters.speex import Resampler, SpeexError
-from appliance.daemon.views import SOUND_WORDS
 from appliance.media.cleaner import cleaner_for, remover
 from appliance.media.far import Clock, FarLine
 from appliance.media.levels import LevelWatch
 from appliance.media.pcm import FRAME_BYTES, SILENCE, SILENT_DB
 from appliance.media.talk_key import TalkKey
 from appliance.media.tones import CADENCES
-from appliance.model.media import TALK_LIMIT_S, SoundProblem
+from appliance.model.media import TALK_LIMIT_S
 
 needs_speex = pytest.mark.skipif(not speex.is_there(), reason="libspeexdsp1 is not installed")
 
@@ -146,7 +145,3 @@ def test_a_tone_survives_another_rate_and_back(rate: int) -> None:
     rest = heard - np.real(amplitude * np.conj(basis))
     assert abs(abs(amplitude) - 10_000) < 100
     assert 10 * np.log10(np.mean(heard**2) / np.mean(rest**2)) > 50
-
-
-def test_every_problem_of_sound_has_its_words() -> None:
-    assert set(SOUND_WORDS) == set(SoundProblem)
