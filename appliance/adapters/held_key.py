@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import fcntl
-import logging
 import os
 import struct
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-log = logging.getLogger(__name__)
 
 FOLDER: Final = Path("/dev/input")
 
@@ -147,10 +145,10 @@ class HeldKey:
 
 def _ask_for(file: int, code: int) -> None:
     """Have the kernel leave out all other keys, and what is no key."""
-    wanted = ctypes.create_string_buffer(_MASK_BYTES)
-    wanted[code // 8] = bytes([1 << code % 8])
-    nothing = ctypes.create_string_buffer(_MASK_BYTES)
+    nothing = array("B", bytes(_MASK_BYTES))
+    wanted = array("B", nothing)
+    wanted[code // 8] = 1 << code % 8
     for kind, bits in ((_EV_KEY, wanted), *((kind, nothing) for kind in (2, 3, 4))):
-        mask = _MASK.pack(kind, _MASK_BYTES, ctypes.addressof(bits))
+        mask = _MASK.pack(kind, _MASK_BYTES, bits.buffer_info()[0])
         with contextlib.suppress(OSError):  # Kernels before 4.4, and files that are no device.
             fcntl.ioctl(file, _EVIOCSMASK, mask)

@@ -95,6 +95,12 @@ def test_the_voice_process_may_be_in_time_and_has_sound_alone() -> None:
     assert found["User"] != unit(DAEMON)["User"]
 
 
+def test_the_station_may_read_input_devices_for_the_key_of_push_to_talk_and_no_others() -> None:
+    found = unit(DAEMON)
+    assert (found["DevicePolicy"], found["DeviceAllow"]) == (["closed"], ["char-input r"])
+    assert "m fencewire input" in (TREE / "usr/lib/sysusers.d/fencewire.conf").read_text()
+
+
 def test_when_memory_runs_out_the_screens_go_first_and_the_daemon_last() -> None:
     scores = [int(unit(name)["OOMScoreAdjust"][0]) for name in (DAEMON, NET, VOICE, SCREEN)]
     assert scores == sorted(scores)
