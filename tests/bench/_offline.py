@@ -12,7 +12,7 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import count
 from typing import Any
 from unittest import mock
@@ -124,7 +124,9 @@ class _Wire:
 class _Counter:
     """What one end has sent since it had time to adapt."""
 
-    payload: int = 0
+    payload: list[int] = field(default_factory=list)
+    """In each second."""
+
     wire: int = 0
 
 
@@ -172,7 +174,8 @@ class World:
         stats = self.stats(1)[-1][1]
         return Result(
             scores=found,
-            payload_kbit_s=sent.payload * 8 / 1000 / took,
+            payload_kbit_s=sum(sent.payload) * 8 / 1000 / took,
+            peak_kbit_s=max(sent.payload, default=0) * 8 / 1000,
             wire_kbit_s=sent.wire * 8 / 1000 / took,
             note=f"recovered {stats.recovered}, concealed {stats.concealed}",
         )
@@ -240,10 +243,12 @@ class World:
     def carry(self, end: int, data: bytes) -> None:
         """A packet leaves an end."""
         sound = not is_rtcp(data)
-        if self.now - self._begun >= ADAPTING_S:
+        since_s = self.now - self._begun - ADAPTING_S
+        if since_s >= 0:
             counter = self._counters[end]
             counter.wire += len(data) + IP_BYTES
-            counter.payload += len(data) - RTP_BYTES - TAG_BYTES if sound else 0
+            counter.payload += [0] * (int(since_s) + 1 - len(counter.payload))
+            counter.payload[-1] += len(data) - RTP_BYTES - TAG_BYTES if sound else 0
         trace = self._traces[end]
         delay_s = trace.sound() if sound else trace.report()
         if delay_s is None:

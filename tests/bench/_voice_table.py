@@ -20,9 +20,10 @@ HEADINGS = (
     "STOI",
     "mouth to ear",
     "payload",
+    "peak",
     "on the wire",
 )
-LINE = "{:9} {:9} {:>5} {:>6} {:>6} {:>6} {:>13} {:>8} {:>11}  {}"
+LINE = "{:9} {:9} {:>5} {:>6} {:>6} {:>6} {:>13} {:>8} {:>5} {:>11}  {}"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class Result:
 
     payload_kbit_s: float
     """Of RTP payload, as sent, once there was time to adapt."""
+
+    peak_kbit_s: float
+    """The same of the busiest second."""
 
     wire_kbit_s: float
     """Of IP packets of RTP and RTCP, likewise."""
@@ -51,6 +55,7 @@ def means(results: Sequence[Result]) -> dict[str, float]:
         "stoi": mean(score.stoi for score in found),
         "mouth_to_ear_ms": mean(score.lag_s for score in found) * 1000,
         "kbit_s": mean(result.payload_kbit_s for result in results),
+        "peak_kbit_s": max(result.peak_kbit_s for result in results),
         "wire_kbit_s": mean(result.wire_kbit_s for result in results),
     }
 
@@ -64,10 +69,11 @@ def line(kind: Row, who: str, results: Sequence[Result]) -> str:
     """One of the others."""
     of = means(results)
     figures = (f"{of['pesq']:.2f}", f"{of['least']:.2f}", f"{of['stoi']:.3f}")
-    rates = (f"{of['mouth_to_ear_ms']:.0f} ms", f"{of['kbit_s']:.1f}", f"{of['wire_kbit_s']:.1f}")
+    lag, payload = f"{of['mouth_to_ear_ms']:.0f} ms", f"{of['kbit_s']:.1f}"
+    rates = (payload, f"{of['peak_kbit_s']:.0f}", f"{of['wire_kbit_s']:.1f}")
     note = results[0].note if len(results) == 1 else ""
     said = "; ".join(word for word in (_verdict(kind, of) if who == "ours" else "", note) if word)
-    return LINE.format(kind.name, who, len(results), *figures, *rates, said).rstrip()
+    return LINE.format(kind.name, who, len(results), *figures, lag, *rates, said).rstrip()
 
 
 def _verdict(kind: Row, of: dict[str, float]) -> str:

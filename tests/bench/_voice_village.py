@@ -127,6 +127,7 @@ def _result(found: list[Score], there: dict[str, Any], tag_bytes: int) -> Result
     return Result(
         scores=found,
         payload_kbit_s=(payload - packets * tag_bytes) * 8 / 1000 / len(seconds),
+        peak_kbit_s=max((one[1] - one[0] * tag_bytes) * 8 / 1000 for one in seconds),
         wire_kbit_s=wire * 8 / 1000 / len(seconds),
         note=f"lost {lost_pct:.0f} %, relay adds {middle:.1f}, 1 % over {worst:.1f} ms",
     )
