@@ -145,6 +145,7 @@ class FencewireApp(App[int], inherit_bindings=False):
         if self.drafts.conversation != self.state.selected or before.connection != "up":
             self._show(self.state.selected)
         self.calling.changed(before)
+        self.radio.changed(before.channels)
         self.redraw()
 
     def _given_up(self, before: TuiState, message: Message) -> None:

@@ -10,7 +10,7 @@ from appliance.tui.channels import Channel
 from appliance.tui.look import BOLD, CARE, INVERSE, LOUD, PLAIN
 from appliance.tui.pane import Pane, Row, boxed, edge, floor, spread
 from appliance.tui.store import TuiState
-from appliance.tui.text import fit, one_line
+from appliance.tui.text import fit, one_line, wrap
 from appliance.tui.wording import meter, timer
 
 _GROUP: Final = " (group)"
@@ -51,25 +51,25 @@ def _what(state: TuiState, channel: Channel, now_s: float, width: int) -> Row:
         left_s = LIMIT_S - talking_s(channel, now_s)
         return [(fit(f" YOU TALK, {timer(left_s)} left", width), LOUD)]
     if info.key == "over":
-        return [(" STOPPED. F3 lets go", LOUD)]
+        return [(" STOPPED. F3: let go", LOUD)]
     if info.replaying:
         return [(" hear it again", BOLD)]
     if info.speaker is None:
         return [(f" quiet; it was {who(state, channel.heard, '', width - 16)}", PLAIN)]
-    level = "" if info.level_db is None else f" {meter(info.level_db)}"
-    name = who(state, info.speaker, info.speaker_name, width - 7 - len(level))
+    name = who(state, info.speaker, info.speaker_name, width - len(" WAIT,  talks"))
     if info.key == "waiting":
         return [(f" WAIT, {name} talks", INVERSE)]
     if not info.has_key:
         return [(f" {name}: no key yet", CARE)]
-    return spread([(f" {name} talks", BOLD)], [(level, PLAIN)], width)
+    return [(f" {name} talks", BOLD)]
 
 
 def _title(state: TuiState, channel: Channel, now_s: float, width: int) -> Row:
     info = channel.info
     tail = " open" if info.open else ""
     if info.speaker is not None and info.key == "up":
-        tail += f" {timer(talking_s(channel, now_s))}"
+        level = "" if info.level_db is None else f" {meter(info.level_db)}"
+        tail += f" {timer(talking_s(channel, now_s))}{level}"
     style, urgent = PLAIN, ""
     if info.speaker is not None and info.precedence != "routine":
         style, urgent = LOUD, f"{info.precedence.upper()} "
@@ -84,8 +84,9 @@ def on_air_rows(state: TuiState, now_s: float, width: int) -> list[Row]:
     for channel in shown[:MAX_SHOWN]:
         rows.append(_title(state, channel, now_s, width))
         rows.append(_what(state, channel, now_s, width))
-        if channel.info.detail and channel.info.key in {"up", "over"}:
-            rows.append([(f" {one_line(channel.info.detail)}", CARE)])
+        if channel.info.detail and channel.info.key == "up":
+            lines = wrap(one_line(channel.info.detail), width - 2)[:2]
+            rows += [[(f" {line}", CARE)] for line in lines]
     busy = sum(one.busy for one in shown[MAX_SHOWN:])
     if busy:
         rows.append([(f" and {busy} more", PLAIN)])

@@ -11,9 +11,10 @@ from appliance.api.schema import EVERYONE
 from appliance.api.talking import TalkInfo, TalkPrecedence
 from appliance.tui import channels
 from appliance.tui.actions import ChannelCame
-from appliance.tui.channels import Channel
+from appliance.tui.channels import Channel, Channels
 from appliance.tui.on_air import channel_name
 from appliance.tui.screens.radio import RadioDialog
+from appliance.tui.text import one_line
 
 if TYPE_CHECKING:
     from appliance.tui.app import FencewireApp
@@ -49,6 +50,15 @@ class Radio:
     def open(self) -> None:
         """Show what can be done."""
         self._app.main.open_dialog(RadioDialog())
+
+    def changed(self, before: Channels) -> None:
+        """Say why the key does not work any more."""
+        ours = channels.pressed(self._app.state.channels)
+        if ours is None or ours.info.key != "over":
+            return
+        earlier = before.get(ours.info.channel)
+        if earlier is None or earlier.info.key != "over":
+            self._app.say(f"Nobody hears you now. {one_line(ours.info.detail)}", True)
 
     def key(self) -> None:
         """Press the key, or let it go."""

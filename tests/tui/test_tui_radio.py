@@ -89,8 +89,8 @@ async def test_somebody_else_talks_and_it_can_not_wait() -> None:
         assert client.keyed[-1] == ("press", "everyone", "priority")
         over = a_channel(key="over", detail="60 seconds are over.  Let go and press again.")
         client.on_air(over)
-        await screen.sees("STOPPED. F3 lets go")
-        await screen.sees("60 seconds are over")
+        await screen.sees("STOPPED. F3: let go")
+        await screen.sees("Nobody hears you now. 60 seconds are over.")
         await screen.press("f3")
         await screen.sees_no("STOPPED")
 
