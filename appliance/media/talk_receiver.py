@@ -8,10 +8,10 @@ from collections.abc import Callable
 from appliance.media.receiver import Receiver
 from appliance.media.talk_sender import OPUS_TYPE, RED_TYPE
 from appliance.model.secret import Secret
-from appliance.protocol.jitter import Pushed
-from appliance.protocol.opus_packet import packet_samples
+from appliance.protocol.opus_packet import OpusPacketError, packet_samples
 from appliance.protocol.red import RedError, parse_red
-from appliance.protocol.rtp import HEADER_BYTES, RtpError, RtpPacket
+from appliance.protocol.rtcp import RtcpReport
+from appliance.protocol.rtp import RtpPacket
 
 MAX_SEEN = 64
 """Time stamps that are remembered; copies are far younger."""
@@ -21,53 +21,42 @@ Keep = Callable[[int, int, bytes], None]
 
 
 class SpurtReceiver(Receiver):
-    """Opens, orders and plays the packets of one spurt."""
+    """Opens, orders and plays the packets of one spurt, and has them kept."""
 
     def __init__(self, suite: str, key: Secret, keep: Keep) -> None:
         """``keep`` gets each piece once, copies of lost ones late; raises as `Receiver`."""
-        super().__init__(suite, key, OPUS_TYPE)
+        super().__init__(suite, key, OPUS_TYPE, red_payload_type=RED_TYPE)
         self._keep = keep
         self._seen: deque[int] = deque(maxlen=MAX_SEEN)
+        self._opened = b""
 
-    def _voice(self, data: bytes, now: float) -> None:
-        if len(data) <= HEADER_BYTES or data[0] >> 6 != 2:
-            raise RtpError("no RTP")
-        packet = RtpPacket.parse(self._open(data, now))
-        self.packets += 1
-        if packet.payload_type == OPUS_TYPE:
-            self._take(packet, now)
-            return
-        if packet.payload_type != RED_TYPE:
-            raise RtpError("another codec")
-        try:
-            own, copies = parse_red(packet.payload)
-        except RedError as error:
-            raise RtpError(str(error)) from error
-        if any(block.payload_type != OPUS_TYPE for block in (own, *copies)):
-            raise RtpError("another codec")
-        begun = bool(self._seen)
-        self._take(_piece(packet, 0, 0, own.payload), now)
-        for copy in copies if begun else ():
-            # Frames are alike, so that the offset tells how many packets ago it was.
-            behind = copy.timestamp_offset // packet_samples(copy.payload)
-            self._take(_piece(packet, behind, copy.timestamp_offset, copy.payload), now)
+    def datagram(self, data: bytes, now: float) -> RtcpReport | bool:
+        """As `Receiver`; of redundant packets all copies count that tell something new."""
+        self._opened = b""
+        taken = super().datagram(data, now)
+        if taken is True and self._opened:
+            self._keep_all(RtpPacket.parse(self._opened))
+        return taken
 
-    def _take(self, packet: RtpPacket, now: float) -> None:
-        if packet.timestamp in self._seen:
-            return
-        samples = packet_samples(packet.payload)
-        if self._buffer.push(packet, samples=samples, now=now) is Pushed.REFUSED:
-            raise RtpError("numbers that do not fit")
-        self._seen.append(packet.timestamp)
-        self._keep(packet.timestamp, samples, packet.payload)
+    def _open(self, data: bytes, now: float) -> bytes:
+        self._opened = super()._open(data, now)
+        return self._opened
 
-
-def _piece(packet: RtpPacket, behind: int, offset: int, payload: bytes) -> RtpPacket:
-    """A block of a redundant packet as if it had come in a packet of its own."""
-    return RtpPacket(
-        payload_type=OPUS_TYPE,
-        sequence_number=(packet.sequence_number - behind) & 0xFFFF,
-        timestamp=(packet.timestamp - offset) & 0xFFFFFFFF,
-        ssrc=packet.ssrc,
-        payload=payload,
-    )
+    def _keep_all(self, packet: RtpPacket) -> None:
+        pieces = [(0, packet.payload)]
+        if packet.payload_type == RED_TYPE:
+            try:
+                primary, copies = parse_red(packet.payload)
+            except RedError:
+                return
+            pieces = [(one.timestamp_offset, one.payload) for one in (*copies, primary)]
+        for offset, payload in pieces:
+            timestamp = (packet.timestamp - offset) & 0xFFFFFFFF
+            if timestamp in self._seen:
+                continue
+            try:
+                samples = packet_samples(payload)
+            except OpusPacketError:
+                continue
+            self._seen.append(timestamp)
+            self._keep(timestamp, samples, payload)
