@@ -47,6 +47,11 @@ ENDS: Final = {
 """Why a call is over, by `model.call.EndReason`."""
 
 
+def _is_lost(call: CallInfo) -> bool:
+    """Tell whether a call is broken: without a session its sound may still flow."""
+    return call.lost_in_s is not None and bool(call.problems)
+
+
 class _Teller:
     """Says what changed about a call, once."""
 
@@ -60,10 +65,10 @@ class _Teller:
             self._out.json(call)
         if last is None or last.state != call.state:
             self._out.line(self._state(call))
-        was_lost = last is not None and last.lost_in_s is not None
-        if call.lost_in_s is not None and not was_lost:
+        was_lost = last is not None and _is_lost(last)
+        if call.lost_in_s is not None and _is_lost(call) and not was_lost:
             self._out.line(f"The connection is lost; trying again for {call.lost_in_s:.0f} s.")
-        elif was_lost and call.lost_in_s is None and call.state == "talking":
+        elif was_lost and not _is_lost(call) and call.state == "talking":
             self._out.line("The connection is back.")
         for problem in call.problems:
             if last is None or problem not in last.problems:
@@ -85,7 +90,7 @@ class _Teller:
             call.quality,
             call.digits,
             call.detail,
-            call.lost_in_s is not None,
+            _is_lost(call),
         )
 
     @staticmethod

@@ -136,7 +136,7 @@ def details_of(stats: StreamStats, made_up_pct: float, repaired_pct: float) -> C
         loss_pct=stats.loss_pct,
         concealed_pct=made_up_pct,
         repaired_pct=repaired_pct,
-        delay_ms=stats.buffer_ms,
+        delay_ms=max(stats.delay_ms, stats.buffer_ms),
         jitter_ms=stats.jitter_ms,
         round_trip_ms=stats.round_trip_ms,
         loss_there_pct=stats.loss_there_pct,
@@ -156,7 +156,7 @@ def _shares_pct(heard: _Heard) -> tuple[float, float]:
     first, last = heard.figures[0], heard.figures[-1]
     frames = (len(heard.figures) - 1) * FRAMES_S
     made_up = max(last.concealed - first.concealed, 0)
-    repaired = max(last.recovered - first.recovered, 0)
+    repaired = max(last.recovered - first.recovered, 0) + max(last.copied - first.copied, 0)
     return min(100.0 * made_up / frames, 100.0), min(100.0 * repaired / frames, 100.0)
 
 
@@ -166,7 +166,7 @@ def _judge(heard: _Heard) -> Verdict:
     if not last.packets_received:
         return NOTHING
     made_up_pct, _ = _shares_pct(heard)
-    delay_ms = last.buffer_ms + (last.round_trip_ms or 0.0) / 2
+    delay_ms = max(last.delay_ms, last.buffer_ms) + (last.round_trip_ms or 0.0) / 2
     late_ms = sorted(one.late_max_ms for one in heard.figures)[len(heard.figures) // 2]
     gaps = max(last.sound_gaps - heard.figures[0].sound_gaps, 0)
     found = (

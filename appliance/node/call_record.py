@@ -1,7 +1,8 @@
 """The record of calls: what is noted of each, and when.
 
 One commit when a call begins, so that a missed one is known even if the station dies while it
-rings, and one when it is over.  That it was answered is noted with whatever is committed next.
+rings, and one when it is over.  That it was answered is noted with whatever is committed next; so
+are all calls of strangers, within half a second, since whoever makes up keys must not wear a card.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ class CallRecord:
                 done()
             return []
 
-        return [Transact(SaveCall(note), stored, lazy=known is not None and not over)]
+        lazy = not note.known or (known is not None and not over)
+        return [Transact(SaveCall(note), stored, lazy=lazy)]
 
     def _note(
         self, call: Call, begun: RecordedCall | None, now: float, moment: Moment, quality: str

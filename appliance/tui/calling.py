@@ -48,7 +48,7 @@ class Calling:
         if call is not None and app.main.find_dialog(RingingDialog) is None:
             app.bell()
             app.main.open_dialog(RingingDialog(call.id))
-        for one in app.state.calls.values():
+        for one in app.state.calls.values() if app.state.calls is not before.calls else ():
             if before.calls.get(one.id) is not one and one.state == "ended":
                 self._over(before.calls.get(one.id), one)
 

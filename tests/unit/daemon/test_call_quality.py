@@ -41,6 +41,7 @@ def after(seconds: int = 20, /, **per_second: float) -> Quality:
             "packets_received": 50 * second,
             "concealed": int(per_second.get("concealed", 0) * second),
             "sound_gaps": int(per_second.get("sound_gaps", 0) * second),
+            "copied": int(per_second.get("copied", 0) * second),
             "recovered": int(per_second.get("recovered", 0) * second),
         }
         still = {name: value for name, value in per_second.items() if name not in grown}
@@ -61,6 +62,7 @@ def test_a_clean_call_is_good_without_a_reason() -> None:
         ({"loss_there_pct": 20.0}, "fair", LINK),
         ({"loss_there_pct": 50.0}, "bad", LINK),
         ({"buffer_ms": 300.0}, "fair", LINK),
+        ({"delay_ms": 300.0}, "fair", LINK),
         ({"round_trip_ms": 1200.0}, "bad", LINK),
         ({"late_max_ms": 80.0}, "fair", OUR_PROCESSOR),
         ({"late_max_ms": 300.0, "concealed": 8}, "bad", OUR_PROCESSOR),
@@ -80,7 +82,7 @@ def test_what_makes_it_worse_is_named(measured: dict[str, float], word: str, rea
 
 
 def test_what_was_repaired_is_no_loss() -> None:
-    quality = after(loss_pct=20.0, recovered=10)
+    quality = after(loss_pct=20.0, recovered=4, copied=6)
     assert quality.verdict("c1").word == "good"
     assert quality.shares_pct("c1") == pytest.approx((0.0, 20.0))
 

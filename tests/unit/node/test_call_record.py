@@ -45,10 +45,10 @@ class Recorder:
 
 
 def test_one_commit_as_it_begins_and_one_when_it_is_over() -> None:
-    recorder = Recorder()
+    recorder = Recorder(known=True)
     begun = recorder.takes(IN, now=101.5)
     assert begun is not None
-    assert begun == (replace(begun[0], reason=None, begun_ms=NOW.wall_ms, known=False), False)
+    assert begun == (replace(begun[0], reason=None, begun_ms=NOW.wall_ms, known=True), False)
     assert recorder.takes(replace(IN, detail="x")) is None
     answered = replace(IN, state=CallState.CONNECTING, answered_at=103.0)
     taken = recorder.takes(answered)
@@ -94,6 +94,7 @@ def test_whom_we_call_we_know() -> None:
         noted = Recorder(known=known).takes(call)
         assert noted is not None
         assert noted[0].known is expected
+        assert noted[1] is not expected, "strangers' calls wait for somebody else's commit"
 
 
 def test_after_a_start_the_others_are_over() -> None:
