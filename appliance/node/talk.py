@@ -35,7 +35,7 @@ from appliance.node.call_effects import Media, NeedSession
 from appliance.node.call_gate import CallGate
 from appliance.node.effects import Effect, Send, TalkChanged
 from appliance.node.group_book import GroupBook
-from appliance.node.talk_board import TalkBoard, TalkRefusedError, talk_name
+from appliance.node.talk_board import Files, TalkBoard, TalkRefusedError, talk_name
 from appliance.node.talk_channels import TalkChannels, read_listened
 from appliance.node.talk_key import TalkKey
 from appliance.node.talk_spurts import Spurt, Spurts
@@ -132,7 +132,7 @@ class Talk:
             wanted = read_listened(None)
         for channel, group in self.channels.all():
             if group in wanted and len(self._board.listening) < MAX_LISTENED:
-                self._board.listening[channel] = None
+                self._board.listening[channel] = Files()
         self._board.changes()  # that is how it was, and nothing new
 
     def listen(
@@ -146,7 +146,8 @@ class Talk:
             self._board.listening.pop(channel, None)
         else:
             self._check_room(channel)
-            self._board.listening[channel] = record or self._board.listening.get(channel)
+            before = self._board.listening.get(channel, Files())
+            self._board.listening[channel] = replace(before, record=record or before.record)
         return self._settle(now)
 
     def press(
@@ -168,10 +169,10 @@ class Talk:
             self._key.raise_to(precedence)
             return self._settle(now)
         self._key.release(now.monotonic)
-        if channel not in self._board.listening:
-            self._board.listening[channel] = None
+        files = self._board.listening.get(channel, Files())
+        self._board.listening[channel] = replace(files, play=play)
         order = min(self._orders.get(channel, 0) + 1, MAX_ORDER - 1)
-        self._key.press(channel, precedence, order, play=play, now=now.monotonic)
+        self._key.press(channel, precedence, order, now=now.monotonic)
         effects = self._settle(now)
         if self._key.state is KeyState.WAITING:
             self._key.detail = self._board.who_talks(channel)
@@ -344,6 +345,7 @@ class Talk:
         for channel, group in self.channels.all():
             known[channel] = talk_name(group)
             spurt = self._board.floor(channel)
+            files = self._board.listening.get(channel, Files())
             speaking = spurt is not None and spurt.speaker == self._own
             use = Use(
                 known[channel],
@@ -351,8 +353,8 @@ class Talk:
                 speaking=speaking,
                 listening=channel in self._board.listening,
                 key=None if spurt is None else self._board.key_of(spurt),
-                play=self._key.play if speaking else None,
-                record=self._board.listening.get(channel),
+                play=files.play,
+                record=files.record,
             )
             uses.append(use)
         strange = (one for one in self._spurts if one.flood.claim.channel not in known)

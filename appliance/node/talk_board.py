@@ -41,6 +41,17 @@ class _Heard:
     replaying: bool = False
 
 
+@dataclass(frozen=True)
+class Files:
+    """What stands in for sound devices on a channel; they go on over all spurts."""
+
+    play: str | None = None
+    """For the microphone."""
+
+    record: str | None = None
+    """For the speaker."""
+
+
 class TalkBoard:
     """What is known, in the operator's terms."""
 
@@ -55,8 +66,8 @@ class TalkBoard:
     ) -> None:
         self._own, self._channels, self._spurts, self._key = own, channels, spurts, key
         self._name_of = name_of
-        self.listening: dict[bytes, str | None] = {}
-        """Channels that are listened to, with the file that stands in for the speaker."""
+        self.listening: dict[bytes, Files] = {}
+        """Channels that are listened to."""
 
         self._keys: dict[bytes, Secret] = {}
         self._heard: dict[str, _Heard] = {}

@@ -52,9 +52,6 @@ class TalkKey:
         """Where it is pressed."""
 
         self.precedence = Precedence.ROUTINE
-        self.play: str | None = None
-        """File that stands in for the microphone."""
-
         self.detail = ""
         """Why it does not work."""
 
@@ -67,12 +64,10 @@ class TalkKey:
         """Of the spurt, or of the waiting."""
         self._again_at = 0.0
 
-    def press(
-        self, channel: bytes, precedence: Precedence, order: int, *, play: str | None, now: float
-    ) -> None:
+    def press(self, channel: bytes, precedence: Precedence, order: int, *, now: float) -> None:
         """Press it.  It waits until `start`."""
         self._become(KeyState.WAITING)
-        self.channel, self.precedence, self.play = channel, precedence, play
+        self.channel, self.precedence = channel, precedence
         self._order, self._ends_at = order, now + WAIT_S
 
     def raise_to(self, precedence: Precedence) -> None:
@@ -106,7 +101,7 @@ class TalkKey:
         self._end_spurt(now)
         if self.state is not KeyState.UP:
             self._become(KeyState.UP)
-        self.channel = self.play = None
+        self.channel = None
 
     def lost(self, detail: str, now: float) -> None:
         """Another has the floor: wait for our turn."""

@@ -29,6 +29,9 @@ SHUN_S: Final = 5.0
 DRY_S: Final = 2.0
 """... for so long."""
 
+LOOK_EVERY_S: Final = 0.4
+"""How often the route to a speaker is looked up: in a large mesh that takes a while."""
+
 NEED_EVERY_S: Final = 5.0
 MAX_JOINS_OF_ONE: Final = 32
 """Spurts that one neighbour asks for, also such of which nothing is known here yet."""
@@ -76,6 +79,10 @@ class _Branch:
     joined_at: float = float("-inf")
     joined_port: int = 0
     shunned: dict[StationId, float] = field(default_factory=dict)
+    hop: StationId | None = None
+    """The next on the way to the speaker ..."""
+    looked_at: float = float("-inf")
+    """... as of then."""
     flowed_at: float = 0.0
     packets_in: int = 0
 
@@ -212,7 +219,7 @@ class TalkTree:
             if not use.listening:
                 self._close(use.talk)
             elif use.talk in self.sockets.talks:
-                self._say(SetTalk(use.talk, None, listening=True, record=use.record))
+                self._say(SetTalk(use.talk, None, listening=True, play=use.play, record=use.record))
             return
         if not self.sockets.has_room(use.talk):
             for peer in list(children):
@@ -259,7 +266,9 @@ class TalkTree:
     ) -> StationId | None:
         """Return whom to ask: the next on the way to the speaker, or whoever heard it earlier."""
         branch.shunned = {peer: until for peer, until in branch.shunned.items() if until > now}
-        hop = self._next_hop(spurt.speaker)
+        if now - branch.looked_at >= LOOK_EVERY_S:
+            branch.hop, branch.looked_at = self._next_hop(spurt.speaker), now
+        hop = branch.hop
         if hop is not None and hop not in branch.shunned:
             if hop in self.sessions:
                 return hop

@@ -1,0 +1,115 @@
+"""Push to talk over a grid of real stations: everybody hears, each link carries it once."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+import pytest
+from mesh_seats import Seats, all_list_all, mesh
+from seats import eventually
+from speech import LONG, at_48_khz, needs_speech, quality
+from talk_seats import (
+    EVERYONE,
+    all_sound,
+    channel,
+    count_voice,
+    nobody_talks,
+    straight,
+    voice_bytes,
+)
+
+pytestmark = [
+    pytest.mark.village,
+    pytest.mark.usefixtures("may_make_namespaces"),
+    pytest.mark.timeout(180),
+]
+
+SPEECH_S = 8.0
+"""How long the clip takes, and a little."""
+
+
+@needs_speech
+async def test_everybody_on_a_grid_hears_whoever_has_the_key(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    async with mesh(tmp_path_factory.mktemp("v"), "grid:3x2") as seats:
+        await all_list_all(seats)
+        await straight(seats)
+        for seat in seats.values():
+            await seat.client.listen(EVERYONE, record=str(tmp_path / f"{seat.name}.wav"))
+        clip = at_48_khz(LONG, tmp_path / "clip.wav")
+        await all_hear_and_each_link_carries_it_once(seats, clip, tmp_path)
+        await who_turns_it_on_late_hears_the_rest(seats, clip)
+        await the_more_urgent_has_the_floor(seats, clip)
+        await a_speaker_that_is_killed_frees_it(seats, clip)
+
+
+async def all_hear_and_each_link_carries_it_once(seats: Seats, clip: Path, files: Path) -> None:
+    a = seats["a"]
+    count_voice(a.village)
+    await a.client.press(EVERYONE, play=str(clip))
+    await all_sound(seats.values(), a)
+    await asyncio.sleep(SPEECH_S)
+    views = [await channel(seat) for seat in seats.values()]
+    assert {view.speaker for view in views} == {a.id}
+    assert {view.open for view in views} == {True}
+    await a.client.release(EVERYONE)
+    await eventually(partial(nobody_talks, seats["f"]))
+    counted = voice_bytes(a.village)
+    # Over which of its cables is its routes' matter, and may change meanwhile.
+    copies = {
+        name: sum(count for (station, _), count in counted.items() if station == name)
+        for name in seats
+    }
+    assert copies.pop("a") < 0.02 * min(copies.values()), counted
+    assert max(copies.values()) < 1.1 * min(copies.values()), counted
+    for name in ("b", "f"):
+        assert quality(LONG, files / f"{name}.wav") > 3.5
+
+
+async def who_turns_it_on_late_hears_the_rest(seats: Seats, clip: Path) -> None:
+    a, f = seats["a"], seats["f"]
+    await f.client.listen(EVERYONE, on=False)
+    await a.client.press(EVERYONE, play=str(clip))
+    heard = [seat for seat in seats.values() if seat is not f]
+    await all_sound(heard, a)
+    late = await channel(f)
+    assert (late.speaker, late.listening, late.sounded_at_s) == (a.id, False, None)
+    await f.client.listen(EVERYONE)
+    await all_sound([f], a)
+
+
+async def the_more_urgent_has_the_floor(seats: Seats, clip: Path) -> None:
+    a, e, f = seats["a"], seats["e"], seats["f"]
+    waits = await e.client.press(EVERYONE, play=str(clip))
+    assert (waits.key, waits.detail.endswith("is talking.")) == ("waiting", True)
+    await f.client.press(EVERYONE, play=str(clip), precedence="emergency")
+    await all_sound(seats.values(), f)
+    pushed = await channel(a)
+    assert (pushed.key, pushed.precedence) == ("waiting", "emergency")
+    await e.client.release(EVERYONE)
+    await f.client.release(EVERYONE)
+    # It was only put off.
+    await all_sound(seats.values(), a)
+    await a.client.release(EVERYONE)
+    for seat in seats.values():
+        await eventually(partial(nobody_talks, seat))
+
+
+async def a_speaker_that_is_killed_frees_it(seats: Seats, clip: Path) -> None:
+    a, c = seats["a"], seats["c"]
+    await c.client.listen(EVERYONE, on=False)
+    await c.client.press(EVERYONE, play=str(clip))
+    await all_sound(seats.values(), c)
+    waits = await a.client.press(EVERYONE, play=str(clip))
+    assert waits.key == "waiting"
+    c.village.kill(c.name)
+    rest = [seat for seat in seats.values() if seat is not c]
+    await all_sound(rest, a)
+    await a.client.release(EVERYONE)
+    await asyncio.to_thread(c.village.start, c.name)
+    await eventually(c.client.status)
+    # Who presses listens, and that is kept.
+    assert (await channel(c)).listening
