@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
+import wave
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 
-from mesh_seats import Seats, hops_become
+import numpy as np
+from _talkgroup import EVERYONE, channel
 from seats import Seat, eventually
 
 from appliance.api.talking import TalkInfo
-from appliance.village.village import Village
 
-EVERYONE = "everyone"
-
-
-async def channel(seat: Seat, name: str = EVERYONE) -> TalkInfo:
-    """A channel as a station sees it."""
-    return next(one for one in await seat.client.channels() if name in (one.channel, one.name))
+LOUD = 200
+"""Samples above it are no silence."""
 
 
 async def sounds(seat: Seat, speaker: str, name: str = EVERYONE) -> TalkInfo | None:
     """The channel, if this station's sound is heard or spoken there."""
-    found = await channel(seat, name)
+    found = await channel(seat.client, name)
     there = found.speaker == speaker and found.sounded_at_s is not None
     return found if there else None
 
@@ -41,67 +37,18 @@ async def all_sound(
     return at
 
 
-async def straight(seats: Seats) -> None:
-    """Return when every cable is the way between its ends, in both directions.
-
-    While routes settle, packets to a neighbour may go around over a third station, and come over
-    its cables once more.
-    """
-    for cable in next(iter(seats.values())).village.topology.cables:
-        a, b = (seats[name] for name in cable.ends)
-        await hops_become(a, b, 1)
-        await hops_become(b, a, 1)
+def what_was_said(recorded: Path, path: Path) -> Path:
+    """A recording without the silence before and behind what is in it."""
+    with wave.open(str(recorded)) as file:
+        form, sound = file.getparams(), np.frombuffer(file.readframes(file.getnframes()), np.int16)
+    loud = np.flatnonzero(np.abs(sound) > LOUD)
+    assert loud.size, f"nothing is heard in {recorded.name}"
+    margin = form.framerate // 2
+    with wave.open(str(path), "wb") as file:
+        file.setparams(form)
+        file.writeframes(sound[max(0, loud[0] - margin) : loud[-1] + margin].tobytes())
+    return path
 
 
 async def nobody_talks(seat: Seat, name: str = EVERYONE) -> bool:
-    return (await channel(seat, name)).speaker is None
-
-
-async def key_to_sound_s(seats: Seats, speaker: Seat, *, play: str) -> dict[str, float]:
-    """Press a key, wait for sound everywhere and let go; seconds from key to sound by station.
-
-    `play` goes on from one time to the next: the first time it has to be opened, which takes a
-    fifth of a second that no microphone does.
-    """
-    pressed = time.monotonic()
-    await speaker.client.press(EVERYONE, play=play)
-    at = await all_sound(seats.values(), speaker)
-    await speaker.client.release(EVERYONE)
-    for seat in seats.values():
-        await eventually(partial(nobody_talks, seat))
-    await asyncio.sleep(0.7)  # what is on its way is played to its end
-    return {name: sounded - pressed for name, sounded in at.items()}
-
-
-def voice_bytes(village: Village) -> dict[tuple[str, str], int]:
-    """Bytes that each cable end has received in the kernel's voice class, by station and port.
-
-    Counted by rules that `count_voice` has put there.
-    """
-    counted: dict[tuple[str, str], int] = {}
-    for name in village.topology.stations:
-        listed = village.exec(name, ["nft", "list", "table", "netdev", "talkcount"], check=True)
-        for line in listed.stdout.splitlines():
-            if "counter packets" in line:
-                words = line.split()
-                port = words[words.index("comment") + 1].strip('"')
-                counted[name, port] = int(words[words.index("bytes") + 1])
-    return counted
-
-
-def count_voice(village: Village) -> None:
-    """Count from now on what comes in with the mark of sound (DSCP EF) at every cable end."""
-    for name in village.topology.stations:
-        ports = [
-            plug.interface
-            for cable in village.topology.cables
-            for plug in (cable.a, cable.b)
-            if plug is not None and plug.station == name
-        ]
-        chains = "".join(
-            f'chain {port} {{ type filter hook ingress device "{port}" priority 0; '
-            f'ip6 dscp ef counter comment "{port}"; }}\n'
-            for port in ports
-        )
-        table = f"table netdev talkcount {{\n{chains}}}\n"
-        village.exec(name, ["nft", "-f", "-"], stdin=table, check=True)
+    return (await channel(seat.client, name)).speaker is None
