@@ -17,7 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-
 FOLDER: Final = Path("/dev/input")
 
 KEYS: Final[dict[str, int]] = {
