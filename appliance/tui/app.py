@@ -48,6 +48,7 @@ from appliance.tui.screens.sound import SoundDialog
 from appliance.tui.screens.verify import VerifyDialog
 from appliance.tui.store import TuiState, reduce
 from appliance.tui.sync import Follower
+from appliance.tui.talk_key import TalkKey
 from appliance.tui.terminal import terminal_is_there, what_broke
 from appliance.tui.text import one_line
 from appliance.tui.wording import IN_REACH, Times
@@ -97,6 +98,7 @@ class FencewireApp(App[int], inherit_bindings=False):
         self.calling = Calling(self)
         self.groups = Groups(self)
         self.radio = Radio(self)
+        self.talk_key = TalkKey(self)
         self.reader = Reader(self)
         self.follower = Follower(
             client, state=lambda: self.state, dispatch=self.dispatch, now_s=now_s

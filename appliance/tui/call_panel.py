@@ -9,6 +9,7 @@ from appliance.tui import views
 from appliance.tui.look import BAD, BOLD, CARE, GOOD, INVERSE, LOUD, PLAIN
 from appliance.tui.pane import Pane, Row, spread
 from appliance.tui.store import TuiState
+from appliance.tui.talk_key import microphone_words
 from appliance.tui.text import plain, wrap
 from appliance.tui.wording import call_state, digits, meter, timer
 
@@ -50,7 +51,7 @@ def _head(state: TuiState, call: CallInfo, now_s: float, width: int) -> Row:
             (words, _QUALITY.get(words, PLAIN)),
         ],
         [
-            (" you MUTED  ", LOUD) if call.muted else (f" you {meter(call.level_in_db)}  ", PLAIN),
+            microphone_words(state, call, now_s) or (f" you {meter(call.level_in_db)}  ", PLAIN),
             (f"them {meter(call.level_out_db)} ", PLAIN),
         ],
         width,

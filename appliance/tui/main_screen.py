@@ -134,8 +134,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
         state = self.station_app.state
         menu = Hint("Esc", "menu")
         if views.running(state) is not None:
+            talk = self.station_app.talk_key.hint
             return [
                 Hint("Enter", "send"),
+                *([Hint("F3", talk)] if talk is not None else []),
                 Hint("F6", "mute"),
                 Hint("F7", "volume"),
                 Hint("F8", "sound"),
@@ -207,7 +209,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             "escape": app.open_menu,
             "f1": app.open_help,
             "f2": app.calling.call_chosen,
-            "f3": app.radio.key,
+            "f3": app.talk_key.press,
             "f4": app.open_network,
             "f6": app.calling.mute if views.running(app.state) else app.open_find,
             "f7": app.calling.open_volume if views.running(app.state) else app.writer.open,

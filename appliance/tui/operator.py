@@ -156,6 +156,13 @@ class Operator:
         """Turn our microphone off, or on again."""
         self.start(self._call_came(self.client.set_call(call.id, muted=not call.muted)))
 
+    def change_call(
+        self, call: CallInfo, *, push_to_talk: bool | None = None, talking: bool | None = None
+    ) -> None:
+        """Use push to talk or not; begin and end talking."""
+        request = self.client.set_call(call.id, push_to_talk=push_to_talk, talking=talking)
+        self.start(self._call_came(request))
+
     def volume(self, call: CallInfo, by_pct: int) -> None:
         """Make the other side louder, or softer."""
         wanted = min(max(call.volume_pct + by_pct, 0), MAX_VOLUME_PCT)

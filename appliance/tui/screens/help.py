@@ -44,6 +44,7 @@ _PARTS: list[tuple[str, list[tuple[str, str]]]] = [
             ("F2", "calls whoever is chosen"),
             ("Enter, Esc", "answers a call, or declines it"),
             ("F6 F7 F8", "microphone off and on, volume, other sound devices"),
+            ("F3", "begins and ends talking, after Esc, Push to talk"),
             ("Esc Enter", "hangs up"),
             ("F2", "in a call: what is measured of its sound"),
             ("F12", "calls that were missed, and all others"),

@@ -44,6 +44,9 @@ class MenuDialog(ListDialog):
             items += [
                 Item("Hang up", lambda: app.operator.hang_up(call)),
                 Item("Microphone on" if call.muted else "Microphone off", app.calling.mute, "F6"),
+                Item(
+                    "Open microphone" if call.push_to_talk else "Push to talk", app.talk_key.switch
+                ),
                 Item("Volume", app.calling.open_volume, "F7"),
                 Item("Compare digits, to be sure who it is", app.open_verify, "F9"),
                 Item("Sound devices", app.open_sound, "F8"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from appliance.api.schema import SoundSettings
@@ -11,12 +12,22 @@ from appliance.tui.pane import Row
 from appliance.tui.text import plain_name
 from appliance.tui.wording import meter
 
+LOUDSPEAKER = "a loudspeaker: its echo is removed"
+NO_REMOVER = "a loudspeaker: install libspeexdsp1 against its echo"
+HANDSET = "a handset: the sound stays as it is"
+NO_KEY = "none; F3 begins and ends talking"
 DEFAULT_DEVICE = "whatever the system uses"
 _MAX_DEVICES = 40
 
 
 def _named(device: str | None) -> str:
     return DEFAULT_DEVICE if device is None else plain_name(device)
+
+
+def _use(sound: SoundSettings) -> str:
+    if sound.handset:
+        return HANDSET
+    return NO_REMOVER if sound.echo.endswith(".") else LOUDSPEAKER
 
 
 class SoundDialog(ListDialog):
@@ -57,6 +68,8 @@ class SoundDialog(ListDialog):
             Item("Test: speak now, and listen for a tone", self._test),
             Item(f"Microphone: {_named(sound.input)}", lambda: self._choose("input")),
             Item(f"Speaker:    {_named(sound.output)}", lambda: self._choose("output")),
+            Item(f"Used with:  {_use(sound)}", self._switch_handset),
+            Item(f"Talk key:   {sound.talk_key or NO_KEY}", self._choose_key),
         ]
 
     def choose(self, item: Item) -> None:
@@ -66,6 +79,14 @@ class SoundDialog(ListDialog):
     def _choose(self, kind: Literal["input", "output"]) -> None:
         if self._settings is not None:
             self.station_app.main.open_dialog(DeviceDialog(self, kind, self._settings))
+
+    def _switch_handset(self) -> None:
+        if self._settings is not None:
+            self.take(replace(self._settings, handset=not self._settings.handset))
+
+    def _choose_key(self) -> None:
+        if self._settings is not None:
+            self.station_app.main.open_dialog(KeyDialog(self, self._settings))
 
     def _test(self) -> None:
         self._result = "Speak now..."
@@ -87,7 +108,10 @@ class SoundDialog(ListDialog):
 
     async def _take(self, settings: SoundSettings) -> None:
         request = self.station_app.client.set_sound(
-            input_device=settings.input, output_device=settings.output
+            input_device=settings.input,
+            output_device=settings.output,
+            handset=settings.handset,
+            talk_key=settings.talk_key,
         )
         taken = await self.station_app.operator.ask(request)
         if taken is not None:
@@ -112,9 +136,30 @@ class DeviceDialog(ListDialog):
         return [self._item(device) for device in (None, *there[:_MAX_DEVICES])]
 
     def _item(self, device: str | None) -> Item:
-        now = self._current
         if self._kind == "input":
-            wanted = SoundSettings(now.inputs, now.outputs, device, now.output)
+            wanted = replace(self._current, input=device)
         else:
-            wanted = SoundSettings(now.inputs, now.outputs, now.input, device)
+            wanted = replace(self._current, output=device)
         return Item(_named(device), lambda: self._sound.take(wanted))
+
+
+class KeyDialog(ListDialog):
+    """Keys that say when they are let go."""
+
+    title = "Talk key"
+
+    def __init__(self, sound: SoundDialog, settings: SoundSettings) -> None:
+        super().__init__()
+        self._sound = sound
+        self._current = settings
+
+    def intro(self, width: int) -> list[Row]:
+        text = "You are heard while this key is held: in a call with push to talk. Foot switches "
+        return [*paragraphs(f"{text}can be set to f13 to f24.", width), []]
+
+    def items(self) -> list[Item]:
+        return [self._item(key) for key in ("", *self._current.talk_keys)]
+
+    def _item(self, key: str) -> Item:
+        wanted = replace(self._current, talk_key=key)
+        return Item(key or NO_KEY, lambda: self._sound.take(wanted))
