@@ -89,6 +89,7 @@ class MemoryBackend(
             uptime_s=1.0,
             port=1,
             reach=2,
+            missed_calls=self.history.missed,
             unread=sum(message.unread for message in self.kept),
             clock=NOW,
             media=MediaStatus(running=True, realtime=False, detail=""),

@@ -42,6 +42,24 @@ class CallDetails:
     rejected: int
     """Packets since the start that were forged, repeated or broken."""
 
+    burst_there: float = 1.0
+    """Packets of ours that are lost in a row there, on average."""
+
+    sending_kbit_s: float = 0.0
+    """What we send while somebody speaks here, with all headers."""
+
+    frame_ms: int = 20
+    """Sound in each packet of ours."""
+
+    copies: tuple[int, ...] = ()
+    """Which older packets' sound goes along with each, by how many packets older."""
+
+    bandwidth: str = ""
+    """Of what we send: ``narrowband``, ``wideband`` or ``fullband``."""
+
+    thin: bool = False
+    """The way takes so little that our voice goes in long packets, like an old telephone."""
+
 
 @dataclass(frozen=True)
 class CallInfo:
@@ -131,6 +149,9 @@ class CallInfo:
 
     advice: str = ""
     """What to do about that, in a sentence."""
+
+    too_thin: bool = False
+    """The way to them takes too little for a call, whatever is done: a voice message arrives."""
 
     details: CallDetails | None = None
     """Figures behind the quality, while it is measured."""

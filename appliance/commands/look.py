@@ -30,7 +30,7 @@ async def status(client: Client, out: Output, _args: argparse.Namespace) -> int:
         ("name", visible(now.name) + chosen),
         ("number", number(now.number)),
         ("reaches", _reached(now)),
-        ("unread", str(now.unread)),
+        ("unread", _unread(now)),
         ("kept", in_a_line(kept)),
         ("voice", voice),
         ("clock", visible(now.clock_source or "not known")),
@@ -42,6 +42,13 @@ async def status(client: Client, out: Output, _args: argparse.Namespace) -> int:
     for problem in now.problems:
         out.line(f"PROBLEM  {visible(problem.text)} {visible(problem.fix)}")
     return exits.OK
+
+
+def _unread(now: Status) -> str:
+    if not now.missed_calls:
+        return str(now.unread)
+    calls = "1 missed call" if now.missed_calls == 1 else f"{now.missed_calls} missed calls"
+    return f"{now.unread}, and {calls} (fencewire calls)"
 
 
 def _reached(now: Status) -> str:

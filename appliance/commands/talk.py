@@ -75,7 +75,8 @@ class _Teller:
                 self._out.line(f"NO SOUND: {visible(problem.text)} {visible(problem.fix)}")
         if call.state == "talking" and last is not None:
             if call.quality not in (last.quality, "none"):
-                self._out.line(f"Sound: {visible(call.quality)}, {call.loss_pct:.0f} % lost.")
+                why = f": {visible(call.reason)}. {visible(call.advice)}" if call.reason else "."
+                self._out.line(f"Sound: {visible(call.quality)}, {call.loss_pct:.0f} % lost{why}")
             if call.digits is not None and call.digits != last.digits:
                 digits = f"{call.digits[:3]} {call.digits[3:]}"
                 self._out.line(f"Compare aloud to be sure who it is: {visible(digits)}")

@@ -48,7 +48,7 @@ _STATES: Final[dict[DeliveryState, MessageState]] = {
 SOUND_WORDS: Final[dict[SoundProblem, tuple[str, str]]] = {
     SoundProblem.NO_SOUND_ARRIVING: (
         "No sound is arriving from the other side.",
-        "Ask them in a message, or hang up and call again.",
+        "It may come back by itself in a moment. Else hang up, and call again.",
     ),
     SoundProblem.NO_MICROPHONE: (
         "There is no microphone.",

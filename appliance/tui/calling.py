@@ -10,7 +10,7 @@ from appliance.tui.actions import CallCame, CallsSeen
 from appliance.tui.screens.call_details import CallDetailsPage
 from appliance.tui.screens.calls import CallsPage
 from appliance.tui.screens.group import GroupDialog
-from appliance.tui.screens.instead import ThinDialog, VoiceOffer
+from appliance.tui.screens.instead import ThinDialog, TooThinOffer, VoiceOffer
 from appliance.tui.screens.ringing import RingingDialog
 from appliance.tui.screens.volume import VolumeDialog
 from appliance.tui.store import TuiState
@@ -49,8 +49,14 @@ class Calling:
             app.bell()
             app.main.open_dialog(RingingDialog(call.id))
         for one in app.state.calls.values() if app.state.calls is not before.calls else ():
-            if before.calls.get(one.id) is not one and one.state == "ended":
-                self._over(before.calls.get(one.id), one)
+            was = before.calls.get(one.id)
+            if was is not one and one.state == "ended":
+                self._over(was, one)
+            elif one.too_thin and (was is None or not was.too_thin) and app.in_use():
+                app.main.open_dialog(TooThinOffer(one))
+        for offer in [one for one in app.main.dialogs if isinstance(one, TooThinOffer)]:
+            if app.state.calls.get(offer.call.id, offer.call).state == "ended":
+                app.main.close_dialog(offer)
 
     def _say_who_took(self, call_id: str) -> None:
         """Say where somebody else of this station took or declined the call that rang here too."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from fake_client import DISK_FULL, FakeClient
 from fake_groups import a_group
+from fake_history import as_daemon
 from fake_talk import a_channel
 from screen import Screen
 from shapes import at, call, edge, message, station
@@ -206,6 +207,19 @@ async def _on_air(screen: Screen) -> None:
     await screen.press("f3")
 
 
+def _called() -> FakeClient:
+    client = _five()
+    ended: dict[str, Any] = {"end_reason": "they-hung-up", "talking_s": 75.0, "quality": "good"}
+    client.past = [
+        as_daemon(call(GATE, "ended", id="r4", number=4, end_reason="no-answer")),
+        call(CLINIC, "ended", id="r3", number=3, started_at=at(-9, sure=False), **ended),
+        call(CLINIC, "ended", id="r2", number=2, outgoing=True, end_reason="busy"),
+        call(GATE, "ended", id="r1", number=1, outgoing=True, **ended | {"quality": "bad"}),
+    ]
+    client.own = replace(client.own, missed_calls=1)
+    return client
+
+
 async def _alarm(screen: Screen) -> None:
     text = "A station calls itself clinic, but its key is not the one that you verified as clinic."
     screen.client.meet(station("clinic", "eeee", alarm=text))
@@ -245,6 +259,7 @@ SCENES = {
     "ringing": Scene(_five, "IS CALLING", _ring),
     "call": Scene(talking, "2:14", _call),
     "on_air": Scene(with_files, "YOU TALK", _on_air),
+    "calls": Scene(_called, "they hung up", _keys("f12")),
     "alarm": Scene(_five, "ALARM: A station", _alarm),
     "trouble": Scene(_in_trouble, "The disk is full"),
     "lost": Scene(_five, "NOT CONNECTED", _die),

@@ -25,6 +25,11 @@ DETAILS = CallDetails(
     loss_there_pct=3.0,
     late_ms=2.0,
     rejected=0,
+    burst_there=2.5,
+    sending_kbit_s=31.0,
+    frame_ms=60,
+    copies=(2, 4),
+    bandwidth="wideband",
 )
 
 
@@ -66,6 +71,8 @@ async def test_a_bad_call_says_why_and_what_to_do_and_the_figures_on_demand() ->
         await screen.press("f2")
         await screen.sees("How this call sounds")
         for words in ("12 % of the packets", "8 % of the sound", "4 % of the sound", "not known"):
+            assert words in screen.text
+        for words in ("3 %, 2.5 in a row", "31 kbit/s, 60 ms a packet, 2 copies, wideband"):
             assert words in screen.text
         await screen.press("escape")
         await screen.sees_no("How this call sounds")
@@ -230,3 +237,32 @@ async def test_calls_of_before_stand_in_their_conversations_and_are_seen_there()
         await screen.sees("-- missed call --")
         await screen.until(lambda: client.seen, "that it was seen")
         assert client.seen[0][1] == CLINIC.id
+
+
+async def test_a_call_that_the_way_can_not_carry_offers_a_voice_message() -> None:
+    client = FakeClient(CLINIC)
+    async with screen_of(client) as screen:
+        running = await talking(screen)
+        client.change_call(replace(running, too_thin=True))
+        await screen.sees("The link is too thin for this call")
+        await screen.press("escape")
+        client.change_call(replace(running, too_thin=True, talking_s=61.0))
+        await screen.sees("1:01")
+        assert "too thin" not in screen.text  # it asks once
+        client.change_call(replace(running, too_thin=False))
+        client.change_call(replace(running, too_thin=True))
+        await screen.sees("Little of what is said arrives.")
+        assert not client.recorded
+        await screen.press("1")
+        await screen.until(lambda: client.recorded, "the recording")
+        assert client.all_calls["c1"].end_reason == "hung-up"
+
+
+async def test_an_offer_goes_with_its_call() -> None:
+    client = FakeClient(CLINIC)
+    async with screen_of(client) as screen:
+        running = await talking(screen)
+        client.change_call(replace(running, too_thin=True))
+        await screen.sees("The link is too thin for this call")
+        client.change_call(replace(running, state="ended", end_reason="they-hung-up"))
+        await screen.sees_no("The link is too thin for this call")

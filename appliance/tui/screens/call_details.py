@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.api.schema import CallInfo
+from appliance.api.schema import CallDetails, CallInfo
 from appliance.tui import views
 from appliance.tui.dialogs import ESC_BACK, Area, Dialog, paragraphs
 from appliance.tui.keybar import Hint
@@ -48,7 +48,10 @@ def _figures(call: CallInfo) -> list[tuple[str, str]]:
     if found is None:
         return []
     why = f", because of {call.reason}" if call.reason else ""
-    there = "no report yet" if found.loss_there_pct is None else f"{found.loss_there_pct:.0f} %"
+    there = "no report yet"
+    if found.loss_there_pct is not None:
+        burst = f", {found.burst_there:.1f} in a row" if found.burst_there >= 1.5 else ""
+        there = f"{found.loss_there_pct:.0f} %{burst}"
     round_trip = "not known" if found.round_trip_ms is None else f"{found.round_trip_ms:.0f} ms"
     return [
         ("Sound", f"{call.quality}{why}"),
@@ -57,6 +60,7 @@ def _figures(call: CallInfo) -> list[tuple[str, str]]:
         ("  repaired", f"{found.repaired_pct:.0f} % of the sound, by copies or correction"),
         ("  not heard", f"{found.concealed_pct:.0f} % of the sound, made up"),
         ("Lost of ours", there),
+        *_sending(found),
         ("Waits here", f"{found.delay_ms:.0f} ms, so that late packets still count"),
         ("There and back", round_trip),
         ("Unevenness", f"{found.jitter_ms:.0f} ms"),
@@ -64,3 +68,12 @@ def _figures(call: CallInfo) -> list[tuple[str, str]]:
         ("Dropped", f"{found.rejected} packets that were forged, repeated or broken"),
         ("Encrypted", "yes, from end to end" if call.encrypted else "NO: others can listen"),
     ]
+
+
+def _sending(found: CallDetails) -> list[tuple[str, str]]:
+    if not found.sending_kbit_s:
+        return []
+    copies = f", {len(found.copies)} copies" if found.copies else ""
+    band = f", {found.bandwidth}" if found.bandwidth else ""
+    words = f"{found.sending_kbit_s:.0f} kbit/s, {found.frame_ms} ms a packet{copies}{band}"
+    return [("We send", words), *([("", "The link is thin.")] if found.thin else [])]

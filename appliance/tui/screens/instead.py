@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance.api.schema import CallInfo
 from appliance.tui import views
 from appliance.tui.dialogs import Area, Item, ListDialog, paragraphs
 from appliance.tui.keybar import Hint
@@ -55,6 +56,31 @@ class VoiceOffer(ListDialog):
             app.main.main_key(key, character)
         else:
             super().on_key_pressed(key, character)
+
+
+class TooThinOffer(VoiceOffer):
+    """In a call that the way can't carry: hang up, and record one."""
+
+    title = "The link is too thin for this call"
+
+    def __init__(self, call: CallInfo) -> None:
+        super().__init__(call.station, "Little of what is said arrives.")
+        self.call = call
+
+    def items(self) -> list[Item]:
+        return [
+            Item("Hang up, and record one", self._hang_up, "Enter"),
+            Item("Go on with the call", lambda: None, "Esc"),
+        ]
+
+    def _hang_up(self) -> None:
+        self.station_app.start(self._then_record())
+
+    async def _then_record(self) -> None:
+        app = self.station_app
+        # The microphone is the call's until that is over.
+        if await app.operator.ask(app.client.hang_up(self.call.id)) is not None:
+            self._record()
 
 
 class ThinDialog(ListDialog):

@@ -52,6 +52,7 @@ async def test_calls_are_listed_with_the_latest_at_the_bottom(
     assert "missed" in third
     assert "fencewire calls --seen" in done.err
     assert backend.history.missed == 1
+    assert "and 1 missed call (fencewire calls)" in (await fencewire("status")).out
     done = await fencewire("calls", "--missed", "--seen", "--json")
     assert (done.code, [one["id"] for one in done.lines]) == (exits.OK, ["c3"])
     assert backend.history.missed == 0
