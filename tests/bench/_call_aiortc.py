@@ -17,7 +17,7 @@ from appliance.village.village import Village
 
 AIORTC = ("aiortc==1.16.0",)
 SCRIPT = str(Path(__file__).with_name("_aiortc_end.py"))
-BEGIN_S = 4.0
+BEGIN_S = 3.0
 """From the answer until sound flows: ICE, DTLS."""
 
 ANSWER_S = 20.0
