@@ -8,10 +8,16 @@ from collections.abc import Callable
 from appliance.media.receiver import Receiver
 from appliance.media.talk_sender import OPUS_TYPE, RED_TYPE
 from appliance.model.secret import Secret
+from appliance.protocol.jitter import JitterBuffer
 from appliance.protocol.opus_packet import OpusPacketError, packet_samples
 from appliance.protocol.red import RedError, parse_red
 from appliance.protocol.rtcp import RtcpReport
 from appliance.protocol.rtp import RtpPacket
+
+BEHIND_S = 1.2
+"""How late the first word of a spurt may be heard whole, when the sound card opens late or we were
+late to ask for it: nobody is answered in the middle of his words.  It is caught up little by
+little.  As much as the jitter buffer holds."""
 
 MAX_SEEN = 64
 """Time stamps that are remembered; copies are far younger."""
@@ -26,6 +32,7 @@ class SpurtReceiver(Receiver):
     def __init__(self, suite: str, key: Secret, keep: Keep) -> None:
         """``keep`` gets each piece once, copies of lost ones late; raises as `Receiver`."""
         super().__init__(suite, key, OPUS_TYPE, red_payload_type=RED_TYPE)
+        self._buffer = JitterBuffer(jump_above_s=BEHIND_S)
         self._keep = keep
         self._seen: deque[int] = deque(maxlen=MAX_SEEN)
         self._opened = b""

@@ -51,7 +51,8 @@ SPARE_ANYHOW_S: Final = 0.1
 """From this much on, however it sounds."""
 
 JUMP_ABOVE_S: Final = 0.25
-"""From this much on, all that is too old is dropped at once: a stalled link has just come back."""
+"""From this much on, all that is too old is dropped at once: a stalled link has just come back.
+Where nobody waits for an answer it may be more."""
 
 ALIGN_FROM: Final = 144
 """Samples between beat and frame that are worth being cut out of a pause: 3 ms."""
@@ -174,8 +175,16 @@ def _frames(samples: int) -> int:
 class Playout:
     """Decides what is taken from the shelf and when, for one numbering of one source."""
 
-    def __init__(self, shelf: Shelf, delay: DelayWindow, figures: Figures) -> None:
+    def __init__(
+        self,
+        shelf: Shelf,
+        delay: DelayWindow,
+        figures: Figures,
+        *,
+        jump_above_s: float = JUMP_ABOVE_S,
+    ) -> None:
         self._shelf, self._delay, self._figures = shelf, delay, figures
+        self._jump_above_s = jump_above_s
         self.floor: int | None = None
         """What is older than this is too late."""
         self.delay_s = 0.0
@@ -211,7 +220,7 @@ class Playout:
                 self._doubtful = 0  # It was silence.
             self._cursor = first.timestamp
         spare_s = self._spare_s(at)
-        if spare_s > JUMP_ABOVE_S and first is not None:
+        if spare_s > self._jump_above_s and first is not None:
             self._jump(spare_s)
             spare_s = self._spare_s(at)
         if self._priming:
