@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from api_samples import CALL, OUR_NODE, STORAGE
+from api_samples import CALL, STORAGE
 from memory_attachments import WithAttachments
 from memory_groups import WithGroups
 from memory_history import WithHistory
+from memory_mesh import WithMesh
 from memory_recordings import WithRecordings
 from memory_records import WithRecords
 from memory_stations import AWAY as AWAY
@@ -27,17 +28,10 @@ from appliance.api.schema import (
     CallInfo,
     Check,
     Event,
-    Link,
     MediaStatus,
-    Mesh,
-    MeshEdge,
-    MeshPath,
     Message,
     MessagePage,
-    Neighbour,
-    PathHop,
     Precedence,
-    Router,
     SoundSettings,
     SoundTest,
     Station,
@@ -49,7 +43,14 @@ from appliance.model.search import fold, words_of
 
 
 class MemoryBackend(
-    WithAttachments, WithGroups, WithHistory, WithRecords, WithRecordings, WithTalk, Backend
+    WithAttachments,
+    WithGroups,
+    WithHistory,
+    WithMesh,
+    WithRecords,
+    WithRecordings,
+    WithTalk,
+    Backend,
 ):
     """Whatever is sent arrives, unless the station is away; calls go where the tests push them."""
 
@@ -345,54 +346,6 @@ class MemoryBackend(
 
     async def test_sound(self) -> SoundTest:
         return SoundTest(input_db=-20.0, output_ok=True, text="The microphone works.")
-
-    def links(self) -> tuple[Link, ...]:
-        neighbour = Neighbour(CLINIC, "fe80::1", 0.4)
-        router = Router("fe80::1", CLINIC, 96, 0, 2, 0.4)
-        return (
-            Link(
-                "eth0",
-                True,
-                ("10.0.0.1/24",),
-                (neighbour,),
-                kind="ethernet",
-                used=True,
-                mtu=1500,
-                hello_s=1.0,
-                routers=(router,),
-            ),
-            Link("wlan0", True, (), (), used=False, why_not="It serves guests."),
-        )
-
-    async def path(self, station: str) -> MeshPath:
-        found = self.station(station)
-        if found.reach == "away":
-            raise ApiError(409, "away", f"There is no way to {found.name} now.", "Wait.")
-        hops = [PathHop("fd00::c", CLINIC, "clinic", "ethernet", "us", 96, 0, 2, 0.4)]
-        if found.id == PUMP:
-            hops.append(PathHop("fd00::d", PUMP, "pump", "radio", "one", 256, 4, None, 3.1))
-        return MeshPath(found.id, tuple(hops), complete=True, metric=352, link="eth0")
-
-    def mesh(self) -> Mesh:
-        us = replace(OUR_NODE, address="fd00::1", station=US, name=self.name, tag="0000")
-        clinic = replace(
-            us,
-            address="fd00::c",
-            station=CLINIC,
-            name="clinic",
-            tag="k7qd",
-            trust="verified",
-            us=False,
-            hops=1,
-            metric=96,
-            via="fd00::c",
-        )
-        pump = replace(clinic, address="fd00::d", station=PUMP, name="pump", hops=2, metric=352)
-        edges = (
-            MeshEdge("fd00::1", "fd00::c", "ethernet", "eth0", 96, 0, 2, 0.4, "us"),
-            MeshEdge("fd00::c", "fd00::d", "radio", "", 256, 4, None, None, "one"),
-        )
-        return Mesh((us, clinic, replace(pump, asked="silent")), edges, waiting=0, not_asked=0)
 
     async def doctor(self) -> tuple[Check, ...]:
         return (Check("sound", "ok", "Works.", ""), Check("clock", "warn", "Not set.", "Set it."))
