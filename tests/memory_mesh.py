@@ -8,7 +8,16 @@ from api_samples import OUR_NODE
 from memory_stations import CLINIC, PUMP, US
 
 from appliance.api.backend import ApiError
-from appliance.api.schema import Link, Mesh, MeshEdge, MeshPath, Neighbour, PathHop, Router
+from appliance.api.schema import (
+    Link,
+    Mesh,
+    MeshEdge,
+    MeshPath,
+    Neighbour,
+    PathHop,
+    Router,
+    Station,
+)
 
 
 class WithMesh:
