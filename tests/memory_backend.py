@@ -6,19 +6,13 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from api_samples import CALL, STORAGE
-from memory_attachments import WithAttachments
-from memory_groups import WithGroups
-from memory_history import WithHistory
-from memory_mesh import WithMesh
-from memory_recordings import WithRecordings
-from memory_records import WithRecords
+from memory_parts import WithParts
 from memory_stations import AWAY as AWAY
 from memory_stations import CLINIC as CLINIC
 from memory_stations import NOW as NOW
 from memory_stations import PUMP as PUMP
 from memory_stations import US as US
 from memory_stations import station
-from memory_talking import WithTalk
 
 from appliance.api.backend import ApiError, Backend
 from appliance.api.event_log import EventLog
@@ -42,16 +36,7 @@ from appliance.api.storage import FoundMessages, Recipients, SetStorage, Storage
 from appliance.model.search import fold, words_of
 
 
-class MemoryBackend(
-    WithAttachments,
-    WithGroups,
-    WithHistory,
-    WithMesh,
-    WithRecords,
-    WithRecordings,
-    WithTalk,
-    Backend,
-):
+class MemoryBackend(WithParts, Backend):
     """Whatever is sent arrives, unless the station is away; calls go where the tests push them."""
 
     def __init__(self) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from appliance.api.attachments import AttachmentBackend
 from appliance.api.calls import HistoryBackend
+from appliance.api.conferences import ConferenceBackend
 from appliance.api.groups import GroupBackend
 from appliance.api.recordings import RecordingBackend
 from appliance.api.records import RecordBackend
@@ -177,6 +178,10 @@ class Backend(Protocol):
 
     async def doctor(self) -> tuple[Check, ...]:
         """Look at sound, network, mesh, privileges, clock, disk and ports."""
+
+    @property
+    def conferences(self) -> ConferenceBackend:
+        """What makes conferences of calls."""
 
     @property
     def history(self) -> HistoryBackend:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from appliance.api.basics import Problem, WallTime
+from appliance.api.conferences import ConferenceInfo
 
 MAX_PAST_CALLS: Final = 200
 """Calls of the record that are asked for at a time."""
@@ -152,6 +153,9 @@ class CallInfo:
 
     too_thin: bool = False
     """The way to them takes too little for a call, whatever is done: a voice message arrives."""
+
+    conference: ConferenceInfo | None = None
+    """The conference that it is part of; the same for all calls of it."""
 
     details: CallDetails | None = None
     """Figures behind the quality, while it is measured."""

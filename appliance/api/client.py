@@ -23,6 +23,7 @@ from appliance.api import requests as ask
 from appliance.api import unix_http
 from appliance.api.attachment_calls import AttachmentCalls
 from appliance.api.calling import listed, parsed, quoted, refusal, shaped
+from appliance.api.conference_calls import ConferenceCalls
 from appliance.api.errors import ClientError, ConnectionLost, NotRunning, RequestError
 from appliance.api.group_calls import GroupCalls
 from appliance.api.history_calls import HistoryCalls
@@ -129,6 +130,7 @@ class Client(
     RecordingCalls,
     StorageCalls,
     TalkingCalls,
+    ConferenceCalls,
 ):
     """The daemon behind one socket.  It keeps no connection, so it may be used from many tasks."""
 

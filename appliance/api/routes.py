@@ -13,6 +13,7 @@ from appliance.api import requests as ask
 from appliance.api.attachment_routes import ATTACHMENT_ROUTES
 from appliance.api.attachments import MAX_ATTACHMENTS
 from appliance.api.backend import Backend
+from appliance.api.conference_routes import CONFERENCE_ROUTES
 from appliance.api.group_routes import GROUP_ROUTES
 from appliance.api.history_routes import HISTORY_ROUTES
 from appliance.api.record_routes import RECORD_ROUTES
@@ -212,6 +213,7 @@ ROUTES: Final = (
     ),
     *STORAGE_ROUTES,
     *TALKING_ROUTES,
+    *CONFERENCE_ROUTES,
     Route("GET", "/v1/messages/{message}", "Find one message: Message.", _message),
     Route(
         "POST",

@@ -219,6 +219,17 @@ def _reading(commands: Commands) -> None:
     )
 
 
+def _joining(commands: Commands) -> None:
+    add = commands.add(
+        "add",
+        "conferences:add",
+        "Have somebody else join the call that you are in, up to 16: all hear all.",
+        "  fencewire add clinic",
+    )
+    add.add_argument("to", metavar="TO", help="a station")
+    add.add_argument("--call", metavar="CALL", help="id of a call; else the one that goes on")
+
+
 def _talking(commands: Commands) -> None:
     call = commands.add(
         "call",
@@ -252,6 +263,7 @@ def _talking(commands: Commands) -> None:
             type=numbers.seconds,
             help="hang up after so long",
         )
+    _joining(commands)
     hangup = commands.add("hangup", "talk:hangup", "End the call, or decline it while it rings.")
     hangup.add_argument("call", metavar="CALL", nargs="?", help="id of a call; else all of them")
 

@@ -16,6 +16,7 @@ from typing import Final
 from appliance.api.client import Client
 from appliance.api.schema import CallInfo
 from appliance.commands import exits
+from appliance.commands.conferences import who_is_in
 from appliance.commands.output import Failure, Output, caller, duration, visible
 from appliance.commands.session import changes, command
 from appliance.commands.sound_files import sound_file
@@ -58,6 +59,7 @@ class _Teller:
     def __init__(self, out: Output) -> None:
         self._out = out
         self._last: CallInfo | None = None
+        self._together = ""
 
     def tell(self, call: CallInfo) -> None:
         last, self._last = self._last, call
@@ -70,6 +72,11 @@ class _Teller:
             self._out.line(f"The connection is lost; trying again for {call.lost_in_s:.0f} s.")
         elif was_lost and not _is_lost(call) and call.state == "talking":
             self._out.line("The connection is back.")
+        if call.conference is not None:
+            text = who_is_in(call.conference)
+            if text != self._together:
+                self._out.line(text)
+                self._together = text
         for problem in call.problems:
             if last is None or problem not in last.problems:
                 self._out.line(f"NO SOUND: {visible(problem.text)} {visible(problem.fix)}")

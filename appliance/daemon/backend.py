@@ -31,6 +31,7 @@ from appliance.daemon import namefile
 from appliance.daemon.announcer import Announcer
 from appliance.daemon.attachment_desk import AttachmentDesk
 from appliance.daemon.comparing import Comparing
+from appliance.daemon.conferences import DaemonConferences
 from appliance.daemon.doctor import examine
 from appliance.daemon.group_backend import DaemonGroups
 from appliance.daemon.hops import Hops
@@ -80,6 +81,7 @@ class DaemonBackend(Comparing, Keeping):
         self.groups = announcer.groups = DaemonGroups(
             runtime, self._lookup, unread=announcer.unread, name_of=self.views.name_of
         )
+        self.conferences = DaemonConferences(runtime, self._lookup)
         self.talk = announcer.talk = DaemonTalk(runtime, self._lookup, name_of=self.views.name_of)
         self._sound = SoundDesk(runtime, settings, on_key=self._key)
         runtime.spawn(self._sound.run())

@@ -22,6 +22,7 @@ from appliance.api.schema import (
 )
 from appliance.daemon.attachment_views import shown
 from appliance.daemon.call_quality import NOTHING, details_of
+from appliance.daemon.conferences import described
 from appliance.daemon.mesh_views import MeshViews
 from appliance.daemon.runtime import Runtime
 from appliance.model.call import Call, CallState
@@ -241,6 +242,7 @@ class Views:
             encrypted=call.encrypted,
             reason=verdict.reason,
             advice=verdict.advice,
+            conference=described(call.conference, self.name_of),
             details=details_of(stats, *quality.shares_pct(call.id)) if stats else None,
         )
 

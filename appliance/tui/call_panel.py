@@ -6,6 +6,7 @@ from typing import Final
 
 from appliance.api.schema import CallInfo
 from appliance.tui import views
+from appliance.tui.conference_panel import conference_rows
 from appliance.tui.look import BAD, BOLD, CARE, GOOD, INVERSE, LOUD, PLAIN
 from appliance.tui.pane import Pane, Row, spread
 from appliance.tui.store import TuiState
@@ -61,6 +62,7 @@ def _head(state: TuiState, call: CallInfo, now_s: float, width: int) -> Row:
 def panel_rows(state: TuiState, call: CallInfo, now_s: float, width: int) -> list[Row]:
     """Return the panel: two to five rows."""
     rows: list[Row] = [_head(state, call, now_s, width)]
+    rows += conference_rows(state, call, width)
     if not call.encrypted:
         rows.append([(" NOT ENCRYPTED ", LOUD), ("  Others can listen to this call.", BAD)])
     if call.reason and not call.problems and call.state == "talking" and call.lost_in_s is None:

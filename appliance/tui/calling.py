@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from appliance.api.schema import CallInfo
 from appliance.tui import views
 from appliance.tui.actions import CallCame, CallsSeen
+from appliance.tui.conference_panel import may_add
 from appliance.tui.screens.call_details import CallDetailsPage
 from appliance.tui.screens.calls import CallsPage
 from appliance.tui.screens.group import GroupDialog
@@ -151,6 +152,19 @@ class Calling:
         """Decline a call, and write."""
         self.acted_on(call)
         self._app.operator.decline_with(call, text)
+
+    def add_chosen(self) -> None:
+        """Have whoever is chosen join the call."""
+        app = self._app
+        call = views.running(app.state)
+        if call is None:
+            app.say("Call somebody first; then F5 adds others to the call.", False)
+            return
+        station = may_add(app.state, call)
+        if station is None:
+            app.say("Choose somebody else with Up and Down: F5 adds them to the call.", False)
+        else:
+            app.operator.add_to_call(call, station)
 
     def mute(self) -> None:
         """Turn our microphone off, or on again."""

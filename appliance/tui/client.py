@@ -154,6 +154,8 @@ class StationClient(Protocol):
 
     async def hang_up(self, call: str) -> CallInfo: ...
 
+    async def add_to_call(self, call: str, to: str) -> CallInfo: ...
+
     async def set_call(
         self,
         call: str,

@@ -14,6 +14,7 @@ from appliance.tui import views
 from appliance.tui.call_panel import CallPanel
 from appliance.tui.canvas import Canvas
 from appliance.tui.composer import ComposerPane
+from appliance.tui.conference_panel import may_add
 from appliance.tui.conversation import ConversationPane
 from appliance.tui.dialogs import Area, Dialog
 from appliance.tui.keybar import Hint, KeyBar
@@ -133,10 +134,11 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """Return what can be pressed while no dialog is open."""
         state = self.station_app.state
         menu = Hint("Esc", "menu")
-        if views.running(state) is not None:
+        if (call := views.running(state)) is not None:
             talk = self.station_app.talk_key.hint
+            adds = may_add(state, call) is not None
             return [
-                Hint("Enter", "send"),
+                Hint("F5", "add them") if adds else Hint("Enter", "send"),
                 *([Hint("F3", talk)] if talk is not None else []),
                 Hint("F6", "mute"),
                 Hint("F7", "volume"),
@@ -211,6 +213,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             "f2": app.calling.call_chosen,
             "f3": app.talk_key.press,
             "f4": app.open_network,
+            "f5": app.calling.add_chosen,
             "f6": app.calling.mute if views.running(app.state) else app.open_find,
             "f7": app.calling.open_volume if views.running(app.state) else app.writer.open,
             "f8": app.open_sound,

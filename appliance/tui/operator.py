@@ -152,6 +152,10 @@ class Operator:
         """End, decline or cancel a call."""
         self.start(self._call_came(self.client.hang_up(call.id)))
 
+    def add_to_call(self, call: CallInfo, station: str) -> None:
+        """Have another station join a call."""
+        self.start(self._call_came(self.client.add_to_call(call.id, station)))
+
     def mute(self, call: CallInfo) -> None:
         """Turn our microphone off, or on again."""
         self.start(self._call_came(self.client.set_call(call.id, muted=not call.muted)))

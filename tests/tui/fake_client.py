@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+from fake_conferences import FakeConferences
 from fake_files import FakeFiles
 from fake_groups import FakeGroups
 from fake_history import FakeHistory, as_daemon
@@ -40,7 +41,7 @@ from appliance.api.schema import (
 from appliance.api.storage import MAX_RECIPIENTS, FoundMessages, Recipients, Removed, Storage
 
 
-class FakeClient(FakeFiles, FakeGroups, FakeHistory, FakeTalk):
+class FakeClient(FakeConferences, FakeFiles, FakeGroups, FakeHistory, FakeTalk):
     """One station's daemon; the tests play the others."""
 
     def __init__(self, *stations: Station, **own: object) -> None:

@@ -32,6 +32,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "api.groups",
         "api.recordings",
         "api.talking",
+        "api.conferences",
         "api.errors",
     ),
     "web": (
@@ -43,6 +44,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "api.groups",
         "api.recordings",
         "api.talking",
+        "api.conferences",
         "api.errors",
     ),
     "village": ("adapters",),

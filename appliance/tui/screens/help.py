@@ -47,6 +47,7 @@ _PARTS: list[tuple[str, list[tuple[str, str]]]] = [
             ("F3", "begins and ends talking, after Esc, Push to talk"),
             ("Esc Enter", "hangs up"),
             ("F2", "in a call: what is measured of its sound"),
+            ("F5", "in a call: whoever is chosen joins it, up to 16"),
             ("F12", "calls that were missed, and all others"),
         ],
     ),

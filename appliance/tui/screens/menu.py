@@ -49,7 +49,7 @@ class MenuDialog(ListDialog):
                 ),
                 Item("Volume", app.calling.open_volume, "F7"),
                 Item("Compare digits, to be sure who it is", app.open_verify, "F9"),
-                Item("Sound devices", app.open_sound, "F8"),
+                Item("Have whoever is chosen join the call", app.calling.add_chosen, "F5"),
                 Item("How it sounds: figures", app.calling.call_chosen, "F2"),
                 Item("Messages: older ones, who has them", app.open_reading),
                 Item("Find a name, or words in messages", app.open_find),
