@@ -13,6 +13,8 @@ import math
 from functools import cache
 from pathlib import Path
 
+from appliance.protocol.opus_packet import Bandwidth
+
 SAMPLE_RATE = 48_000
 """Of all sound in here."""
 
@@ -25,8 +27,9 @@ MAX_FRAME_SAMPLES = 5_760
 _APPLICATION_VOIP = 2048
 _SET_BITRATE, _SET_DTX, _SET_COMPLEXITY = 4002, 4016, 4010
 _SET_INBAND_FEC, _SET_LOSS_PCT, _SET_SIGNAL = 4012, 4014, 4024
-_SET_GAIN, _GET_LOOKAHEAD = 4034, 4027
+_SET_GAIN, _GET_LOOKAHEAD, _SET_MAX_BANDWIDTH = 4034, 4027, 4004
 _SIGNAL_VOICE = 3001
+_BANDWIDTHS = {Bandwidth.NARROWBAND: 1101, Bandwidth.WIDEBAND: 1103, Bandwidth.FULLBAND: 1105}
 
 
 class OpusError(Exception):
@@ -75,9 +78,12 @@ def _library() -> ctypes.CDLL:
 
 def version() -> str:
     """Version of libopus, for the log and `doctor`; bundled builds may not know their own."""
-    text: bytes = _library().opus_get_version_string()
+    text = _library().opus_get_version_string().decode(errors="replace")
+    if "unknown" in text:
+        # Functions tell the age: this one came with 1.6.
+        text = f"libopus {'1.6' if hasattr(_library(), 'opus_decode24') else '1.5 or older'}"
     where = "bundled" if _bundled_path() else "system"
-    return f"{text.decode(errors='replace')} ({where})"
+    return f"{text} ({where})"
 
 
 def _checked(result: int) -> int:
@@ -88,7 +94,7 @@ def _checked(result: int) -> int:
 
 
 class OpusEncoder:
-    """One direction's encoder; in-band FEC is on, and used as far as loss is expected."""
+    """One direction's encoder; all but its complexity can change between two frames."""
 
     def __init__(
         self, *, bitrate: int, complexity: int, expected_loss_pct: int, dtx: bool = False
@@ -105,7 +111,6 @@ class OpusEncoder:
         self._set(_SET_BITRATE, bitrate)
         self._set(_SET_COMPLEXITY, complexity)
         self._set(_SET_SIGNAL, _SIGNAL_VOICE)
-        self._set(_SET_INBAND_FEC, 1)
         self._set(_SET_DTX, int(dtx))
         self.expect_loss(expected_loss_pct)
 
@@ -117,11 +122,23 @@ class OpusEncoder:
         )
 
     def expect_loss(self, percent: int) -> None:
-        """Loss that the other side meets; decides how much goes into FEC."""
+        """Loss that the other side meets; decides how much goes into FEC, 0: there is none."""
         self._set(_SET_LOSS_PCT, max(0, min(100, percent)))
+        self._set(_SET_INBAND_FEC, int(percent > 0))
+
+    def tune(self, *, bitrate: int, fec_pct: int, bandwidth: Bandwidth, dtx: bool) -> None:
+        """Go on in another way from the next frame on, without a gap.
+
+        ``bitrate`` in bit/s; ``fec_pct`` as in `expect_loss`; ``bandwidth``: the highest;
+        ``dtx``: hardly any bytes for silence.
+        """
+        self._set(_SET_BITRATE, bitrate)
+        self._set(_SET_MAX_BANDWIDTH, _BANDWIDTHS[bandwidth])
+        self._set(_SET_DTX, int(dtx))
+        self.expect_loss(fec_pct)
 
     def encode(self, pcm: bytes) -> bytes:
-        """Encode a frame of 2.5 to 60 ms; raises `OpusError` when it has no such length."""
+        """Encode 2.5 to 120 ms; raises `OpusError` when there is no packet of such a length."""
         size = _checked(
             self._lib.opus_encode(self._state, pcm, len(pcm) // 2, self._out, MAX_PACKET_BYTES)
         )

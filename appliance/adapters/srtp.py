@@ -22,6 +22,9 @@ AES_CM = "AES_CM_128_HMAC_SHA1_80"
 KEY_BYTES = MappingProxyType({AES_GCM: 16 + 12, AES_CM: 16 + 14})
 """Crypto suites that we have, best first, and the length of master key and salt."""
 
+TAG_BYTES = MappingProxyType({AES_GCM: 16, AES_CM: 10})
+"""What each adds to a packet of sound."""
+
 MAX_PACKET_BYTES = 1_356
 """Longest packet that libsrtp's binding protects; ours are far shorter."""
 

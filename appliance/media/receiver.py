@@ -25,8 +25,12 @@ from appliance.protocol.playout import (
 )
 from appliance.protocol.red import Block, RedError, parse_red
 from appliance.protocol.rtcp import ReportBlock, RtcpError, RtcpReport, is_rtcp
+from appliance.protocol.rtcp_xr import LossRle
 from appliance.protocol.rtp import HEADER_BYTES, RtpError, RtpPacket
 from appliance.protocol.stretch import FADE, cut, fade, lengthen, pad, shorten
+
+TOLD = 160
+"""Packets that a report tells of one by one: those of the last reports too, should they be lost."""
 
 OLD_KEY_S = 2.0
 """For how long packets under the keys of before are still opened after a change."""
@@ -161,6 +165,12 @@ class Receiver:
             last_sr = self._report_heard[0]
             delay = max(0, min(0xFFFFFFFF, int((now - self._report_heard[1]) * 65_536)))
         return (ReportBlock(self._source, self._buffer.reception.report(), last_sr, delay),)
+
+    def losses(self) -> tuple[LossRle, ...]:
+        """Which of their newest packets came."""
+        if self._source is None:
+            return ()
+        return (LossRle(self._source, *self._buffer.reception.arrived(TOLD)),)
 
     def frame(self, at: float) -> bytes:
         """The 20 ms that sound from ``at`` on."""

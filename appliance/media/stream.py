@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
+from dataclasses import replace
 
 from appliance.adapters.opus import OpusError
 from appliance.adapters.srtp import SrtpError
@@ -14,9 +14,10 @@ from appliance.media.lateness import Lateness
 from appliance.media.levels import LevelWatch
 from appliance.media.pcm import SILENCE, SILENT_DB, level_db
 from appliance.media.receiver import Receiver
-from appliance.media.sender import Sender, loss_and_round_trip
+from appliance.media.sender import Sender
 from appliance.media.stand_ins import StandIns
 from appliance.media.talk_key import TalkKey
+from appliance.media.voice_stats import voice_stats
 from appliance.media.watch import Facts, Watch, problems
 from appliance.model.media import (
     FirstSound,
@@ -28,17 +29,12 @@ from appliance.model.media import (
     StreamClosed,
     StreamFailed,
     StreamOpened,
-    StreamStats,
 )
-from appliance.protocol.opus_packet import CLOCK_HZ
+from appliance.protocol.adaptation import Takes
 from appliance.protocol.rtcp import RtcpReport
 
 DEVICE_LOST_S = 0.06
 """Without a beat of the sound card for this long, the stream goes on by our own clock."""
-
-REPORT_S = 0.75
-"""RTCP reports are sent this far apart, at random up to twice (RFC 3550 6.3.1): within 5 % of the
-voice."""
 
 BURST = 64
 """Packets read per wake-up of a socket; then others have their turn."""
@@ -47,6 +43,14 @@ BEAT_BUDGET = 256
 """Packets read per 20 ms; what a flood brings beyond it is left to the kernel to drop."""
 
 Emit = Callable[[MediaEvent], None]
+
+
+def _takes(command: StartStream) -> Takes:
+    return Takes(
+        red=command.red_payload_type is not None,
+        dtx=command.dtx,
+        max_frame_ms=command.max_frame_ms,
+    )
 
 
 class Stream:
@@ -75,8 +79,7 @@ class Stream:
         self._budget = BEAT_BUDGET
         self._device_in_at = self._device_out_at = 0.0
         self._first_said = False
-        self._loss_there: float | None = None
-        self._round_trip_s: float | None = None
+        self._loss_reports = False
         self._report_at = 0.0
         self.mixed = False
         """A conference sends and plays for it."""
@@ -109,16 +112,36 @@ class Stream:
         try:
             self._change_path(command)
             if self._sender is None or self._receiver is None:
-                keys = (command.crypto_suite, command.send_key)
-                self._sender = Sender(*keys, command.payload_type)
-                keys = (command.crypto_suite, command.receive_key)
-                self._receiver = Receiver(*keys, command.payload_type)
+                self._sender = Sender(
+                    command.crypto_suite,
+                    command.send_key,
+                    command.payload_type,
+                    red_payload_type=command.red_payload_type,
+                    takes=_takes(command),
+                    link_bit_s=command.link_bit_s,
+                )
+                self._receiver = Receiver(
+                    command.crypto_suite,
+                    command.receive_key,
+                    command.payload_type,
+                    red_payload_type=command.red_payload_type,
+                )
                 self._set_loudness()
                 self._facts.started_at = now
             else:
                 suite, payload_type = command.crypto_suite, command.payload_type
-                self._sender.rekey(suite, command.send_key, payload_type)
-                self._receiver.rekey(suite, command.receive_key, payload_type, now)
+                red_payload_type = command.red_payload_type
+                self._sender.rekey(
+                    suite,
+                    command.send_key,
+                    payload_type,
+                    red_payload_type=red_payload_type,
+                    takes=_takes(command),
+                )
+                self._receiver.rekey(
+                    suite, command.receive_key, payload_type, now, red_payload_type=red_payload_type
+                )
+            self._loss_reports = command.loss_reports
         except (UdpError, ValueError) as error:
             self._fail(SoundProblem.NO_SOUND_ARRIVING, str(error))
             return False
@@ -131,7 +154,8 @@ class Stream:
         return True
 
     def _change_path(self, command: StartStream) -> None:
-        if not 0 < command.remote_port < 65_536 or not 96 <= command.payload_type < 128:
+        kinds = (command.payload_type, command.red_payload_type or command.payload_type)
+        if not 0 < command.remote_port < 65_536 or not all(96 <= kind < 128 for kind in kinds):
             raise ValueError("The other side named a port or codec that can't be.")
         sock = self._next_socket or self._socket
         sock.connect(command.remote_host, command.remote_port)
@@ -240,7 +264,12 @@ class Stream:
         if self.muted:
             frame = SILENCE
         self._level_in_db = level_db(frame) if frame is not SILENCE else SILENT_DB
-        self._socket.send(self._sender.frame(frame))
+        self._give(frame)
+
+    def _give(self, frame: bytes) -> None:
+        packet = self._sender.frame(frame, self._clock()) if self._sender is not None else None
+        if packet is not None:
+            self._socket.send(packet)
 
     def sound(self, now: float) -> bytes:
         """Their next 20 ms."""
@@ -273,20 +302,17 @@ class Stream:
                 self._heard(result, now)
 
     def _heard(self, report: RtcpReport, now: float) -> None:
-        if self._sender is None:
-            return
-        found = loss_and_round_trip(report, ssrc=self._sender.ssrc, now=now)
-        if found is not None:
-            self._loss_there, round_trip_s = found
-            self._sender.heard_there(self._loss_there)
-            if round_trip_s is not None:
-                self._round_trip_s = round_trip_s
+        if self._sender is not None:
+            self._sender.heard(report, now)
 
     def _report(self, now: float) -> None:
         if self._sender is None or self._receiver is None:
             return
-        self._report_at = now + REPORT_S * (1 + os.urandom(1)[0] / 255)
-        self._socket.send(self._sender.report(self._receiver.report_blocks(now), now))
+        receiver = self._receiver
+        losses = receiver.losses() if self._loss_reports else ()
+        packet, interval_s = self._sender.report(receiver.report_blocks(now), losses, now)
+        self._report_at = now + interval_s
+        self._socket.send(packet)
 
     # In a conference
 
@@ -310,7 +336,7 @@ class Stream:
         """Send 20 ms of a conference; ``level_in_db`` is our microphone's part."""
         if self._sender is not None:
             self._level_in_db = level_in_db
-            self._socket.send(self._sender.frame(frame))
+            self._give(frame)
 
     # What the daemon hears
 
@@ -335,35 +361,17 @@ class Stream:
         """Once a second."""
         if self._sender is None or self._receiver is None:
             return
-        receiver = self._receiver
-        buffer, reception, became = receiver.buffer, receiver.buffer.reception, receiver.figures
+        self._sender.tick(now)
         self._emit(
-            StreamStats(
-                stream=self.name,
-                loss_pct=reception.loss_pct(now=now, late=buffer.late),
-                jitter_ms=reception.jitter_s * 1000,
-                buffer_ms=buffer.buffered_s * 1000,
+            replace(
+                voice_stats(self.name, self._sender, self._receiver, now),
                 level_in_db=self._level_in_db,
-                level_out_db=receiver.level_db,
-                packets_sent=self._sender.packets,
-                packets_received=receiver.packets,
-                concealed=became.concealed,
-                rejected=receiver.rejected,
                 late_max_ms=self._lateness.take_worst_s() * 1000,
-                recovered=became.recovered,
-                loss_there_pct=self._loss_there,
-                round_trip_ms=None if self._round_trip_s is None else self._round_trip_s * 1000,
                 sound_gaps=figures.gaps,
                 voice_in_db=figures.voice_db,
                 clipped_in_pct=figures.clipped_pct,
                 voice_out_db=self._levels_out.loudest_db,
                 clipped_out_pct=self._levels_out.clipped_pct,
                 talk_left_s=self._talk_key.left_s(now),
-                copied=became.copied,
-                dropped=became.dropped,
-                late=buffer.late,
-                delay_ms=buffer.delay_s * 1000,
-                target_ms=buffer.target_s * 1000,
-                stretched_ms=receiver.stretched * 1000 / CLOCK_HZ,
             )
         )

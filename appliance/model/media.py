@@ -114,6 +114,21 @@ class StartStream:
     record_problem: str | None = None
     """Likewise of the recording."""
 
+    red_payload_type: int | None = None
+    """RTP payload type of redundant Opus in both directions (RFC 2198); None: plain Opus alone."""
+
+    dtx: bool = False
+    """They want silence not to be sent (RFC 7587 section 6.1: usedtx)."""
+
+    loss_reports: bool = True
+    """They want to know which packets arrived (RFC 3611 section 5.1)."""
+
+    max_frame_ms: int = 120
+    """Longest packets that they take (RFC 4566 section 6: maxptime)."""
+
+    link_bit_s: int | None = None
+    """What the path takes of what we send, where it is known; else it is found out."""
+
 
 @dataclass(frozen=True)
 class StopStream:
@@ -156,7 +171,7 @@ class Ring:
     """``ring``, ``ringback``, ``busy``, ``alarm``, ``notice``; None: be quiet."""
 
 
-MEDIA_VERSION = 5
+MEDIA_VERSION = 6
 """Of these commands and events; the two sides refuse each other when it differs."""
 
 

@@ -87,3 +87,25 @@ class StreamStats:
 
     stretched_ms: float = 0.0
     """Sound by which theirs was made longer or shorter since the start, to change the delay."""
+
+    burst_there: float = 1.0
+    """Packets of ours that are lost in a row there, on average."""
+
+    sending_kbit_s: float = 0.0
+    """What we send while somebody speaks, with all headers."""
+
+    frame_ms: int = 20
+    """Sound in each packet that we send."""
+
+    copies: tuple[int, ...] = ()
+    """Which older packets' sound goes along with each, by how many packets older."""
+
+    bandwidth: str = ""
+    """Of what we send: narrowband, wideband or fullband."""
+
+    thin: bool = False
+    """The path takes so little that our voice goes in packets of 120 ms, like an old telephone."""
+
+    too_thin: bool = False
+    """The path does not even take that: what we say does not arrive whole.  A voice message would.
+    """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Final
 
@@ -25,7 +26,9 @@ from appliance.protocol.sip.message import RandomBytes
 from appliance.protocol.sip.sdes import KEY_BYTES, Crypto, Suite
 from appliance.protocol.sip.sdp import (
     DEFAULT_PAYLOAD_TYPE,
+    MAX_PTIME_MS,
     MIRRORED,
+    RED_PAYLOAD_TYPE,
     Description,
     Voice,
     read_description,
@@ -180,7 +183,7 @@ class CallMedia:
         self._offered = tuple(
             Crypto(tag, suite, self._new_key(suite)) for tag, suite in enumerate(self._suites, 1)
         )
-        return self._describe(DEFAULT_PAYLOAD_TYPE, self._offered)
+        return self._describe(DEFAULT_PAYLOAD_TYPE, RED_PAYLOAD_TYPE, self._offered)
 
     def take_answer(self, body: bytes, remote_host: str) -> None:
         """Start with their answer to our last offer.
@@ -211,7 +214,8 @@ class CallMedia:
             raise NoSharedSoundError("the offer has no suite that we have")
         ours = Crypto(theirs.tag, theirs.suite, self._new_key(theirs.suite))
         self._start(description.voice, remote_host, ours, theirs)
-        return self._describe(description.voice.payload_type, (ours,), description)
+        voice = description.voice
+        return self._describe(voice.payload_type, voice.red_payload_type, (ours,), description)
 
     def _new_key(self, suite: Suite) -> Secret:
         return Secret(self._random_bytes(KEY_BYTES[suite]))
@@ -231,6 +235,10 @@ class CallMedia:
                 crypto_suite=ours.suite.value,
                 send_key=ours.key,
                 receive_key=theirs.key,
+                red_payload_type=voice.red_payload_type,
+                dtx=voice.dtx,
+                loss_reports=voice.loss_reports,
+                max_frame_ms=voice.max_ptime_ms or MAX_PTIME_MS,
                 play=self._play,
                 record=self._part_of_record(),
             )
@@ -252,20 +260,30 @@ class CallMedia:
         return str(path.with_name(f"{path.stem}-{self._part}{path.suffix}"))
 
     def _describe(
-        self, payload_type: int, crypto: tuple[Crypto, ...], offer: Description | None = None
+        self,
+        payload_type: int,
+        red_payload_type: int | None,
+        crypto: tuple[Crypto, ...],
+        offer: Description | None = None,
     ) -> bytes:
         if self._host is None or self._port is None:
             raise RuntimeError("a description needs a socket")
         self._version += 1
-        voice = Voice(self._host.partition("%")[0], self._port, payload_type, crypto)
+        voice = Voice(
+            self._host.partition("%")[0],
+            self._port,
+            payload_type,
+            crypto,
+            red_payload_type=red_payload_type,
+            dtx=True,
+            loss_reports=True,
+            max_ptime_ms=MAX_PTIME_MS,
+        )
         if offer is None:
             return bytes(Description(self._session_id, self._version, voice))
         theirs = offer.voice
-        voice = Voice(
-            voice.host,
-            voice.port,
-            payload_type,
-            crypto,
+        voice = replace(
+            voice,
             direction=MIRRORED[theirs.direction],
             profile=theirs.profile,
             rtcp_mux=theirs.rtcp_mux,

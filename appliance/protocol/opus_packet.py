@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 CLOCK_HZ = 48_000
 """RTP clock of Opus, whatever the sound's bandwidth (RFC 7587 section 4.1)."""
 
@@ -17,6 +19,19 @@ DTX_BYTES = 2
 _SILK = (480, 960, 1_920, 2_880)
 _HYBRID = (480, 960)
 _CELT = (120, 240, 480, 960)
+
+
+class Bandwidth(StrEnum):
+    """Audio bandwidths of RFC 6716 table 1 that we choose from."""
+
+    NARROWBAND = "narrowband"
+    """4 kHz, like a telephone."""
+
+    WIDEBAND = "wideband"
+    """8 kHz."""
+
+    FULLBAND = "fullband"
+    """20 kHz."""
 
 
 class OpusPacketError(ValueError):

@@ -1,4 +1,4 @@
-"""RTCP compound packets: SR, RR, SDES CNAME and BYE (RFC 3550 section 6), on RTP's port (RFC 5761).
+"""RTCP compound packets: SR, RR, SDES CNAME, BYE and XR on RTP's port (RFC 3550 6, 3611, 5761).
 
 Other packet types are stepped over.  When to send, and SRTCP, stay out.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from appliance.protocol.rtcp_xr import EXTENDED_REPORT, LossRle, XrError, parse_loss
 from appliance.protocol.rtp import VERSION, ReceptionReport
 
 SENDER_REPORT, RECEIVER_REPORT, SOURCE_DESCRIPTION, BYE = 200, 201, 202, 203
@@ -81,6 +82,9 @@ class RtcpReport:
     bye: bool = False
     """It leaves."""
 
+    losses: tuple[LossRle, ...] = ()
+    """Which packets arrived, by source (RFC 3611)."""
+
     @classmethod
     def parse(cls, data: bytes) -> RtcpReport:
         """Read a compound packet; raises `RtcpError` and nothing else."""
@@ -90,12 +94,18 @@ class RtcpReport:
             raise RtcpError("the first packet is no report")
         ssrc, sender, blocks = _parse_report(first_type, count, body)
         cname, bye = "", False
+        losses: tuple[LossRle, ...] = ()
         for kind, count, body in packets[1:]:
             if kind == SOURCE_DESCRIPTION and count:
                 cname = _parse_cname(body) or cname
             elif kind == BYE:
                 bye = True
-        return cls(ssrc=ssrc, sender=sender, blocks=blocks, cname=cname, bye=bye)
+            elif kind == EXTENDED_REPORT:
+                try:
+                    losses += parse_loss(body)
+                except XrError as error:
+                    raise RtcpError(str(error)) from error
+        return cls(ssrc=ssrc, sender=sender, blocks=blocks, cname=cname, bye=bye, losses=losses)
 
     def __bytes__(self) -> bytes:
         if self.sender is None:
@@ -119,6 +129,9 @@ class RtcpReport:
         item = struct.pack("!IBB", self.ssrc, CNAME, len(name)) + name
         item += bytes(4 - len(item) % 4)
         packets = _packet(kind, len(self.blocks), body) + _packet(SOURCE_DESCRIPTION, 1, item)
+        if self.losses:
+            body = struct.pack("!I", self.ssrc) + b"".join(bytes(block) for block in self.losses)
+            packets += _packet(EXTENDED_REPORT, 0, body)
         return packets + (_packet(BYE, 1, struct.pack("!I", self.ssrc)) if self.bye else b"")
 
 

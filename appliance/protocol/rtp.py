@@ -19,6 +19,9 @@ HEADER_BYTES = 12
 MAX_DROPOUT = 3_000
 """Sequence numbers that may be skipped before it counts as a restart, RFC 3550 A.1."""
 
+REMEMBERED = 512
+"""Packets of which it is known one by one whether they came (ours)."""
+
 LOSS_WINDOW_S = 5.0
 """Loss as shown to the operator looks this far back (ours)."""
 
@@ -168,6 +171,7 @@ class Reception:
         self._jitter = 0.0
         self._transit: float | None = None
         self._reported = (0, 0)
+        self._arrived = 0
         self._history: deque[tuple[float, int, int]] = deque(maxlen=64)
 
     @property
@@ -190,12 +194,28 @@ class Reception:
         if not self._received:
             self._base = self._highest = sequence
         self._received += 1
+        self._remember(sequence)
         transit = now * self._clock_hz - timestamp
         if sequence >= self._highest:
             self._highest = sequence
             if self._transit is not None:
                 self._jitter += (abs(transit - self._transit) - self._jitter) / 16
             self._transit = transit
+
+    def _remember(self, sequence: int) -> None:
+        """Bit 0 stands for the highest number, bit 1 for the one before it."""
+        if (ahead := sequence - self._highest) >= 0:
+            kept = 0 if ahead >= REMEMBERED else self._arrived << ahead
+            self._arrived = (kept | 1) & (1 << REMEMBERED) - 1
+        elif -ahead < REMEMBERED:
+            self._arrived |= 1 << -ahead
+
+    def arrived(self, packets: int) -> tuple[int, tuple[bool, ...]]:
+        """Which of the newest ``packets`` came, at most `REMEMBERED`, the oldest first; and the
+        sequence number (16 bits) behind them."""
+        count = min(packets, REMEMBERED, self.expected)
+        came = tuple(bool(self._arrived >> index & 1) for index in reversed(range(count)))
+        return (self._highest + 1) & 0xFFFF, came
 
     def report(self) -> ReceptionReport:
         """A report block's figures; the fraction is since the last call (RFC 3550 A.3)."""

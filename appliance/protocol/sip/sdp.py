@@ -1,5 +1,8 @@
 """Session descriptions (RFC 4566) and offer/answer (RFC 3264) for one Opus voice stream.
 
+Beside plain Opus (RFC 7587) redundant Opus is offered (RFC 2198), and reports of each lost packet
+(RFC 3611); who knows neither leaves both out of the answer.
+
 Only what a call needs is read: the first audio stream over SRTP, its formats, keys, address and
 direction.  Lines that are not known are ignored; known ones that are wrong are a `SipError`.
 Video, several streams and codecs other than Opus stay out; they are answered with port 0.
@@ -34,8 +37,19 @@ SECURE_PROFILES: Final = frozenset({"RTP/SAVP", "RTP/SAVPF"})
 DEFAULT_PAYLOAD_TYPE: Final = 96
 """RFC 3551 section 6: the first dynamic one."""
 
-OPUS_PARAMETERS: Final = "useinbandfec=1;minptime=10;maxaveragebitrate=32000;stereo=0"
-"""RFC 7587 section 6.1."""
+RED_PAYLOAD_TYPE: Final = 97
+"""RFC 3551 section 6: the second dynamic one."""
+
+OPUS_PARAMETERS: Final = (
+    "useinbandfec=1;minptime=10;maxaveragebitrate=32000;maxplaybackrate=48000;stereo=0"
+)
+"""RFC 7587 section 6.1: what we receive best."""
+
+MAX_PTIME_MS: Final = 120
+"""RFC 4566 section 6: the longest packets that we take."""
+
+LOSS_REPORTS: Final = "rtcp-xr:pkt-loss-rle"
+"""RFC 3611 section 5.1: tell us which packets came."""
 
 _MEDIA: Final = re.compile(
     r"([a-z]{1,16}) ([0-9]{1,5})(?:/[0-9]{1,5})? ([A-Za-z/]{1,32}) (.{1,400})"
@@ -94,6 +108,18 @@ class Voice:
     rtcp_mux: bool = True
     """RTP and RTCP share the port."""
 
+    red_payload_type: int | None = None
+    """RTP payload type of redundant Opus (RFC 2198); None: the writer does not take it."""
+
+    dtx: bool = False
+    """The writer wants silence not to be sent to it (RFC 7587 section 6.1: usedtx)."""
+
+    loss_reports: bool = False
+    """The writer wants to be told which packets came (RFC 3611 section 5.1)."""
+
+    max_ptime_ms: int | None = None
+    """Longest packets that the writer takes (RFC 4566 section 6); None: not said."""
+
 
 @dataclass(frozen=True)
 class Description:
@@ -118,14 +144,21 @@ class Description:
         """Return the description, with its keys: for the wire alone."""
         voice = self.voice
         where = f"IN IP{6 if ':' in voice.host else 4} {voice.host}"
-        opus = voice.payload_type
+        opus, red = voice.payload_type, voice.red_payload_type
         media = [f"m={_with_port_0(line)}" for line in self.refused]
-        lines = [f"m=audio {voice.port} {voice.profile} {opus}"]
+        # Whoever takes the first format gets what all know (RFC 3264 section 5.1: by preference,
+        # but redundancy is only used where both say so).
+        formats = f"{opus}" if red is None else f"{opus} {red}"
+        lines = [f"m=audio {voice.port} {voice.profile} {formats}"]
         if voice.port:
             lines += [
                 f"a=rtpmap:{opus} opus/48000/2",
-                f"a=fmtp:{opus} {OPUS_PARAMETERS}",
+                f"a=fmtp:{opus} {OPUS_PARAMETERS}{';usedtx=1' if voice.dtx else ''}",
+                *([] if red is None else [f"a=rtpmap:{red} red/48000/2"]),
+                *([] if red is None else [f"a=fmtp:{red} {opus}/{opus}"]),
                 "a=ptime:20",
+                *([] if voice.max_ptime_ms is None else [f"a=maxptime:{voice.max_ptime_ms}"]),
+                *([f"a={LOSS_REPORTS}"] if voice.loss_reports else []),
                 *(f"a=crypto:{crypto.to_attribute()}" for crypto in voice.crypto),
                 *(["a=rtcp-mux"] if voice.rtcp_mux else []),
                 f"a={voice.direction}",
@@ -263,6 +296,10 @@ def _voice(block: _Block, session: _Block) -> Voice | None:
         direction=Direction(directions[0]) if directions else Direction.SENDRECV,
         profile=block.profile,
         rtcp_mux="rtcp-mux" in block.attributes,
+        red_payload_type=_red(block, payload_type),
+        dtx="usedtx=1" in _parameters(block, payload_type),
+        loss_reports=any("pkt-loss-rle" in value for value in _values(block, "rtcp-xr")),
+        max_ptime_ms=_max_ptime_ms(block),
     )
 
 
@@ -273,14 +310,41 @@ def _values(block: _Block, name: str) -> list[str]:
 
 def _opus(block: _Block) -> int | None:
     """Return the payload type of Opus among the stream's formats."""
+    return next(iter(_mapped(block, "opus")), None)
+
+
+def _mapped(block: _Block, encoding: str) -> list[int]:
+    """Return the dynamic payload types among the stream's formats that stand for an encoding."""
+    found = []
     for value in _values(block, "rtpmap"):
         match = _RTPMAP.fullmatch(value.strip())
         if match is None:
             raise SipError("an rtpmap of the SDP is wrong")
-        opus = (match[2].lower(), match[3], match[4]) == ("opus", "48000", "2")
-        if opus and match[1] in block.formats and 96 <= int(match[1]) <= 127:
-            return int(match[1])
+        meant = (match[2].lower(), match[3], match[4]) == (encoding, "48000", "2")
+        if meant and match[1] in block.formats and 96 <= int(match[1]) <= 127:
+            found.append(int(match[1]))
+    return found
+
+
+def _parameters(block: _Block, payload_type: int) -> list[str]:
+    """Return the parameters of a format (RFC 4566 section 6: fmtp)."""
+    prefix = f"{payload_type} "
+    values = [value for value in _values(block, "fmtp") if value.startswith(prefix)]
+    return [part.strip() for value in values for part in value[len(prefix) :].split(";")]
+
+
+def _red(block: _Block, opus: int) -> int | None:
+    """Return the payload type of redundancy that repeats Opus and nothing else (RFC 2198, 5)."""
+    for payload_type in _mapped(block, "red"):
+        kinds = "/".join(_parameters(block, payload_type)).split("/")
+        if payload_type != opus and set(kinds) == {str(opus)}:
+            return payload_type
     return None
+
+
+def _max_ptime_ms(block: _Block) -> int | None:
+    value = next(iter(_values(block, "maxptime")), "")
+    return int(value) if re.fullmatch(r"[0-9]{1,5}", value) else None
 
 
 _WAYS: Final = frozenset(Direction)

@@ -49,6 +49,37 @@ def test_offer_and_answer_agree(first: Suite) -> None:
     assert (callee.start.remote_host, callee.start.remote_port) == ("fe80::a", 5000)
 
 
+def test_redundancy_reports_and_silence_are_agreed() -> None:
+    caller, callee = End(1).opened(5000), End(2).opened(6000)
+    answer = callee.media.answer(caller.media.offer(), "fe80::a")
+    caller.media.take_answer(answer, "fe80::b")
+    for start in (caller.start, callee.start):
+        assert (start.payload_type, start.red_payload_type) == (96, 97)
+        assert (start.dtx, start.loss_reports, start.max_frame_ms) == (True, True, 120)
+
+
+BEFORE = ("a=rtpmap:97", "a=fmtp:97", "a=rtcp-xr", "a=maxptime")
+
+
+def as_before(description: bytes) -> bytes:
+    """As releases up to 0.2 describe themselves: Opus, and nothing else."""
+    lines = description.decode().replace(";usedtx=1", "").replace("SAVP 96 97", "SAVP 96")
+    kept = [line for line in lines.split("\r\n") if not line.startswith(BEFORE)]
+    return "\r\n".join(kept).encode()
+
+
+def test_with_an_earlier_release_it_is_plain_opus() -> None:
+    caller, callee = End(1).opened(5000), End(2).opened(6000)
+    answer = callee.media.answer(as_before(caller.media.offer()), "fe80::a")
+    assert b"red/48000" not in answer
+    assert (callee.start.red_payload_type, callee.start.dtx) == (None, False)
+    caller.media.take_answer(as_before(callee.media.answer(caller.media.offer(), "x")), "fe80::b")
+    for start in (caller.start, callee.start):
+        assert start.payload_type == 96
+    assert (caller.start.red_payload_type, caller.start.dtx) == (None, False)
+    assert not caller.start.loss_reports
+
+
 def test_every_offer_and_every_suite_has_its_own_key() -> None:
     media = End(1).opened().media
     keys = set()

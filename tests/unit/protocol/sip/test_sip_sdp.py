@@ -33,6 +33,33 @@ def test_what_is_written_can_be_read(host: str, suite: Suite) -> None:
     assert b"useinbandfec=1" in bytes(description)
 
 
+def test_what_is_agreed_beyond_opus_can_be_read() -> None:
+    suite = Suite.AEAD_AES_128_GCM
+    crypto = (Crypto(1, suite, Secret(bytes(range(KEY_BYTES[suite])))),)
+    voice = Voice(
+        "fe80::1", 4, 96, crypto, red_payload_type=97, dtx=True, loss_reports=True, max_ptime_ms=60
+    )
+    description = Description(1, 1, voice)
+    written = bytes(description)
+    assert read_description(written) == description
+    assert b"m=audio 4 RTP/SAVP 96 97\r\n" in written
+    assert b"a=rtpmap:97 red/48000/2\r\na=fmtp:97 96/96\r\n" in written
+    assert b"a=rtcp-xr:pkt-loss-rle\r\n" in written
+    for old, new in (
+        (b"fmtp:97 96/96", b"fmtp:97 96/0"),
+        (b"fmtp:97 96/96", b"fmtp:98 96/96"),
+        (b"fmtp:97 96/96", b"fmtp:97"),
+        (b"96 97\r\n", b"96\r\n"),
+        (b":97 red/48000/2", b":97 red/8000"),
+    ):
+        read = read_description(written.replace(old, new))
+        assert read is not None
+        assert (read.voice.payload_type, read.voice.red_payload_type) == (96, None)
+    read = read_description(written.replace(b"maxptime:60", b"maxptime:x"))
+    assert read is not None
+    assert read.voice.max_ptime_ms is None
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
