@@ -11,26 +11,38 @@ from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from typing import Final
 
-WINDOW_S: Final = 8.0
+WINDOW_S: Final = 12.0
 """How far back it is looked: a delay that is needed no more falls after this time."""
 
-MOST: Final = 512
+MOST: Final = 768
 """Sounds that are looked at; packets of 20 ms are 50 a second."""
 
 FEWEST: Final = 32
 """Of these at least, however old: the fastest packet is not forgotten in a silence."""
 
-PRICE_S: Final = 4.0
-"""Seconds of delay that it is worth when no sound is late, against all of it: 40 ms per percent.
+PRICE_S: Final = 10.0
+"""Seconds of delay that it is worth when no sound is late, against all of it: 100 ms per percent.
 
-NetEQ pays 20 ms per percent; PESQ falls by 0.2 to 0.3 for each percent that is made up.
+PESQ falls by 0.3 and more for a percent that is made up, and by the E-model (ITU-T G.107) a percent
+is worse than 100 ms more, as long as the whole way stays under 177 ms.
 """
+
+AS_MANY: Final = 600
+"""Sounds that a share is taken of at least: one stall at the beginning of a call is no rule."""
+
+STICK_UP: Final = 0.1
+STICK_DOWN: Final = 0.3
+"""Shares by which a longer or a shorter delay must be cheaper: between two that cost the same it
+does not swing, since each change costs quality too."""
 
 LATE_AT_MOST: Final = 0.125
 """Share of sounds that may be given up for less delay."""
 
 MAX_NEED_S: Final = 0.4
 """Beyond this, talking to each other is harder than missing some words."""
+
+SAME_S: Final = 0.001
+"""Less is no difference."""
 
 REFRESH: Final = 8
 """Sounds between two choices, unless one is later than what was chosen."""
@@ -58,6 +70,15 @@ class DelayWindow:
         """Delay above the fastest that pays."""
         return self._need_s
 
+    def late_share(self, delay_s: float) -> float:
+        """Share of the sounds that come too late for a delay above the fastest; 0 to 1."""
+        ordered = self._sorted
+        if not ordered:
+            return 0.0
+        in_time = bisect_right(ordered, ordered[0] + delay_s + SAME_S)
+        within = bisect_right(ordered, ordered[0] + MAX_NEED_S)
+        return max(0, within - in_time) / len(ordered)
+
     def add(self, transit_s: float, *, now: float) -> None:
         """A sound could be played from ``now`` on, ``transit_s`` after it was whole."""
         order, ordered = self._order, self._sorted
@@ -76,10 +97,13 @@ class DelayWindow:
         ordered = self._sorted
         base, count = ordered[0], len(ordered)
         last = bisect_right(ordered, base + MAX_NEED_S) - 1
+        price_s = PRICE_S / max(count, AS_MANY)
         best = cost = ordered[last] - base
-        price_s = PRICE_S / count
         for late in range(1, min(last, int(count * LATE_AT_MOST)) + 1):
             need = ordered[last - late] - base
             if need + late * price_s < cost:
                 best, cost = need, need + late * price_s
-        self._need_s = best
+        late = last + 1 - bisect_right(ordered, base + self._need_s + SAME_S)
+        stick = STICK_UP if best > self._need_s else STICK_DOWN
+        if cost < (1 - stick) * (self._need_s + max(0, late) * price_s):
+            self._need_s = best

@@ -37,18 +37,27 @@ MARGIN_S: Final = 0.005
 MAX_TARGET_S: Final = MAX_NEED_S + MARGIN_S
 """The longest."""
 
-SHORT_S: Final = 0.002
-"""From this much below the target on, the delay grows in a pause; from `MARGIN_S` on in speech."""
+SHORT_S: Final = 0.001
+"""From this much below the target on, the delay grows in a pause."""
+
+SHORT_IN_SPEECH_S: Final = 0.0025
+"""From this much on also in speech, after `PATIENCE_S`."""
 
 SPARE_S: Final = FRAME_S + 0.004
 """From this much above the target on, a beat is saved in a pause."""
 
 SPARE_IN_SPEECH_S: Final = FRAME_S + 0.025
-"""From this much on also in speech, where it can be done smoothly: each time costs more quality
-than 20 ms of delay."""
+"""From this much on also in speech, when no pause came for `PATIENCE_S`: each time costs more
+quality than 20 ms of delay."""
 
-SPARE_ANYHOW_S: Final = 0.1
-"""From this much on, however it sounds."""
+SPARE_ANYHOW_S: Final = 0.12
+"""From this much on at once, and however it sounds."""
+
+PATIENCE_S: Final = 4.0
+"""Longest wait for a pause."""
+
+LATE_URGENT: Final = 0.04
+"""Share of sounds that come too late from which on the delay does not wait for a pause to grow."""
 
 JUMP_ABOVE_S: Final = 0.25
 """From this much on, all that is too old is dropped at once: a stalled link has just come back.
@@ -197,6 +206,7 @@ class Playout:
         self._starved = self._doubtful = self._made_up = 0
         self._rested = False
         self._since_bend = REST
+        self._impatient = 0
         self._low_s, self._low_before_s, self._low_beats = inf, inf, 0
 
     def begin(self, entry: Entry) -> None:
@@ -296,24 +306,38 @@ class Playout:
         spared_s = self._lowest(spare_s)
         if not quiet and self._since_bend < REST:
             return None
-        heard_s = spared_s + ahead / CLOCK_HZ
-        samples, care = 0, Care.EXACTLY if quiet else Care.SMOOTHLY
-        if spare_s < -(SHORT_S if quiet else MARGIN_S):
-            samples = ceil(-spare_s / FRAME_S) * FRAME - ahead
+        short_s = -spare_s
+        if short_s > (SHORT_S if quiet else SHORT_IN_SPEECH_S):
+            samples = ceil(short_s / FRAME_S) * FRAME - ahead
+            care = self._care(quiet, self._delay.late_share(self.target_s - short_s) > LATE_URGENT)
             if not quiet:
                 samples = max(samples, LONGEST)  # A period more does not matter.
-                care = Care.ANYHOW if spare_s < -FRAME_S else care
-        elif spared_s >= SPARE_S and (quiet or heard_s >= SPARE_IN_SPEECH_S):
+        elif spared_s >= SPARE_S:
+            heard_s = spared_s + ahead / CLOCK_HZ
             samples = -int(spared_s / FRAME_S) * FRAME - ahead
-            if not quiet and heard_s >= SPARE_ANYHOW_S:
-                care = Care.ANYHOW
-        elif quiet and ahead >= ALIGN_FROM:
-            samples = -ahead
-        if not samples:
+            care = self._care(quiet, heard_s >= SPARE_ANYHOW_S)
+            if heard_s < SPARE_IN_SPEECH_S and not quiet:
+                return None
+        else:
+            self._impatient = 0
+            samples, care = -ahead, Care.EXACTLY
+            if not quiet or ahead < ALIGN_FROM:
+                return None
+        if care is None:
             return None
         self._since_bend = 0
-        self._forget_lowest()
+        if samples < -ahead:  # At most a beat is saved by one bend.
+            self._low_s, self._low_before_s = self._low_s - FRAME_S, self._low_before_s - FRAME_S
         return Bend(samples, care)
+
+    def _care(self, quiet: bool, urgent: bool) -> Care | None:
+        """How the delay may change now; None: not before there is a pause."""
+        if quiet:
+            return Care.EXACTLY
+        if urgent:
+            return Care.ANYHOW
+        self._impatient += 1
+        return Care.SMOOTHLY if self._impatient * FRAME_S >= PATIENCE_S else None
 
     def _lowest(self, spare_s: float) -> float:
         """The least of the last beats, of `LOWEST_OF` at least; nothing while they are fewer."""

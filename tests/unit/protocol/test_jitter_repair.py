@@ -88,7 +88,7 @@ def test_the_measured_delay_is_the_cheapest_and_costs_little() -> None:
         spike = 0.3 if number == 1_100 else 0.0
         window.add(100.0 + spike, now=number * FRAME_S)
     assert window.need_s < 0.08, "one of 400 is not worth 300 ms"
-    assert len(window) == 401
+    assert len(window) == 601
     for number in range(2_000):
         window.add(100.0, now=30.0 + number / 1_000)
     assert len(window) == MOST
