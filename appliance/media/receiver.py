@@ -12,7 +12,7 @@ from appliance.media.quiet import Quiet
 from appliance.model.secret import Secret
 from appliance.protocol.jitter import Copy, JitterBuffer, Pushed
 from appliance.protocol.opus_packet import OpusPacketError, packet_samples
-from appliance.protocol.playout import (
+from appliance.protocol.playing import (
     FRAME,
     Action,
     Bend,

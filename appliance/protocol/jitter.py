@@ -14,9 +14,10 @@ from typing import Final
 
 from appliance.protocol.delay import DelayWindow
 from appliance.protocol.opus_packet import CLOCK_HZ, has_fec
-from appliance.protocol.playout import FRAME as FRAME
-from appliance.protocol.playout import FRAME_S as FRAME_S
-from appliance.protocol.playout import JUMP_ABOVE_S, Action, Figures, Playout
+from appliance.protocol.playing import FRAME as FRAME
+from appliance.protocol.playing import FRAME_S as FRAME_S
+from appliance.protocol.playing import Action, Figures
+from appliance.protocol.playout import JUMP_ABOVE_S, Playout
 from appliance.protocol.rtp import MAX_DROPOUT, Reception, RtpPacket, Unwrapper
 from appliance.protocol.shelf import Entry, Shelf
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from appliance.protocol.jitter import Copy, JitterBuffer
 from appliance.protocol.opus_packet import CLOCK_HZ, MAX_SAMPLES, has_fec
-from appliance.protocol.playout import FRAME, FRAME_S, MAX_TARGET_S, Play, Wait
+from appliance.protocol.playing import FRAME, FRAME_S, Play, Wait
+from appliance.protocol.playout import MAX_TARGET_S
 from appliance.protocol.rtp import RtpPacket
 from appliance.protocol.shelf import MAX_HELD
 

@@ -9,10 +9,9 @@ from itertools import pairwise
 
 from appliance.protocol.jitter import Copy, JitterBuffer
 from appliance.protocol.opus_packet import CLOCK_HZ
-from appliance.protocol.playout import (
+from appliance.protocol.playing import (
     FRAME,
     FRAME_S,
-    MAX_TARGET_S,
     Action,
     Bend,
     Care,
@@ -21,6 +20,7 @@ from appliance.protocol.playout import (
     Play,
     Wait,
 )
+from appliance.protocol.playout import MAX_TARGET_S
 from appliance.protocol.rtp import RtpPacket
 from appliance.protocol.shelf import MAX_HELD
 from appliance.protocol.stretch import FADE, LONGEST

@@ -8,7 +8,7 @@ import pytest
 from jitter_world import PITCH, Speaker, bent_by, packet, simulate
 
 from appliance.protocol.jitter import JitterBuffer, Pushed
-from appliance.protocol.playout import FRAME, FRAME_S, Conceal, Fec, Play, Wait
+from appliance.protocol.playing import FRAME, FRAME_S, Conceal, Fec, Play, Wait
 from appliance.protocol.rtp import RtpPacket
 from appliance.protocol.shelf import MAX_HELD
 

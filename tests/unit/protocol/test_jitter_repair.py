@@ -9,7 +9,7 @@ from jitter_world import Speaker, packet, simulate
 
 from appliance.protocol.delay import FEWEST, MOST, DelayWindow
 from appliance.protocol.jitter import Copy, JitterBuffer, Pushed
-from appliance.protocol.playout import FRAME, FRAME_S, Conceal, Fec, Play
+from appliance.protocol.playing import FRAME, FRAME_S, Conceal, Fec, Play
 
 
 def test_a_single_loss_is_recovered_from_the_packet_behind_it() -> None:
