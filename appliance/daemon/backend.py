@@ -326,12 +326,15 @@ class DaemonBackend(Comparing, Keeping):
         return self._call_by_id(call)
 
     def _key(self, *, held: bool) -> None:
-        """The key that says when it is let go: for the call that uses push to talk."""
+        """The key that says when it is let go: for a call with push to talk, else a talk group."""
         now = self._runtime.time.now().monotonic
-        for call in self._station.calls.active:
-            if call.push_to_talk:
-                self._station.calls.key(call.id, used=None, held=held, now=now)
+        calls = [call for call in self._station.calls.active if call.push_to_talk]
+        for call in calls:
+            self._station.calls.key(call.id, used=None, held=held, now=now)
         self._runtime.carry_out(self._station.call_effects())
+        # What was begun in a talk group ends, also when a call has come meanwhile.
+        if not (calls and held):
+            self.talk.hold(held=held)
 
     def _call_by_id(self, call_id: str) -> CallInfo:
         for call in (*self._station.calls.active, *self._station.calls.history):

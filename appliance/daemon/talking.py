@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -15,11 +16,15 @@ from appliance.model.group import GroupId
 from appliance.model.identity import StationId
 from appliance.model.record import Precedence
 from appliance.model.talk import TalkView
+from appliance.model.talk_media import TalkTone
 from appliance.node.beginnings import Now
+from appliance.node.call_effects import Media
 from appliance.node.effects import Effect
 from appliance.node.ports import SetValue
 from appliance.node.talk_board import TalkRefusedError
 from appliance.node.talk_channels import TALK_VALUE, listened_value
+
+logger = logging.getLogger(__name__)
 
 _STATUS: Final = {"no-such-channel": 404}
 
@@ -32,6 +37,9 @@ class DaemonTalk:
     ) -> None:
         self._runtime, self._lookup, self._name_of = runtime, lookup, name_of
         self._talk = runtime.station.talk
+        self._last: GroupId | None = None
+        """The channel that was used last."""
+        self._holding = False
 
     def all(self) -> tuple[TalkInfo, ...]:
         """See `TalkBackend`."""
@@ -57,6 +65,7 @@ class DaemonTalk:
         before = self._talk.listened()
         precedence = Precedence(PRECEDENCES.index(wanted.precedence))
         self._act(lambda now: self._talk.press(group, now, precedence=precedence, play=wanted.play))
+        self._last = group
         if self._talk.listened() != before:
             await self._keep()
         return self._told(group)
@@ -66,6 +75,24 @@ class DaemonTalk:
         group = self._channel(channel)
         self._act(lambda now: self._talk.release(group, now))
         return self._told(group)
+
+    def hold(self, *, held: bool) -> None:
+        """The key that says when it is let go: of the channel used last, everyone's at first."""
+        if not held and not self._holding:
+            return  # It was pressed for something else.
+        self._holding = held
+        now = self._runtime.time.now()
+        try:
+            if held:
+                effects = self._talk.press(self._last, now)
+            else:
+                effects = self._talk.release(self._last, now)
+        except TalkRefusedError as error:
+            logger.info("The talk key did nothing: %s", error.text)
+            effects = [Media(TalkTone("talk-busy"))]  # Nobody may be looking at a screen.
+            if error.code == "no-such-channel":
+                self._last = None
+        self._runtime.carry_out(effects)
 
     def replay(self, channel: str, wanted: Replay) -> TalkInfo:
         """See `TalkBackend`."""

@@ -37,6 +37,11 @@ class Radio:
         return channels.pressed(state.channels) or state.channels.get(state.selected)
 
     @property
+    def pressed(self) -> bool:
+        """Our key is down somewhere."""
+        return channels.pressed(self._app.state.channels) is not None
+
+    @property
     def latest(self) -> Channel | None:
         """The channel to hear again or to turn on and off: what is chosen, else everyone's."""
         state = self._app.state

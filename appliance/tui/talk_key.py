@@ -54,8 +54,9 @@ class TalkKey:
     def press(self) -> None:
         """Begin or end talking: in the call that uses push to talk, else in a talk group."""
         call = views.running(self._app.state)
-        if call is None or not call.push_to_talk:
-            self._app.radio.key()
+        radio = self._app.radio
+        if call is None or not call.push_to_talk or radio.pressed:
+            radio.key()
             return
         talks = left_s(self._app.state, call, self._app.now_s()) is not None
         self._app.operator.change_call(call, talking=not talks)

@@ -154,8 +154,11 @@ class KeyDialog(ListDialog):
         self._current = settings
 
     def intro(self, width: int) -> list[Row]:
-        text = "You are heard while this key is held: in a call with push to talk. Foot switches "
-        return [*paragraphs(f"{text}can be set to f13 to f24.", width), []]
+        text = (
+            "You are heard while this key is held: in a call with push to talk, else in the talk "
+            "group that was used last. Foot switches can be set to f13 to f24."
+        )
+        return [*paragraphs(text, width), []]
 
     def items(self) -> list[Item]:
         return [self._item(key) for key in ("", *self._current.talk_keys)]
