@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from itertools import groupby
 
 import numpy as np
@@ -10,6 +11,7 @@ from _clips import Script, Sound
 from _offline import World
 from _scores import LOWEST_PESQ, find, intelligibility, quality
 from _traces import ROWS, Trace, row
+from _voice_relay import datagram, payload_bytes
 
 LONG = 40_000
 
@@ -85,3 +87,53 @@ def test_a_call_in_virtual_time_repeats_by_its_seed() -> None:
     assert heard[0] == heard[1]
     assert heard[0] != heard[2]
     assert max(event.level_out_db for _, event in world.stats(1)) > -30
+
+
+VOICE = bytes.fromhex("80 60 0001 00000002 00000003") + b"sound"
+WITH_EXTENSION = (
+    bytes.fromhex("92 60 0001 00000002 00000003 0000000400000005 bede0001 01020304") + b"so"
+)
+
+
+def ethernet(kind: int, packet: bytes) -> memoryview:
+    return memoryview(bytes(12) + struct.pack("!H", kind) + packet)
+
+
+def udp(data: bytes) -> bytes:
+    return struct.pack("!HHHH", 5004, 5006, 8 + len(data), 0) + data
+
+
+def ipv4(data: bytes, options: bytes = b"") -> bytes:
+    head = 0x40 | (5 + len(options) // 4)
+    size = 20 + len(options) + len(data)
+    return struct.pack("!BBHHHBBHII", head, 0, size, 0, 0, 64, 17, 0, 1, 2) + options + data
+
+
+def ipv6(data: bytes, header: int = 17) -> bytes:
+    return struct.pack("!IHBB", 6 << 28, len(data), header, 64) + bytes(32) + data
+
+
+def test_the_relay_finds_what_datagrams_carry_and_nothing_in_other_frames() -> None:
+    padding = bytes(9)  # short frames are filled up by some ports
+    for frame in (
+        ethernet(0x0800, ipv4(udp(VOICE)) + padding),
+        ethernet(0x0800, ipv4(udp(VOICE), bytes(8)) + padding),
+        ethernet(0x86DD, ipv6(udp(VOICE)) + padding),
+    ):
+        found = datagram(frame)
+        assert found is not None
+        assert bytes(found) == VOICE
+        for size in range(len(frame)):
+            cut = datagram(frame[:size])
+            assert cut is None or VOICE.startswith(bytes(cut))
+    for other in (
+        ethernet(0x0806, ipv4(udp(VOICE))),
+        ethernet(0x86DD, ipv6(udp(VOICE), header=6)),
+    ):
+        assert datagram(other) is None
+
+
+def test_the_relay_counts_sound_without_headers() -> None:
+    assert payload_bytes(memoryview(VOICE)) == 5
+    assert payload_bytes(memoryview(WITH_EXTENSION)) == 2
+    assert payload_bytes(memoryview(WITH_EXTENSION[:20])) == 0
