@@ -12,6 +12,7 @@ from shapes import at, call, station
 
 from appliance.api.calls import CallDetails
 from appliance.api.schema import CallInfo, Link
+from appliance.tui.text import cells
 
 CLINIC = station("clinic", trust="verified")
 GATE = station("north-gate")
@@ -266,3 +267,19 @@ async def test_an_offer_goes_with_its_call() -> None:
         await screen.sees("The link is too thin for this call")
         client.change_call(replace(running, state="ended", end_reason="they-hung-up"))
         await screen.sees_no("The link is too thin for this call")
+
+
+@pytest.mark.parametrize("size", [(40, 10), (80, 24), (200, 60)])
+async def test_the_record_fits_every_screen(size: tuple[int, int]) -> None:
+    far = station("診療所北門診療所北門診療所北門診療所", "j333")
+    client = FakeClient(far)
+    client.past = [
+        recorded(number, station=far.id, name=far.name, end_reason="they-hung-up", talking_s=9.0)
+        for number in (3, 2, 1)
+    ]
+    async with screen_of(client, size) as screen:
+        await screen.press("f12")
+        await screen.sees("診療所")
+        lines = screen.text.splitlines()
+        assert all(cells(line) <= size[0] for line in lines)
+        assert sum(line.rstrip().endswith("│") for line in lines) >= 3

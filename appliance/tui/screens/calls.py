@@ -10,7 +10,7 @@ from appliance.tui.dialogs import ESC_BACK, Area, Box, Dialog, paragraphs
 from appliance.tui.keybar import Hint
 from appliance.tui.look import BOLD, CARE, INVERSE, PLAIN
 from appliance.tui.pane import Row
-from appliance.tui.text import fit, pad
+from appliance.tui.text import cells, fit, pad
 from appliance.tui.wording import end_words, timer
 
 _AHEAD: Final = 10
@@ -93,7 +93,7 @@ class CallsPage(Dialog):
         style = INVERSE if place == self.chosen else PLAIN
         words = "missed" if call.missed else f"{lasted}{sound}{end_words(call)}"
         head = f"{new}{when}{way}{pad(who, _NAME)} "
-        rest = fit(words, max(width - len(head), 4))
+        rest = fit(words, max(width - cells(head), 4))
         return [
             (new, style if place == self.chosen else BOLD),
             (head[len(new) :], style),
