@@ -27,8 +27,8 @@ FRAMES_S: Final = 50.0
 CONCEALED_PCT: Final = (3.0, 10.0)
 """Of what is heard, made up: fair from the first on, bad from the second."""
 
-LOSS_THERE_PCT: Final = (12.0, 35.0)
-"""Likewise of our packets, before the other side repairs any."""
+LOST_THERE_PCT: Final = (5.0, 15.0)
+"""Likewise of our sound, what the copies that go along are not likely to bring back there."""
 
 DELAY_MS: Final = (250.0, 500.0)
 """Likewise from mouth to ear: from the first on people begin to interrupt each other."""
@@ -142,6 +142,12 @@ def details_of(stats: StreamStats, made_up_pct: float, repaired_pct: float) -> C
         loss_there_pct=stats.loss_there_pct,
         late_ms=stats.late_max_ms,
         rejected=stats.rejected,
+        burst_there=stats.burst_there,
+        sending_kbit_s=stats.sending_kbit_s,
+        frame_ms=stats.frame_ms,
+        copies=stats.copies,
+        bandwidth=stats.bandwidth,
+        thin=stats.thin,
     )
 
 
@@ -168,6 +174,7 @@ def _judge(heard: _Heard) -> Verdict:
     made_up_pct, _ = _shares_pct(heard)
     delay_ms = max(last.delay_ms, last.buffer_ms) + (last.round_trip_ms or 0.0) / 2
     late_ms = sorted(one.late_max_ms for one in heard.figures)[len(heard.figures) // 2]
+    lost_there_pct = _lost_there_pct(last)
     gaps = max(last.sound_gaps - heard.figures[0].sound_gaps, 0)
     found = (
         Verdict(
@@ -181,10 +188,11 @@ def _judge(heard: _Heard) -> Verdict:
             "Speak slowly, or write; move the radio or the antenna if you can.",
         ),
         Verdict(
-            _grade(last.loss_there_pct or 0.0, LOSS_THERE_PCT),
+            _grade(lost_there_pct, LOST_THERE_PCT),
             LINK,
             "They may not hear all of you: speak slowly, ask them to repeat.",
         ),
+        _room(last),
         Verdict(
             _grade(delay_ms, DELAY_MS),
             LINK,
@@ -195,6 +203,24 @@ def _judge(heard: _Heard) -> Verdict:
     )
     worst = max(found, key=lambda one: _RANK[one.word])
     return worst if worst.word != "good" else Verdict("good")
+
+
+def _lost_there_pct(last: StreamStats) -> float:
+    """Return what is likely to be missing of our voice there: a copy is lost as its packet is."""
+    loss = (last.loss_there_pct or 0.0) / 100.0
+    tries = 1.0 + len(last.copies) / max(last.burst_there, 1.0)
+    return 100.0 * float(loss**tries)
+
+
+def _room(last: StreamStats) -> Verdict:
+    """Judge how much the way takes."""
+    if last.too_thin:
+        advice = "The way takes too little for a call: hang up, send a voice message (F7)."
+        return Verdict("bad", LINK, advice)
+    if last.thin:
+        advice = "The way takes little, so you sound like an old telephone: speak slowly."
+        return Verdict("fair", LINK, advice)
+    return Verdict("good")
 
 
 def _their_microphone(heard: _Heard) -> Verdict:

@@ -243,6 +243,7 @@ class Views:
             reason=verdict.reason,
             advice=verdict.advice,
             conference=described(call.conference, self.name_of),
+            too_thin=stats is not None and stats.too_thin,
             details=details_of(stats, *quality.shares_pct(call.id)) if stats else None,
         )
 

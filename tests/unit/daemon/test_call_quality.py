@@ -59,8 +59,10 @@ def test_a_clean_call_is_good_without_a_reason() -> None:
     [
         ({"concealed": 3}, "fair", LINK),
         ({"concealed": 8}, "bad", LINK),
-        ({"loss_there_pct": 20.0}, "fair", LINK),
-        ({"loss_there_pct": 50.0}, "bad", LINK),
+        ({"loss_there_pct": 8.0}, "fair", LINK),
+        ({"loss_there_pct": 20.0}, "bad", LINK),
+        ({"thin": True}, "fair", LINK),
+        ({"thin": True, "too_thin": True}, "bad", LINK),
         ({"buffer_ms": 300.0}, "fair", LINK),
         ({"delay_ms": 300.0}, "fair", LINK),
         ({"round_trip_ms": 1200.0}, "bad", LINK),
@@ -85,6 +87,13 @@ def test_what_was_repaired_is_no_loss() -> None:
     quality = after(loss_pct=20.0, recovered=4, copied=6)
     assert quality.verdict("c1").word == "good"
     assert quality.shares_pct("c1") == pytest.approx((0.0, 20.0))
+
+
+def test_what_copies_are_likely_to_repair_there_is_no_loss() -> None:
+    random = after(loss_there_pct=20.0, copies=(1, 2))  # type: ignore[arg-type]
+    assert random.verdict("c1").word == "good"
+    bursty = after(loss_there_pct=20.0, copies=(1, 2), burst_there=3.0)  # type: ignore[arg-type]
+    assert bursty.verdict("c1").word == "fair"
 
 
 def test_silence_is_nobody_s_fault() -> None:
