@@ -106,6 +106,14 @@ class SoundServer:
         self._cli("destroy", str(node["id"]))
         self._await(lambda: self.node(name) is None, f"{name} is still there")
 
+    def put_beside(self, speaker: str, microphone: str, *, loudness: float) -> None:
+        """From now on a microphone hears a loudspeaker, more softly."""
+        node = self.node(microphone)
+        assert node is not None
+        volume = f"{{ channelVolumes: [ {loudness:g} ] }}"
+        self._cli("set-param", str(node["id"]), "Props", volume)
+        self._run("pw-link", f"{speaker}:monitor_MONO", f"{microphone}:input_MONO")
+
     def node(self, name: str) -> dict[str, Any] | None:
         """What the server says of a node."""
         for item in self._dump("Node"):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sound_server import MICROPHONE, SPEAKER, SoundServer, needs_pipewire, tone_file
-from speech import LONG, at_48_khz, needs_speech, quality, samples
+from speech import LONG, RATE, at_48_khz, long_speech, needs_speech, quality, samples
 from voice_ends import Station, started, station, swapped
 
 from appliance.model.media import FirstSound, SoundProblem, StartStream, StreamStats
@@ -161,3 +161,22 @@ async def test_a_speaker_that_is_pulled_out_in_a_call_is_told_of_and_comes_back(
             with server.recorded(again, "left-out"):
                 await asyncio.sleep(1.0)
     assert loudest(again) > 4000
+
+
+@needs_speech
+async def test_the_echo_of_our_loudspeaker_does_not_go_back(
+    server: SoundServer, tmp_path: Path
+) -> None:
+    server.plug_in("left-in", MICROPHONE)
+    server.plug_in("left-out", SPEAKER)
+    server.put_beside("left-out", "left-in", loudness=0.3)
+    spoken = long_speech(tmp_path / "speech.wav", times=3)
+    heard = tmp_path / "heard.wav"
+    async with call(card("left", handset=False), files(str(spoken), heard)) as (left, _):
+        await asyncio.sleep(11)
+        echo_db = [e.voice_in_db for e in left.events.all if isinstance(e, StreamStats)][-1]
+    assert echo_db > -30, "the microphone did not hear the loudspeaker"
+    back = samples(heard)[-4 * RATE :]
+    back_db = 20 * np.log10(np.abs(back).max() / 32_768 + 1e-9)
+    print(f"\nechoes of {echo_db:.0f} dB went back with {back_db:.0f} dB")
+    assert back_db < echo_db - 20
