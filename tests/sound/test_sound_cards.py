@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 from sound_server import MICROPHONE, SPEAKER, SoundServer, needs_pipewire, tone_file
 from speech import LONG, RATE, at_48_khz, long_speech, needs_speech, quality, samples
 from voice_ends import Station, started, station, swapped
@@ -25,19 +24,6 @@ HEARD_WITHIN_S = 2.0
 
 BACK_WITHIN_S = 3.0
 """Sound is there again after plugging in."""
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SoundServer]:
-    made = SoundServer(tmp_path)
-    made.describe_cards({"left": "", "right": "", "disc": "rate 44100", "phone": "rate 8000"})
-    for name, value in made.environment.items():
-        monkeypatch.setenv(name, value)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
 
 
 @contextlib.asynccontextmanager
