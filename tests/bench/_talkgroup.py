@@ -130,12 +130,21 @@ async def straight(up: Village, addresses: Mapping[str, str]) -> None:
                     await asyncio.sleep(10 * _LOOK_EVERY_S)
 
 
-async def _carried(up: Village, window_s: float) -> dict[tuple[str, str], float]:
-    """Bytes per second of sound that each cable end receives now."""
-    before, began = await asyncio.to_thread(voice_bytes, up), time.monotonic()
-    await asyncio.sleep(window_s)
-    after, ended = await asyncio.to_thread(voice_bytes, up), time.monotonic()
-    return {end: (after[end] - before[end]) / (ended - began) for end in after}
+async def _carried(
+    up: Village, clients: Mapping[str, Client], speaker: str, tone: str, hold_s: float
+) -> float:
+    """Bytes per second of a whole spurt on the link that carries most of it."""
+    before = await asyncio.to_thread(voice_bytes, up)
+    pressed = time.monotonic()
+    await clients[speaker].press(EVERYONE, play=tone)
+    await asyncio.sleep(hold_s)
+    await clients[speaker].release(EVERYONE)
+    held_s = time.monotonic() - pressed
+    for client in clients.values():
+        await _quiet(client)
+    await asyncio.sleep(PAUSE_S)
+    after = await asyncio.to_thread(voice_bytes, up)
+    return max(after[end] - before[end] for end in after) / held_s
 
 
 async def talk_group(
@@ -161,18 +170,14 @@ async def talk_group(
             await _press(clients, speaker, tone)  # opens the file, which takes longer than a press
             took = [await _press(clients, speaker, tone) for _ in range(presses)]
             await asyncio.to_thread(count_voice, up)
-            await clients[speaker].press(EVERYONE, play=tone)
-            await asyncio.sleep(2.0)
-            everybody = await _carried(up, window_s)
+            everybody = await _carried(up, clients, speaker, tone, window_s)
             for name in names:
                 if name not in {speaker, farthest}:
                     await clients[name].listen(EVERYONE, on=False)
-            await asyncio.sleep(4.0)
-            one = await _carried(up, window_s)
-            await clients[speaker].release(EVERYONE)
+            one = await _carried(up, clients, speaker, tone, window_s)
     return TalkGroup(
         stations=len(names),
-        bytes_ratio=max(everybody.values()) / max(one.values()),
+        bytes_ratio=everybody / one,
         farthest_ms=tuple(last * 1000 for _, last in took),
         speaker_ms=tuple(first * 1000 for first, _ in took),
     )
