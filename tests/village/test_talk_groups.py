@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from _talkgroup import EVERYONE, channel, count_voice, straight, voice_bytes
 from mesh_seats import Seats, all_list_all, mesh
-from seats import eventually
+from seats import Seat, eventually
 from speech import SHORT, at_48_khz, needs_speech, quality
 from talk_seats import all_sound, nobody_talks, what_was_said
 
@@ -37,6 +37,7 @@ async def test_everybody_on_a_grid_hears_whoever_has_the_key(
         await all_hear_and_each_link_carries_it_once(seats, clip, tmp_path)
         await who_turns_it_on_late_hears_the_rest(seats, clip)
         await the_more_urgent_has_the_floor(seats, clip)
+        await a_sealed_group_is_heard_by_its_members_alone(seats, clip)
         await a_speaker_that_is_killed_frees_it(seats, clip)
 
 
@@ -108,3 +109,49 @@ async def a_speaker_that_is_killed_frees_it(seats: Seats, clip: Path) -> None:
     await eventually(c.client.status)
     # Who presses listens, and that is kept.
     assert (await channel(c.client)).listening
+
+
+async def a_sealed_group_is_heard_by_its_members_alone(seats: Seats, clip: Path) -> None:
+    """The two are in opposite corners, and whoever passes it on is not told of it."""
+    a, f = seats["a"], seats["f"]
+    made = await a.client.make_group("Medics", [f.id])
+
+    async def invited() -> bool:
+        return any(group.state == "invited" for group in await f.client.groups())
+
+    await eventually(invited)
+    await f.client.accept(made.id)
+    await f.client.listen("Medics")
+    await a.client.press("Medics", play=str(clip))
+    await all_sound([a, f], a, "Medics")
+    sealed = await channel(f.client, "Medics")
+    assert (sealed.open, sealed.has_key) == (False, True)
+    for name in "bcde":
+        (only,) = await seats[name].client.channels()
+        assert (only.channel, only.speaker) == (EVERYONE, None)
+    await a.client.release("Medics")
+    await eventually(partial(nobody_talks, f, "Medics"))
+
+
+@needs_speech
+async def test_two_on_a_cable_talk_without_a_helper(two: tuple[Seat, Seat], tmp_path: Path) -> None:
+    a, b = two
+    clip = at_48_khz(SHORT, tmp_path / "clip.wav")
+    for speaker, listener in ((a, b), (b, a)):
+        record = tmp_path / f"{listener.name}.wav"
+        await listener.client.listen(EVERYONE, record=str(record))
+        await speaker.client.press(EVERYONE, play=str(clip))
+        await all_sound(two, speaker)
+        await asyncio.sleep(SPEECH_S)
+        await speaker.client.release(EVERYONE)
+        await eventually(partial(nobody_talks, listener))
+        said = what_was_said(record, tmp_path / f"{listener.name}-said.wav")
+        assert quality(SHORT, said) > 3.5
+        # What was said is there to be heard again.
+        await listener.client.replay(EVERYONE)
+        await eventually(partial(plays, listener))
+        await listener.client.replay(EVERYONE, on=False)
+
+
+async def plays(seat: Seat) -> bool:
+    return (await channel(seat.client)).replaying
