@@ -222,6 +222,9 @@ class Talk:
 
     def session_up(self, info: SessionInfo, now: Now) -> list[Effect]:
         """A session stands: its other end learns who speaks."""
+        if not info.talks:
+            # One of an earlier release; it would never pass anything on.
+            return self.session_down(info.peer, now)
         self._tree.session_up(info)
         for spurt in self._spurts:
             self._pass_on(spurt.flood, _hops(spurt, self._own), [info.peer])

@@ -81,6 +81,11 @@ class SessionInfo:
         return self.version >= CARRYING_VERSION
 
     @property
+    def talks(self) -> bool:
+        """Whether the peer takes part in talk groups: it came with passing on."""
+        return self.version >= CARRYING_VERSION
+
+    @property
     def over_mesh(self) -> bool:
         """Whether it survives a change of route: it runs between the addresses of the keys."""
         return self.remote_host == self.peer.host

@@ -97,13 +97,18 @@ class TalkWorld:
         routes: bool = True,
         delay_s: float = 0.002,
         seats: int = 0,
+        old: tuple[int, ...] = (),
     ) -> None:
-        """`routes`: every station knows the next one on the way to each other."""
+        """`routes`: every station knows the next one on the way to each other.
+
+        Those in `old` run an earlier release, which knows nothing of talk groups.
+        """
         self.random = Random(seed)
         self.delay_s = delay_s
         self.now_s = 1000.0
         self.routes = routes
         self.messages = 0
+        self.old = old
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         links = list(links)
@@ -149,9 +154,10 @@ class TalkWorld:
         self._next.clear()
         for here, there in ((a, b), (b, a)):
             seat, peer = self.seats[here], self.seats[there].id
-            info = SessionInfo(
-                1, peer, b"p" * 8, seat.id < peer, seat.id.host, peer.host, self.now_s
-            )
+            first = seat.id < peer
+            info = SessionInfo(1, peer, b"p" * 8, first, seat.id.host, peer.host, self.now_s)
+            if {a, b} & set(self.old):
+                info = replace(info, version=1)
             self.do(seat, seat.talk.session_up(info, self.time()))
 
     def cut(self, a: int, b: int) -> None:

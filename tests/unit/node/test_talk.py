@@ -280,3 +280,14 @@ def test_a_restarted_speaker_is_heard_again() -> None:
     world.press(0)
     world.run(0.1)
     assert world.packet(0).listeners == {1}
+
+
+def test_a_station_of_an_earlier_release_is_gone_around() -> None:
+    world = TalkWorld([(0, 1), (1, 2), (0, 3), (3, 4), (4, 2)], old=(1,))
+    everybody_listens(world)
+    world.press(0)
+    world.run(0.2)
+    assert world.packet(0).listeners == {2, 3, 4}
+    assert not world.seats[1].said
+    world.run(10.0)
+    assert world.packet(0).listeners == {2, 3, 4}
