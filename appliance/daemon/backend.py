@@ -82,7 +82,9 @@ class DaemonBackend(Comparing, Keeping):
             runtime, self._lookup, unread=announcer.unread, name_of=self.views.name_of
         )
         self.conferences = DaemonConferences(runtime, self._lookup)
-        self.talk = announcer.talk = DaemonTalk(runtime, self._lookup, name_of=self.views.name_of)
+        self.talk = announcer.talk = DaemonTalk(
+            runtime, self._lookup, self.groups, name_of=self.views.name_of
+        )
         self._sound = SoundDesk(runtime, settings, on_key=self._key)
         runtime.spawn(self._sound.run())
         self.recordings = Recordings(

@@ -106,6 +106,10 @@ class DaemonGroups:
             raise ApiError(409, "no-invitation", "No invitation to this group waits.")
         return await self._act(lambda groups, at: groups.leave(of, at))
 
+    async def renew_key(self, group: GroupId) -> None:
+        """Have a key for those who are members now, on disk and on its way to them."""
+        await self._act(lambda groups, at: groups.renew_key(group, at))
+
     async def _act(self, wish: Callable[[Groups, Moment], GroupResult]) -> Group:
         stored: asyncio.Future[GroupId] = asyncio.get_running_loop().create_future()
         now = self._runtime.time.now()

@@ -153,7 +153,7 @@ class Runtime:
                 timer.cancel()
         for call in self.station.calls.active:
             self.station.calls.hangup(call.id, now=self.time.now().monotonic)
-        self.carry_out(self.station.call_effects())
+        self.carry_out([*self.station.call_effects(), *self.station.talk.stop(self.time.now())])
         await asyncio.sleep(0.05)
         for task in list(self._tasks):
             task.cancel()

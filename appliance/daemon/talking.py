@@ -9,6 +9,7 @@ from typing import Final
 from appliance.api.backend import ApiError
 from appliance.api.schema import EVERYONE
 from appliance.api.talking import Listen, Press, Replay, TalkInfo
+from appliance.daemon.group_backend import DaemonGroups
 from appliance.daemon.lookup import Lookup, check_files
 from appliance.daemon.runtime import Runtime
 from appliance.daemon.views import PRECEDENCES
@@ -33,9 +34,15 @@ class DaemonTalk:
     """The channels of this station."""
 
     def __init__(
-        self, runtime: Runtime, lookup: Lookup, *, name_of: Callable[[StationId], str]
+        self,
+        runtime: Runtime,
+        lookup: Lookup,
+        groups: DaemonGroups,
+        *,
+        name_of: Callable[[StationId], str],
     ) -> None:
         self._runtime, self._lookup, self._name_of = runtime, lookup, name_of
+        self._groups = groups
         self._talk = runtime.station.talk
         self._last: GroupId | None = None
         """The channel that was used last."""
@@ -62,12 +69,15 @@ class DaemonTalk:
         """See `TalkBackend`."""
         check_files(wanted.play, None)
         group = self._channel(channel)
-        before = self._talk.listened()
         precedence = Precedence(PRECEDENCES.index(wanted.precedence))
+        # What can fail comes first: nobody shall be told of an error while the microphone is open.
+        if group not in self._talk.listened():
+            self._act(lambda now: self._talk.listen(group, now, on=True))
+            await self._keep()
+        if group is not None and self._talk.needs_key(group, self._runtime.time.now()):
+            await self._groups.renew_key(group)
         self._act(lambda now: self._talk.press(group, now, precedence=precedence, play=wanted.play))
         self._last = group
-        if self._talk.listened() != before:
-            await self._keep()
         return self._told(group)
 
     async def release(self, channel: str) -> TalkInfo:

@@ -31,6 +31,7 @@ from appliance.node.group_rules import (
     GroupRefusedError,
     check_admin,
     check_below,
+    check_member,
     check_not_last,
     invitable,
     named,
@@ -138,6 +139,12 @@ class Groups:
         self.book.check_place()
         after = replace(group, accepted=group.members[self._key.id].joined)
         return replace(self.book.set(group, after, moment), retry=True)
+
+    def renew_key(self, group_id: GroupId, moment: Moment) -> GroupResult:
+        """Make a key for those who are members now, as who writes does where there is none."""
+        group = self.book.known(group_id)
+        check_member(group)
+        return self.book.set(group, group, moment, new_key=True)
 
     def leave(self, group_id: GroupId, moment: Moment) -> GroupResult:
         """Leave a group, or decline an invitation: the keys are destroyed at once."""

@@ -38,7 +38,7 @@ from appliance.node.group_book import GroupBook
 from appliance.node.talk_board import Files, TalkBoard, TalkRefusedError, talk_name
 from appliance.node.talk_channels import TalkChannels, read_listened
 from appliance.node.talk_key import TalkKey
-from appliance.node.talk_spurts import Spurt, Spurts
+from appliance.node.talk_spurts import Spurts
 from appliance.node.talk_tree import TalkTree, Use
 from appliance.node.usage import SessionInfo
 from appliance.protocol.frames import Channel
@@ -200,6 +200,18 @@ class Talk:
                 "Write a message to the group: that makes one.",
             )
 
+    def needs_key(self, group: GroupId, now: Now) -> bool:
+        """Tell whether a group of ours has to have a new key before anybody speaks in it."""
+        channel = next((one for one, known in self.channels.all() if known == group), None)
+        if channel is None or self.channels.is_alone(channel):
+            return False
+        return self.channels.sending_key(channel, now.moment.awake_s) is None
+
+    def stop(self, now: Now) -> list[Effect]:
+        """Let go, since this program ends."""
+        self._key.release(now.monotonic)
+        return self._settle(now)
+
     def release(self, group: GroupId | None, now: Now) -> list[Effect]:
         """Let the key go; nothing happens where it is not pressed."""
         if self._key.channel == self._known(group):
@@ -223,11 +235,10 @@ class Talk:
     def session_up(self, info: SessionInfo, now: Now) -> list[Effect]:
         """A session stands: its other end learns who speaks."""
         if not info.talks:
-            # One of an earlier release; it would never pass anything on.
-            return self.session_down(info.peer, now)
+            return self.session_down(info.peer, now)  # it would never pass anything on
         self._tree.session_up(info)
         for spurt in self._spurts:
-            self._pass_on(spurt.flood, _hops(spurt, self._own), [info.peer])
+            self._pass_on(spurt.flood, spurt.hops(self._own), [info.peer])
         return self._settle(now)
 
     def session_down(self, peer: StationId, now: Now) -> list[Effect]:
@@ -386,9 +397,3 @@ class Talk:
 
     def _emit(self, command: TalkCommand) -> None:
         self._effects.append(Media(command))
-
-
-def _hops(spurt: Spurt, own: StationId) -> int:
-    if spurt.speaker == own:
-        return 0
-    return min(spurt.tellers().values(), default=MAX_HOPS - 1) + 1

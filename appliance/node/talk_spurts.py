@@ -15,7 +15,7 @@ from typing import Final
 from appliance.model.identity import StationId
 from appliance.node.beginnings import Now
 from appliance.node.call_gate import CallGate
-from appliance.protocol.talk import LIMIT_S, MAX_NUMBER, REFRESH_S, Flooded
+from appliance.protocol.talk import LIMIT_S, MAX_HOPS, MAX_NUMBER, REFRESH_S, Flooded
 
 SILENT_S: Final = 2.5
 """After two claims that did not come, somebody else may speak."""
@@ -72,6 +72,12 @@ class Spurt:
         if self.speaker == own:
             return self.began_at + LIMIT_S
         return min(self.heard_at + SILENT_S, self.began_at + LIMIT_S + GRACE_S)
+
+    def hops(self, own: StationId) -> int:
+        """Say how far from the speaker we are."""
+        if self.speaker == own:
+            return 0
+        return min(self.tellers().values(), default=MAX_HOPS - 1) + 1
 
     def tellers(self) -> dict[StationId, int]:
         """Return the neighbours that still tell of it, and how far from the speaker they are."""

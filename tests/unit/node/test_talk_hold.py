@@ -15,6 +15,7 @@ from appliance.node.call_effects import Media
 from appliance.node.effects import Effect
 
 if TYPE_CHECKING:
+    from appliance.daemon.group_backend import DaemonGroups
     from appliance.daemon.lookup import Lookup
     from appliance.daemon.runtime import Runtime
 
@@ -27,8 +28,8 @@ def a_desk(world: TalkWorld, done: list[Effect]) -> DaemonTalk:
         time=SimpleNamespace(now=world.time),
         carry_out=done.extend,
     )
-    lookup = cast("Lookup", SimpleNamespace())
-    return DaemonTalk(cast("Runtime", runtime), lookup, name_of=lambda _: "somebody")
+    lookup, groups = cast("Lookup", SimpleNamespace()), cast("DaemonGroups", SimpleNamespace())
+    return DaemonTalk(cast("Runtime", runtime), lookup, groups, name_of=lambda _: "somebody")
 
 
 def busy(done: list[Effect]) -> bool:
