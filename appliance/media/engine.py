@@ -21,6 +21,7 @@ from appliance.media.conferences import Conferences
 from appliance.media.control import Control, close_all
 from appliance.media.devices import Devices
 from appliance.media.files import FileThread
+from appliance.media.grid import first_beat
 from appliance.media.notes import CALL_FIRST, Notes
 from appliance.media.pcm import mix
 from appliance.media.stream import Stream
@@ -55,9 +56,6 @@ from appliance.protocol.jitter import FRAME_S
 
 MAX_STREAMS = 64
 """Calls at once; a conference of a whole village is less."""
-
-PHASES = 10
-"""Slots of 2 ms that the streams' beats are spread over."""
 
 STALL_S = 0.2
 """A stream that is further behind its grid than this leaves the frames out."""
@@ -322,19 +320,12 @@ class Engine:
         now = monotonic()
         fresh = not stream.started
         if stream.start(command, files, now) and fresh:
-            stream.due = self._phase(stream, now)
+            others = (
+                one.due for one in self._streams.values() if one.started and one is not stream
+            )
+            stream.due = first_beat(others, self._epoch, now)
             stream.microphone_lent = self._talks.speaking
             self._check_at = now
-
-    def _phase(self, stream: Stream, now: float) -> float:
-        """First beat of a stream, in the emptiest of the slots that share the 20 ms."""
-        used = [0] * PHASES
-        for other in self._streams.values():
-            if other.started and other is not stream:
-                used[int((other.due - self._epoch) / FRAME_S * PHASES + 0.5) % PHASES] += 1
-        slot = min(range(PHASES), key=used.__getitem__)
-        beats = int((now - self._epoch) / FRAME_S) + 1
-        return self._epoch + (beats + slot / PHASES) * FRAME_S
 
     def _stop(self, command: StopStream) -> None:
         stream = self._streams.pop(command.stream, None)
@@ -376,7 +367,8 @@ class Engine:
 
     def _start_note(self, command: StartRecording | StartPlayback, files: list[int]) -> None:
         now = monotonic()
-        self._notes.start(command, files, in_call=bool(self._streams) or self._rings, now=now)
+        busy = bool(self._streams) or self._rings or self._talks.speaking
+        self._notes.start(command, files, in_call=busy, now=now)
         self._check_at = now
 
     def _stop_note(self, command: StopRecording | StopPlayback) -> None:

@@ -87,7 +87,7 @@ async def test_speech_goes_down_a_tree_through_one_who_can_not_hear_it(tmp_path:
         await asyncio.sleep(0.25)
         await far.hear(key, near)  # Late, and hears the first word.
         heard = await near.began(key, speaking=False)
-        assert heard - spoken < 0.2
+        assert heard - spoken < 0.5, "42 ms on a machine with nothing else to do"
         for talker in (relay, near, far):
             figures = await passed(talker, SPEECH_PACKETS)
             assert figures.rejected == 0
