@@ -177,6 +177,7 @@ def _judge(heard: _Heard) -> Verdict:
     lost_there_pct = _lost_there_pct(last)
     gaps = max(last.sound_gaps - heard.figures[0].sound_gaps, 0)
     found = (
+        _room(last),
         Verdict(
             max(_grade(late_ms, LATE_MS), _grade(gaps, GAPS), key=_RANK.__getitem__),
             OUR_PROCESSOR,
@@ -192,7 +193,6 @@ def _judge(heard: _Heard) -> Verdict:
             LINK,
             "They may not hear all of you: speak slowly, ask them to repeat.",
         ),
-        _room(last),
         Verdict(
             _grade(delay_ms, DELAY_MS),
             LINK,

@@ -137,7 +137,12 @@ async def test_an_offer_takes_no_key_of_who_is_typing() -> None:
         client.change_call(replace(placed, state="ended", end_reason="no-answer"))
         await screen.sees("Record a voice message")
         await screen.pilot.press("1", "2")
-        assert screen.app.drafts.editor.text == "wait 112"
+        screen.clock.now_s += 0.5
+        await screen.pilot.press("1")
+        screen.clock.now_s += 0.5
+        await screen.pilot.press("2", "enter")
+        assert screen.app.drafts.editor.text == ""
+        assert client.stored[-1].text == "wait 11212"
         assert not client.recorded
 
 

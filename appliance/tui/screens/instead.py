@@ -20,11 +20,11 @@ class VoiceOffer(ListDialog):
         """`why`: what became of the call, in a sentence."""
         super().__init__()
         self._station, self._why = station, why
-        self._since_s = 0.0
+        self._key_s = 0.0
 
     def opened(self) -> None:
-        """Note since when it is in sight: whoever is typing goes on for a moment."""
-        self._since_s = self.station_app.now_s()
+        """Note since when it is in sight: whoever is typing goes on until there is a pause."""
+        self._key_s = self.station_app.now_s()
 
     def wanted_width(self, area: Area) -> int:
         return min(area.width - 4, 60)
@@ -49,7 +49,8 @@ class VoiceOffer(ListDialog):
 
     def on_key_pressed(self, key: str, character: str | None) -> None:
         app = self.station_app
-        early = app.now_s() - self._since_s < GUARD_S
+        before_s, self._key_s = self._key_s, app.now_s()
+        early = self._key_s - before_s < GUARD_S
         if early or (character is not None and character not in "012"):
             if not early:
                 self.close()  # a text instead

@@ -62,7 +62,7 @@ def test_a_clean_call_is_good_without_a_reason() -> None:
         ({"loss_there_pct": 8.0}, "fair", LINK),
         ({"loss_there_pct": 20.0}, "bad", LINK),
         ({"thin": True}, "fair", LINK),
-        ({"thin": True, "too_thin": True}, "bad", LINK),
+        ({"thin": True, "too_thin": True, "round_trip_ms": 9000.0}, "bad", LINK),
         ({"buffer_ms": 300.0}, "fair", LINK),
         ({"delay_ms": 300.0}, "fair", LINK),
         ({"round_trip_ms": 1200.0}, "bad", LINK),
@@ -87,6 +87,11 @@ def test_what_was_repaired_is_no_loss() -> None:
     quality = after(loss_pct=20.0, recovered=4, copied=6)
     assert quality.verdict("c1").word == "good"
     assert quality.shares_pct("c1") == pytest.approx((0.0, 20.0))
+
+
+def test_what_the_way_takes_is_what_there_is_something_to_do_about() -> None:
+    verdict = after(too_thin=True, round_trip_ms=9000.0).verdict("c1")
+    assert "voice message" in verdict.advice
 
 
 def test_what_copies_are_likely_to_repair_there_is_no_loss() -> None:
