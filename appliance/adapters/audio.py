@@ -38,7 +38,7 @@ DEAD_S = 0.8
 """A card that asks for nothing for this long is gone, whatever PortAudio says: the operator is to
 hear of it within 2 s."""
 
-OPEN_S = 2.0
+OPEN_S = 1.4
 """So long may a card take until it asks for the first time."""
 
 OTHER_RATES = (44_100, 96_000, 32_000, 16_000, 8_000)

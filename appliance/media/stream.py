@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -74,6 +75,7 @@ class Stream:
         self._talk_key = TalkKey()
         self._level_in_db = SILENT_DB
         self._levels_out = LevelWatch()
+        self._gain_db = 0.0
         self.volume_pct = 100
         """Loudness of the other side for us."""
         self._budget = BEAT_BUDGET
@@ -178,8 +180,11 @@ class Stream:
 
     def _set_loudness(self) -> None:
         """How loud we want it is our speaker's matter: a conference's others hear it as it came."""
+        percent = 100 if self.mixed else self.volume_pct
+        # What we make of it is not what is wrong with their microphone.
+        self._gain_db = 20 * math.log10(max(1, percent) / 100)
         if self._receiver is not None:
-            self._receiver.set_volume_pct(100 if self.mixed else self.volume_pct)
+            self._receiver.set_volume_pct(percent)
 
     def close(self) -> None:
         """Stop; `finished` tells when its files are complete."""
@@ -277,7 +282,7 @@ class Stream:
             return SILENCE
         frame = self._receiver.frame(now)
         if self._receiver.playing:
-            self._levels_out.add(self._receiver.level_db)
+            self._levels_out.add(self._receiver.level_db - self._gain_db)
         if self._receiver.playing and not self._first_said:
             self._first_said = True
             self._emit(FirstSound(self.name, now))

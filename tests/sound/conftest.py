@@ -12,7 +12,7 @@ from sound_server import SoundServer
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SoundServer]:
     made = SoundServer(tmp_path)
-    made.describe_cards({"left": "", "right": "", "disc": "rate 44100", "phone": "rate 8000"})
+    made.describe_cards({"left": "", "right": "", "disc": "rate 44100 channels 2"})
     for name, value in made.environment.items():
         monkeypatch.setenv(name, value)
     try:

@@ -14,8 +14,9 @@ from sound_server import MICROPHONE, SPEAKER, SoundServer, needs_pipewire, tone_
 from speech import LONG, RATE, at_48_khz, long_speech, needs_speech, quality, samples
 from voice_ends import Station, started, station, swapped
 
+from appliance.model import sound_device
 from appliance.model.media import FirstSound, SoundProblem, StartStream, StreamStats
-from appliance.model.sound_device import ChooseDevices
+from appliance.model.sound_device import ChooseDevices, Levels
 
 pytestmark = needs_pipewire
 
@@ -83,7 +84,9 @@ async def test_speech_goes_from_card_to_card_and_not_back_to_its_own(
 
 
 @needs_speech
-async def test_cards_of_other_rates_are_used(server: SoundServer, tmp_path: Path) -> None:
+async def test_a_card_of_another_rate_that_has_two_channels_is_used(
+    server: SoundServer, tmp_path: Path
+) -> None:
     assert await spoken_through(server, tmp_path, ("disc", "right")) >= 4.0
 
 
@@ -166,3 +169,25 @@ async def test_the_echo_of_our_loudspeaker_does_not_go_back(
     back_db = 20 * np.log10(np.abs(back).max() / 32_768 + 1e-9)
     print(f"\nechoes of {echo_db:.0f} dB went back with {back_db:.0f} dB")
     assert back_db < echo_db - 20
+
+
+async def test_the_device_test_says_how_loud_it_is_also_when_nobody_talks(
+    server: SoundServer, tmp_path: Path
+) -> None:
+    server.plug_in("left-in", MICROPHONE)
+    server.plug_in("left-out", SPEAKER)
+    heard, tone = tmp_path / "heard.wav", tone_file(tmp_path / "tone.wav", 60)
+    async with station() as here:
+        await here.client.send(ChooseDevices("left", "left"))
+        with server.recorded(heard, "left-out"):
+            await here.client.send(sound_device.TestLevels(1.0))
+            quiet = await here.events.first(Levels)
+        assert (quiet.input_db, quiet.output_ok) == (-100.0, True)
+        assert "no sound" in quiet.detail
+        with server.spoken(tone, "left-in"):
+            await here.client.send(sound_device.TestLevels(1.0))
+            loud = await here.events.first(Levels, lambda levels: levels is not quiet)
+        assert loud.input_db is not None
+        assert -15 < loud.input_db < -9
+        assert loud.detail == "Microphone and loudspeaker work."
+    assert loudest(heard) > 4000
