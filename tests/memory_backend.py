@@ -293,7 +293,12 @@ class MemoryBackend(WithParts, Backend):
 
     async def set_call(self, call: str, change: ChangeCall) -> CallInfo:
         self.asked.append(("set_call", call, change.muted, change.volume_pct))
-        self.push_call(call, self._call(call).state, muted=bool(change.muted))
+        now = self._call(call)
+        used = now.push_to_talk if change.push_to_talk is None else change.push_to_talk
+        left_s = 60.0 if used and change.talking else None
+        self.push_call(
+            call, now.state, muted=bool(change.muted), push_to_talk=used, talk_left_s=left_s
+        )
         return self.call_list[call]
 
     def push_verification(self, changed: Verification) -> Verification:
@@ -327,6 +332,7 @@ class MemoryBackend(WithParts, Backend):
         return SoundSettings(("mic",), ("speaker",), *self.chosen_sound)
 
     async def set_sound(self, chosen: SetSound) -> None:
+        self.asked.append(("set_sound", chosen.handset, chosen.talk_key))
         self.chosen_sound = (chosen.input, chosen.output)
 
     async def test_sound(self) -> SoundTest:
