@@ -66,15 +66,15 @@ def _what(state: TuiState, channel: Channel, now_s: float, width: int) -> Row:
 
 def _title(state: TuiState, channel: Channel, now_s: float, width: int) -> Row:
     info = channel.info
+    urgent = info.speaker is not None and info.precedence != "routine"
     tail = " open" if info.open else ""
     if info.speaker is not None and info.key == "up":
-        level = "" if info.level_db is None else f" {meter(info.level_db)}"
-        tail += f" {timer(talking_s(channel, now_s))}{level}"
-    style, urgent = PLAIN, ""
-    if info.speaker is not None and info.precedence != "routine":
-        style, urgent = LOUD, f"{info.precedence.upper()} "
-    name = channel_name(state, info.channel, width - len(tail) - len(urgent) - 2)
-    return spread([(urgent, style), (name, PLAIN)], [(tail, PLAIN)], width)
+        tail += f" {timer(talking_s(channel, now_s))}"
+        if info.level_db is not None and not urgent:
+            tail += f" {meter(info.level_db)}"
+    mark = f"{info.precedence.upper()} " if urgent else ""
+    name = channel_name(state, info.channel, width - len(tail) - len(mark))
+    return spread([(mark, LOUD), (name, PLAIN)], [(tail, PLAIN)], width)
 
 
 def on_air_rows(state: TuiState, now_s: float, width: int) -> list[Row]:
