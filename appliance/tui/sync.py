@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from appliance.api.client import event_data
-from appliance.api.errors import ClientError, NotYetRunning
+from appliance.api.errors import ClientError, NotYetRunning, RequestError
 from appliance.api.groups import Group
 from appliance.api.schema import (
     EVERYONE,
@@ -179,8 +179,10 @@ class Follower:
 
     async def _calls(self) -> tuple[CallInfo, ...]:
         """The calls of this start of the daemon, and the latest of those before in the record."""
-        past = (await self._client.past_calls(limit=_PAST_CALLS)).calls
-        recorded = {one.id: one for one in past}
+        recorded: dict[str, CallInfo] = {}
+        with suppress(RequestError):  # what can't be looked up is said where it is asked for: F12
+            past = await self._client.past_calls(limit=_PAST_CALLS)
+            recorded = {one.id: one for one in past.calls}
         # What is seen, and how it sounded, stands in the record.
         ours = [recorded.pop(one.id, one) for one in await self._client.calls()]
         return (*ours, *recorded.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from appliance.api.errors import RequestError
 from appliance.api.schema import CallInfo, CallPage
 
 
@@ -20,6 +21,8 @@ class FakeHistory:
     def __init__(self) -> None:
         self.past: list[CallInfo] = []
         """Latest first."""
+        self.record_trouble: RequestError | None = None
+        """Why the record can't be looked up."""
         self.seen: list[tuple[int, str | None]] = []
         """What was said to have been looked at."""
 
@@ -31,6 +34,8 @@ class FakeHistory:
         before: int | None = None,
         limit: int = 50,
     ) -> CallPage:
+        if self.record_trouble is not None:
+            raise self.record_trouble
         found = [
             one
             for one in self.past

@@ -11,6 +11,7 @@ from screen import Screen, screen_of
 from shapes import at, call, station
 
 from appliance.api.calls import CallDetails
+from appliance.api.errors import RequestError
 from appliance.api.schema import CallInfo, Link
 from appliance.tui.text import cells
 
@@ -288,3 +289,13 @@ async def test_the_record_fits_every_screen(size: tuple[int, int]) -> None:
         lines = screen.text.splitlines()
         assert all(cells(line) <= size[0] for line in lines)
         assert sum(line.rstrip().endswith("│") for line in lines) >= 3
+
+
+async def test_a_record_that_can_not_be_read_keeps_nobody_from_the_screen() -> None:
+    client = FakeClient(CLINIC)
+    client.record_trouble = RequestError(507, "disk-error", "The disk can't be read.", "")
+    async with screen_of(client) as screen:
+        await screen.sees("clinic")
+        await screen.press("f12")
+        await screen.sees("The disk can't be read.")
+        await screen.sees("They can't be looked up now.")

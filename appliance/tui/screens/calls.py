@@ -30,7 +30,7 @@ class CallsPage(Dialog):
         self.chosen = 0
         self._calls: list[CallInfo] | None = None
         self._more = True
-        self._asking = False
+        self._asking = self._failed = False
 
     def place(self, area: Area) -> Box:
         return Box(0, area.top, area.width, area.height)
@@ -56,7 +56,7 @@ class CallsPage(Dialog):
         finally:
             self._asking = False
         if page is None:
-            self._more = False
+            self._more, self._failed = False, True
             self._calls = known
         else:
             self._calls = [*known, *page.calls]
@@ -77,7 +77,8 @@ class CallsPage(Dialog):
         if self._calls is None:
             return paragraphs("Looking them up...", width)
         if not self._calls:
-            return paragraphs("There were no calls yet.", width)
+            text = "They can't be looked up now." if self._failed else "There were no calls yet."
+            return paragraphs(text, width)
         self.chosen = max(min(self.chosen, len(self._calls) - 1), 0)
         return [self._row(one, place, width) for place, one in enumerate(self._calls)]
 
