@@ -38,6 +38,9 @@ does not swing, since each change costs quality too."""
 LATE_AT_MOST: Final = 0.125
 """Share of sounds that may be given up for less delay."""
 
+LONG_S: Final = 0.11
+"""With codec, frames and network more than 150 ms from mouth to ear (ITU-T G.114)."""
+
 MAX_NEED_S: Final = 0.4
 """Beyond this, talking to each other is harder than missing some words."""
 
@@ -98,12 +101,18 @@ class DelayWindow:
         base, count = ordered[0], len(ordered)
         last = bisect_right(ordered, base + MAX_NEED_S) - 1
         price_s = PRICE_S / max(count, AS_MANY)
-        best = cost = ordered[last] - base
+        best = ordered[last] - base
+        cost = _felt(best)
         for late in range(1, min(last, int(count * LATE_AT_MOST)) + 1):
             need = ordered[last - late] - base
-            if need + late * price_s < cost:
-                best, cost = need, need + late * price_s
+            if _felt(need) + late * price_s < cost:
+                best, cost = need, _felt(need) + late * price_s
         late = last + 1 - bisect_right(ordered, base + self._need_s + SAME_S)
         stick = STICK_UP if best > self._need_s else STICK_DOWN
-        if cost < (1 - stick) * (self._need_s + max(0, late) * price_s):
+        if cost < (1 - stick) * (_felt(self._need_s) + max(0, late) * price_s):
             self._need_s = best
+
+
+def _felt(delay_s: float) -> float:
+    """What a delay costs: beyond `LONG_S` three times, since talking to each other becomes harder."""
+    return delay_s + 2 * max(0.0, delay_s - LONG_S)
