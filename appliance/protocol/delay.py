@@ -114,5 +114,5 @@ class DelayWindow:
 
 
 def _felt(delay_s: float) -> float:
-    """What a delay costs: beyond `LONG_S` three times, since talking to each other becomes harder."""
+    """What a delay costs: beyond `LONG_S` three times, since talking becomes harder."""
     return delay_s + 2 * max(0.0, delay_s - LONG_S)
