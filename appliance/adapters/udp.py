@@ -40,7 +40,10 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, 
 def _bound(local_host: str, port: int, *, shared: bool) -> socket.socket:
     """A socket at one of our addresses; ``shared``: another one of ours may have the same port."""
     family, address = _resolve(local_host, port)
-    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+    except OSError as error:  # No descriptor is left.
+        raise UdpError(f"No sound can leave from {local_host}: {error.strerror}.") from error
     try:
         sock.setblocking(False)
         if family == socket.AF_INET6:

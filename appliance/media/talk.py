@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from appliance.adapters.opus import OpusError
 from appliance.adapters.srtp import SrtpError
@@ -93,6 +94,9 @@ class Talk:
         """Be like this from now on; ``files`` came with it, what is kept goes from the list."""
         self._wanted = command
         self.files.follow(command, files)
+        if not 0 <= command.ssrc < 1 << 32:
+            self._fail(None, "A source was named that can't be.")
+            command = replace(command, spurt=None)
         spurt = self._spurt
         if command.spurt != (spurt.name if spurt is not None and not spurt.ended else None):
             self._change(command, now)

@@ -64,8 +64,8 @@ class Relay:
     """The children of one spurt."""
 
     def __init__(self, ssrc: int, now: float) -> None:
-        """``ssrc``: of all its packets."""
-        self._ssrc = ssrc.to_bytes(4, "big") if 0 <= ssrc < 1 << 32 else b""
+        """``ssrc``: of all its packets, 32 bits."""
+        self._ssrc = ssrc.to_bytes(4, "big")
         self._children: dict[TalkHop, _Child] = {}
         self._kept: list[bytes] = []
         self._began: float | None = None

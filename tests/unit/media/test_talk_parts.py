@@ -243,33 +243,39 @@ def test_cutting_off_and_joining_make_no_click() -> None:
         assert max(abs(later - earlier) for earlier, later in pairwise(samples)) < 100
 
 
-def test_a_socket_hears_one_address_alone() -> None:
-    ours = HopSocket(HOST)
+@pytest.mark.parametrize(
+    ("host", "other_kind", "family"),
+    [(HOST, "::1", socket.AF_INET), ("::1", HOST, socket.AF_INET6)],
+)
+def test_a_socket_hears_one_address_alone(
+    host: str, other_kind: str, family: socket.AddressFamily
+) -> None:
+    ours = HopSocket(host)
     with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as friend,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger,
+        socket.socket(family, socket.SOCK_DGRAM) as friend,
+        socket.socket(family, socket.SOCK_DGRAM) as stranger,
     ):
         for other in (friend, stranger):
-            other.bind((HOST, 0))
+            other.bind((host, 0))
         port = friend.getsockname()[1]
-        friend.sendto(b"early", (HOST, ours.port))
-        ours.hear(HOST, port)
-        friend.sendto(b"known", (HOST, ours.port))
+        friend.sendto(b"early", (host, ours.port))
+        ours.hear(host, port)
+        friend.sendto(b"known", (host, ours.port))
         for _ in range(1_000):
-            stranger.sendto(bytes(200), (HOST, ours.port))
-        friend.sendto(b"still", (HOST, ours.port))
+            stranger.sendto(bytes(200), (host, ours.port))
+        friend.sendto(b"still", (host, ours.port))
         assert [ours.receive(), ours.receive()] == [b"known", b"still"]
         assert ours.receive() == b"early", "it came before we knew from where it would come"
-        ours.hear(HOST, 0)
-        stranger.sendto(b"any port", (HOST, ours.port))
+        ours.hear(host, 0)
+        stranger.sendto(b"any port", (host, ours.port))
         while (data := ours.receive()) == b"\0" * 200:
             pass
         assert data == b"any port"
         ours.hear_nobody()
-        stranger.sendto(b"nobody", (HOST, ours.port))
+        stranger.sendto(b"nobody", (host, ours.port))
         assert ours.receive() == b""
-        ours.send(b"to a friend", ours.address(HOST, port))
+        ours.send(b"to a friend", ours.address(host, port))
         assert friend.recv(100) == b"to a friend"
     with pytest.raises(UdpError, match="another kind"):
-        ours.hear("::1", 9)
+        ours.hear(other_kind, 9)
     ours.close()

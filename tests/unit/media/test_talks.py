@@ -244,3 +244,10 @@ def test_there_are_only_so_many_and_closing_makes_room(pair: Pair) -> None:
     talks.obey(OpenTalk("once more", HOST), [], now)
     opened = pair.one.last(TalkOpened)
     assert opened.talk == "once more"
+
+
+@pytest.mark.parametrize("ssrc", [-1, 1 << 32])
+def test_a_source_that_can_not_be_is_said(pair: Pair, ssrc: int) -> None:
+    pair.one.set(pair.clock.now, spurt="aa", speaking=True, suite=AES_GCM, key=pair.key, ssrc=ssrc)
+    assert "source" in pair.one.last(TalkFailed).detail
+    assert not pair.one.talks.speaking
