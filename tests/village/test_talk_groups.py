@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from _talkgroup import EVERYONE, channel, count_voice, straight, voice_bytes
+from _tone import tone_file
 from mesh_seats import Seats, all_list_all, mesh
-from seats import Seat, eventually
+from seats import Seat, eventually, pid_of
 from speech import SHORT, at_48_khz, needs_speech, quality
 from talk_seats import all_sound, nobody_talks, what_was_said
 
@@ -21,6 +22,9 @@ pytestmark = [
 
 SPEECH_S = 4.5
 """How long the clip takes, and a little."""
+
+FIGURES_S = 2.0
+"""By then a voice process has said how loud it is now."""
 
 
 @needs_speech
@@ -151,6 +155,40 @@ async def test_two_on_a_cable_talk_without_a_helper(two: tuple[Seat, Seat], tmp_
         await listener.client.replay(EVERYONE)
         await eventually(partial(plays, listener))
         await listener.client.replay(EVERYONE, on=False)
+
+
+async def test_a_voice_process_that_is_killed_goes_on_in_the_middle_of_a_spurt(
+    two: tuple[Seat, Seat], tmp_path: Path
+) -> None:
+    a, b = two
+    tone = tone_file(tmp_path / "tone.wav", 60.0)
+    await b.client.listen(EVERYONE, record=str(tmp_path / "b.wav"))
+    await a.client.press(EVERYONE, play=tone)
+    await eventually(partial(is_loud, b))
+    for killed in two:
+        pid = voice_of(killed)
+        killed.village.exec(killed.name, ["kill", "-9", pid], check=True)
+        await eventually(partial(has_another_voice, killed, pid))
+        await asyncio.sleep(FIGURES_S)
+        await eventually(partial(is_loud, b))
+    said = await channel(a.client)
+    assert (said.key, said.detail) == ("speaking", "")
+
+
+def voice_of(seat: Seat) -> str:
+    """Process id of the daemon's child that is the voice process, inside the village."""
+    children = f"cat /proc/{pid_of(seat)}/task/{pid_of(seat)}/children"
+    return seat.village.exec(seat.name, ["sh", "-c", children], check=True).stdout.strip()
+
+
+async def has_another_voice(seat: Seat, before: str) -> bool:
+    status = await seat.client.status()
+    return status.media.running and voice_of(seat) not in {"", before}
+
+
+async def is_loud(seat: Seat) -> bool:
+    level = (await channel(seat.client)).level_db
+    return level is not None and level > -40.0
 
 
 async def plays(seat: Seat) -> bool:
