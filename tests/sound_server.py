@@ -145,25 +145,26 @@ class SoundServer:
 
     @contextlib.contextmanager
     def _cat(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-        process = subprocess.Popen(["pw-cat", *arguments], env=self._whole_environment())
+        process = subprocess.Popen(["pw-cat", *arguments], env=self.whole_environment())
         try:
             yield process
         finally:
             process.terminate()
             process.wait(5)
 
-    def _whole_environment(self) -> dict[str, str]:
-        return {**os.environ, **self.environment}
+    def whole_environment(self, **more: str) -> dict[str, str]:
+        """Of a program that is to find the cards."""
+        return {**os.environ, **self.environment, **more}
 
     def _spawn(self, *command: str) -> None:
         with (self.directory / f"{command[0]}.log").open("wb") as log:
             self._daemons.append(
-                subprocess.Popen(command, env=self._whole_environment(), stdout=log, stderr=log)
+                subprocess.Popen(command, env=self.whole_environment(), stdout=log, stderr=log)
             )
 
     def _run(self, *command: str) -> str:
         done = subprocess.run(
-            command, env=self._whole_environment(), capture_output=True, text=True, timeout=WAIT_S
+            command, env=self.whole_environment(), capture_output=True, text=True, timeout=WAIT_S
         )
         return done.stdout
 
