@@ -54,7 +54,7 @@ class Conference:
 
     def seat(self, streams: list[Stream], *, ours: bool) -> None:
         """Have just these streams in it, and our own microphone and speaker or not."""
-        for stream in self._streams:
+        for stream in list(self._streams):
             if stream not in streams:
                 self.leave(stream)
         for stream in streams:
@@ -116,7 +116,9 @@ class Conference:
         heard = self._mixer.turn(sounds)
         own = sounds.get(OWN, SILENCE)
         level_in_db = SILENT_DB if own is SILENCE else level_db(own)
+        cards = (self.wants_microphone, self.wants_speaker)
         for stream in started:
+            stream.mixed_by_cards = cards
             stream.send_mixed(heard[stream.name], level_in_db=level_in_db)
         if self._ours:
             self._play(started, heard[OWN], now)

@@ -90,6 +90,8 @@ class Engine:
         self._talks = Talks(control.emit, self._files, monotonic)
         self._tone: Tone | None = None
         self._ending = False
+        self._unread = False
+        """Packets were left in their sockets in the last turn."""
         self._epoch = monotonic()
         self._check_at = self._stats_at = self._epoch
         self._alone_since: float | None = self._epoch
@@ -156,11 +158,16 @@ class Engine:
         ready, writable, _ = select.select(readable, self._control.writable(), [], timeout)
         for item in ready:
             if isinstance(item, Stream | Talk):
-                if monotonic() >= deadline:
-                    break  # Whoever is late to send goes first; nothing is lost by waiting.
+                if monotonic() >= deadline and not self._unread:
+                    # Whoever is late to send goes first; but on a machine that is always late
+                    # whatever comes would wait for ever.
+                    self._unread = True
+                    break
                 item.receive()
             elif isinstance(item, socket):
                 self._obey(item)
+        else:
+            self._unread = False
         if writable:
             self._control.flush()
         if self._devices.wake_fd in ready:

@@ -85,6 +85,8 @@ class Stream:
         self._report_at = 0.0
         self.mixed = False
         """A conference sends and plays for it."""
+        self.mixed_by_cards = (False, False)
+        """Whether that conference has a microphone and a loudspeaker of this machine."""
         self.microphone_lent = False
         """A talk group has the microphone; until it is given back, silence is sent."""
         self.due = 0.0
@@ -352,11 +354,12 @@ class Stream:
         if not self.started:
             return
         facts = self._facts
-        facts.uses_microphone = self.files.by_microphone
-        facts.microphone_problem = microphone if self.files.by_microphone else None
-        facts.speaker_problem = speaker if self.files.by_speaker else None
-        by_device = self.files.by_microphone or self.files.by_speaker
-        facts.device_notice = notice if by_device else None
+        cards = (self.files.by_microphone, self.files.by_speaker)
+        by_microphone, by_speaker = self.mixed_by_cards if self.mixed else cards
+        facts.uses_microphone = by_microphone
+        facts.microphone_problem = microphone if by_microphone else None
+        facts.speaker_problem = speaker if by_speaker else None
+        facts.device_notice = notice if by_microphone or by_speaker else None
         facts.play_problem = self.files.play_problem
         facts.record_problem = self.files.record_problem
         for warning in self._watch.update(problems(facts, now)):
