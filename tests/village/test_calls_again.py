@@ -97,6 +97,34 @@ async def test_the_daemon_of_either_side_is_killed(
     await hang_up(a, b, ours, theirs)
 
 
+async def test_the_daemons_of_both_sides_are_killed_at_once(
+    two: tuple[Seat, Seat], tmp_path: Path
+) -> None:
+    a, b = two
+    ours, theirs = await in_call(a, b, tmp_path)
+    await eventually(partial(same_call, a, ours))
+    for name in "ab":
+        a.village.kill(name)
+    for name in "ab":
+        a.village.start(name)
+    await goes_on(a, b, ours, theirs, within_s=14)
+    await hang_up(a, b, ours, theirs)
+
+
+async def test_who_hangs_up_while_the_other_is_down_is_not_called_back(
+    two: tuple[Seat, Seat], tmp_path: Path
+) -> None:
+    a, b = two
+    ours, theirs = await in_call(a, b, tmp_path)
+    await eventually(partial(same_call, a, ours))
+    a.village.kill("b")
+    await a.client.hang_up(ours.id)
+    a.village.start("b")
+    await eventually(partial(is_over, b, theirs), within_s=14)
+    (known,) = (await b.client.past_calls()).calls
+    assert known.end_reason == "they-hung-up"
+
+
 @pytest.mark.parametrize("victim", ["a", "b"])
 async def test_the_voice_process_of_either_side_is_killed(
     two: tuple[Seat, Seat], tmp_path: Path, victim: str
