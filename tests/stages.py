@@ -107,8 +107,8 @@ def stages(arguments: list[str], *, ci: bool = False) -> list[Stage]:
     crash = [path for path in (CRASH_TESTS,) if (ROOT / path).is_dir()]
     apart = (*SOUND_TESTS, *slow, *crash, SIMULATIONS, IMAGE_TESTS)
     fast = ("pytest", "tests", *(f"--ignore={path}" for path in apart), *SPREAD)
-    checks.append(Stage("fast tests", fast, 300, ends_run=True))
-    checks.append(Stage("sound tests", ("pytest", *SOUND_TESTS), 135, ends_run=True))
+    checks.append(Stage("fast tests", fast, 240, ends_run=True))
+    checks.append(Stage("sound tests", ("pytest", *SOUND_TESTS), 195, ends_run=True))
     checks.append(Stage("simulations", ("pytest", SIMULATIONS), 300))
     if crash:
         checks.append(Stage("crash tests", ("pytest", *crash), 300))

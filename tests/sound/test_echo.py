@@ -169,7 +169,7 @@ def lay_out(way: Way, times: int, seed: int = 5) -> tuple[Cleaned, FarLine]:
     ("way", "times"),
     [
         (Way(), 3),
-        (Way(delay_s=0.3), 4),
+        (Way(delay_s=0.3), 3),
         (Way(early_s=0.05, jitter_s=0.01), 3),
         (Way(drift_ppm=50), 5),
         (Way(drift_ppm=-200), 5),
