@@ -12,9 +12,8 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -250,7 +249,7 @@ class World:
             counter.payload += [0] * (int(since_s) + 1 - len(counter.payload))
             counter.payload[-1] += len(data) - RTP_BYTES - TAG_BYTES if sound else 0
         trace = self._traces[end]
-        delay_s = trace.sound() if sound else trace.report()
+        delay_s = trace.sound(self.now) if sound else trace.report(self.now)
         if delay_s is None:
             return
 
@@ -272,11 +271,6 @@ def _start(ours: Secret, theirs: Secret) -> StartStream:
         receive_key=theirs,
         play=_Microphone.path,
         record=_Speaker.path,
-        **_redundancy(),
+        red_payload_type=RED_PAYLOAD_TYPE,
+        dtx=True,
     )
-
-
-def _redundancy() -> dict[str, Any]:
-    """Asked for where this version knows of it."""
-    known = {one.name for one in fields(StartStream)}
-    return {"red_payload_type": RED_PAYLOAD_TYPE} if "red_payload_type" in known else {}

@@ -14,6 +14,15 @@ from _clips import ADAPT_S
 
 SEED = 20_261_123
 
+STEP_S = 0.02
+"""Of the chain, in silence."""
+
+LONGEST_PACKET_S = 0.12
+"""Between two packets of speech; what is longer is a silence."""
+
+MOST_STEPS = 1_000
+"""Nobody can tell what a link was like that long ago."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -67,7 +76,7 @@ def row(name: str) -> Row:
 
 
 class Trace:
-    """One direction of one call over such a link."""
+    """One direction of one call over such a link; ``now`` is seconds of a clock that goes on."""
 
     def __init__(self, kind: Row, seed: int, *, back: bool = False) -> None:
         self._kind = kind
@@ -75,11 +84,36 @@ class Trace:
             random.Random(f"{SEED} {seed} {part} {back}") for part in ("sound", "reports", "late")
         )
         self._bad = False
+        self._heard_at: float | None = None
         self.packets = self.lost = 0
 
-    def sound(self) -> float | None:
-        """What becomes of the next packet of sound: seconds of delay, or None: it is lost."""
+    def sound(self, now: float) -> float | None:
+        """What becomes of a packet of sound: seconds of delay, or None: it is lost."""
+        self._pass_silence(now)
+        self._heard_at = now
+        self._step()
         self.packets += 1
+        self.lost += self._bad
+        delay_s = self._late.random() * self._kind.jitter_s
+        return None if self._bad else delay_s
+
+    def report(self, now: float) -> float | None:
+        """The same of a report."""
+        self._pass_silence(now)
+        lost = self._bad if self._kind.burst else self._reports.random() < self._kind.loss
+        delay_s = self._reports.random() * self._kind.jitter_s
+        return None if lost else delay_s
+
+    def _pass_silence(self, now: float) -> None:
+        if self._heard_at is None:
+            return
+        steps = int((now - self._heard_at - LONGEST_PACKET_S) / STEP_S)
+        if steps > 0:
+            self._heard_at += steps * STEP_S
+            for _ in range(min(steps, MOST_STEPS)):
+                self._step()
+
+    def _step(self) -> None:
         draw = self._sound.random()
         if self._kind.burst:
             leave = 1 / self._kind.burst
@@ -87,15 +121,6 @@ class Trace:
             self._bad = draw >= leave if self._bad else draw < enter
         else:
             self._bad = draw < self._kind.loss
-        delay_s = self._late.random() * self._kind.jitter_s
-        self.lost += self._bad
-        return None if self._bad else delay_s
-
-    def report(self) -> float | None:
-        """The same of the next report."""
-        lost = self._bad if self._kind.burst else self._reports.random() < self._kind.loss
-        delay_s = self._reports.random() * self._kind.jitter_s
-        return None if lost else delay_s
 
 
 ADAPTING_S = ADAPT_S

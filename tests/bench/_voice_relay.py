@@ -188,12 +188,12 @@ class Relay:
         if 192 <= packet[1] <= 223:
             if way.begun_at is not None:
                 way.second(now).wire += wire
-            return way.trace.report(), False
+            return way.trace.report(now), False
         second = way.second(now)
         second.packets += 1
         second.payload += payload_bytes(packet)
         second.wire += wire
-        return way.trace.sound(), True
+        return way.trace.sound(now), True
 
     def _release(self, now: float) -> None:
         while self._held and self._held[0][0] <= now:

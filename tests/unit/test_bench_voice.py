@@ -17,16 +17,16 @@ LONG = 40_000
 
 
 def kept(trace: Trace, count: int = LONG) -> list[float | None]:
-    return [trace.sound() for _ in range(count)]
+    return [trace.sound(number * 0.02) for number in range(count)]
 
 
 def test_a_trace_repeats_by_its_seed_whoever_reports_how_often() -> None:
     quiet, chatty = Trace(row("burst20"), 7), Trace(row("burst20"), 7)
     alone = kept(quiet, 500)
     beside = []
-    for _ in range(500):
-        chatty.report()
-        beside.append(chatty.sound())
+    for number in range(500):
+        chatty.report(number * 0.02 - 0.001)
+        beside.append(chatty.sound(number * 0.02))
     assert alone == beside
     assert alone != kept(Trace(row("burst20"), 8), 500)
     assert alone != kept(Trace(row("burst20"), 7, back=True), 500)
@@ -44,6 +44,19 @@ def test_a_trace_loses_as_much_and_in_such_bursts_as_its_row_says(name: str) -> 
     delays = [fate for fate in fates if fate is not None]
     assert max(delays) <= kind.jitter_s
     assert np.mean(delays) == pytest.approx(kind.jitter_s / 2, abs=0.001)
+
+
+def test_a_link_does_not_stay_bad_for_as_long_as_somebody_is_silent() -> None:
+    trace = Trace(row("burst20"), 3)
+    fates = [trace.sound(number * 0.4) for number in range(LONG // 10)]
+    runs = [len(list(same)) for lost, same in groupby(f is None for f in fates) if lost]
+    assert trace.lost / trace.packets == pytest.approx(0.2, abs=0.03)
+    assert np.mean(runs) < 1.5
+    quiet = Trace(row("burst20"), 3)
+    while quiet.sound(0.0) is not None:
+        pass
+    heard = [quiet.report(number * 1.0) is not None for number in range(1, 200)]
+    assert 0.7 < np.mean(heard) < 0.9
 
 
 def test_a_row_that_does_not_exist_names_those_that_do() -> None:
