@@ -15,6 +15,7 @@ from typing import Final
 
 from appliance.media.mixer import OWN, Mixer, ending, ramp
 from appliance.media.pcm import SILENCE, SILENT_DB, level_db, merge
+from appliance.media.sender import COMPLEXITY
 from appliance.media.stream import DEVICE_LOST_S, Stream
 from appliance.model.conference_media import MixTalking
 from appliance.model.media import MediaEvent
@@ -48,6 +49,8 @@ class Conference:
         self._played = _Queue()
         self._microphone_at = self._speaker_at = 0.0
         self._talking: tuple[str, ...] = ()
+        self._encoded = 0
+        """For how many streams the encoders are set."""
         self._told_at = now
 
     # What the daemon wants
@@ -110,6 +113,10 @@ class Conference:
     def beat(self, now: float) -> None:
         """Its grid has come round: everybody's next 20 ms."""
         started = self._started
+        if len(started) != self._encoded:
+            self._encoded = len(started)
+            for stream in started:
+                stream.set_complexity(complexity_for(len(started)))
         sounds = {stream.name: stream.sound(now) for stream in started}
         if self._ours:
             sounds[OWN] = self._own(started, now)
@@ -184,6 +191,15 @@ class _Queue:
     def clear(self) -> None:
         self._frames.clear()
         self._primed, self._last = False, SILENCE
+
+
+def complexity_for(streams: int) -> int:
+    """How much thought the encoders get where one machine encodes for so many.
+
+    32 kbit/s of natural speech has PESQ-WB 4.38 with 9, 4.43 with 5 and 4.34 with 1, for 0.27, 0.17
+    and 0.08 ms a frame on a PC.
+    """
+    return COMPLEXITY if streams < 2 else 5 if streams < 4 else 1
 
 
 def scaled(frame: bytes, percent: int) -> bytes:

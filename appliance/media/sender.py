@@ -104,6 +104,10 @@ class Sender:
         self._collected: list[bytes] = []
         self._history: deque[tuple[int, bytes]] = deque(maxlen=_HISTORY)
 
+    def set_complexity(self, complexity: int) -> None:
+        """Encode with more thought or less."""
+        self._encoder.set_complexity(complexity)
+
     @property
     def decision(self) -> Decision:
         """How it is sent."""

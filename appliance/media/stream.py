@@ -15,7 +15,7 @@ from appliance.media.lateness import Lateness
 from appliance.media.levels import LevelWatch
 from appliance.media.pcm import SILENCE, SILENT_DB, level_db
 from appliance.media.receiver import Receiver
-from appliance.media.sender import Sender
+from appliance.media.sender import COMPLEXITY, Sender
 from appliance.media.stand_ins import StandIns
 from appliance.media.talk_key import TalkKey
 from appliance.media.voice_stats import voice_stats
@@ -337,7 +337,13 @@ class Stream:
     def leave_mix(self) -> None:
         """Be a call of its own again."""
         self.mixed = False
+        self.set_complexity(COMPLEXITY)
         self._set_loudness()
+
+    def set_complexity(self, complexity: int) -> None:
+        """Encode with less thought where there is much to encode."""
+        if self._sender is not None:
+            self._sender.set_complexity(complexity)
 
     def send_mixed(self, frame: bytes, *, level_in_db: float) -> None:
         """Send 20 ms of a conference; ``level_in_db`` is our microphone's part."""

@@ -6,9 +6,10 @@ import math
 from array import array
 from itertools import pairwise
 
-from appliance.media.conference import scaled
+from appliance.media.conference import complexity_for, scaled
 from appliance.media.mixer import OWN, VOICES, Mixer, ending
 from appliance.media.pcm import SILENCE, mix
+from appliance.media.sender import COMPLEXITY
 from appliance.protocol.jitter import FRAME
 
 
@@ -96,6 +97,12 @@ def test_an_ending_goes_on_where_the_voice_stopped() -> None:
     assert largest_step(last + ending(last)) < 1.2 * largest_step(last)
     assert ending(SILENCE) is SILENCE
     assert array("h", ending(last))[-1] == 0
+
+
+def test_encoders_think_less_where_there_are_many() -> None:
+    efforts = [complexity_for(streams) for streams in range(1, 16)]
+    assert efforts == sorted(efforts, reverse=True)
+    assert (efforts[0], efforts[-1]) == (COMPLEXITY, 1)
 
 
 def test_loudness_is_limited() -> None:
