@@ -32,6 +32,10 @@ MAX_CAPTURED = 10
 LOOK_S = 0.5
 """How often a missing card is looked for and an open one is watched."""
 
+LIVE = b"\x01\x00" + SILENCE[2:]
+"""Of a microphone that hears nothing but noise, all of which is taken out: digital silence would be
+told of as a microphone that is switched off."""
+
 LOOP_FRAMES = 20
 LOOPS = 2
 """As often as that the microphone is compared with the loudspeaker, and so many times in a row they
@@ -183,7 +187,8 @@ class Devices:
             far, moved = self._far.beside(frame, spoken_at)
             if moved:
                 cleaner.reset()
-            frame = cleaner.clean(frame, far)
+            cleaned = cleaner.clean(frame, far)
+            frame = LIVE if any(frame) and not any(cleaned) else cleaned
         self._captured.append(frame)
         os.eventfd_write(self.wake_fd, 1)
 
