@@ -86,6 +86,7 @@ class Conferences:
         room.seats[us] = Seat(us, 1, MemberState.IN)
         peer = active.call.peer.station
         room.seats[peer] = Seat(peer, 2, MemberState.IN, call=active.call.id)
+        room.seats[peer].boot = active.peer_boot
         self._hall.room = room
         return room
 
@@ -209,5 +210,6 @@ class Conferences:
             if active.call.state in ANSWERED and self._book.agent.is_confirmed(active.leg):
                 if seat.state is not MemberState.IN:
                     seat.state, seat.forget_at, seat.again = MemberState.IN, inf, False
+                    seat.boot = active.peer_boot
                 room.search_until = inf
         self._focus.tell(room, now)

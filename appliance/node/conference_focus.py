@@ -112,13 +112,8 @@ class Focus:
                 late = now > seat.forget_at - FORGET_S + TRY_LATER_S
                 seat.try_at = now + (TRY_LATER_S if late else TRY_S)
 
-    def lose(self, seat: Seat, active: ActiveCall | None, now: float) -> None:
-        """Note that a member can't be reached, and look for it from now on.
-
-        ``active`` was our call with it.
-        """
-        if active is not None:
-            seat.boot = active.peer_boot
+    def lose(self, seat: Seat, now: float) -> None:
+        """Note that a member can't be reached, and look for it from now on."""
         if seat.state is not MemberState.LOST:
             seat.forget_at = now + FORGET_S
         seat.state, seat.call, seat.talking, seat.told = MemberState.LOST, None, False, None

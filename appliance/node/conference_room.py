@@ -74,7 +74,7 @@ class Seat:
     """It was in the conference before: nobody is asked there whether he wants to come."""
 
     boot: bytes | None = None
-    """The start of the station that we lost; whoever was restarted since knows of no conference."""
+    """The start of the station when it came; whoever was restarted since knows of no conference."""
 
     told: tuple[bytes, object] | None = None
     """The roster it was sent last, and the session that took it."""

@@ -94,7 +94,7 @@ class ConferenceSignals:
         if seat is None and len(room.seats) < MAX_MEMBERS:
             seat = Seat(station, room.next_number, MemberState.LOST)
             room.seats[station] = seat
-            self._focus.lose(seat, None, now)
+            self._focus.lose(seat, now)
             seat.forget_at = now + SEARCH_S
         if seat is not None and seat.state is MemberState.LOST:
             seat.try_at = now
@@ -175,6 +175,8 @@ class ConferenceSignals:
             one.station: Seat(one.station, one.number, one.state, one.talking)
             for one in told.members
         }
+        if peer in room.seats:  # a roster comes from a station that knows of the conference
+            room.seats[peer].boot = active.peer_boot
         if told.successor is not None:
             self._succeed(room, told, now)
 

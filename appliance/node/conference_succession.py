@@ -47,7 +47,7 @@ class Succession:
             again = reason in {EndReason.UNREACHABLE, EndReason.FAILED, EndReason.THEY_HUNG_UP}
             again = again and unsure and (was_in or seat.forget_at != inf)
             if again and len(room.seats) > 2:
-                self._focus.lose(seat, active, now)
+                self._focus.lose(seat, now)
             else:
                 del room.seats[seat.station]
         others = [one for one in self._hall.calls() if one is not active]
@@ -137,7 +137,7 @@ class Succession:
         for seat in room.seats.values():
             seat.talking = False
             if seat.station != us:
-                self._focus.lose(seat, main if seat.station == before else None, now)
+                self._focus.lose(seat, now)
                 # Our call's place is for one of those who can be reached.
                 seat.try_at = now + (TRY_S if seat.station == before else 0.0)
         self._focus.park(main, now)

@@ -319,3 +319,38 @@ def test_the_voice_process_of_the_focus_dies() -> None:
     a.restart_media()
     world.run(8)
     world.check_all([a, b, c, d], focus=a)
+
+
+def test_a_focus_whose_program_was_restarted_is_rung_anew() -> None:
+    world = Village("abcd")
+    a, b, c, d = world.gather()
+    world.restart(a, down_s=5.0)
+    world.check_hearing([b, c, d])
+    world.rejoin(a)
+    world.run(4)
+    assert a.ringing.peer == b.address
+    assert not any(stream.start for stream in a.streams.values()), "nobody has answered it"
+    a.answer()
+    world.run(2)
+    world.check_all([a, b, c, d], focus=b)
+
+
+def test_a_member_whose_program_was_restarted_goes_on_by_itself() -> None:
+    world = Village("abcd")
+    a, b, c, d = world.gather()
+    world.restart(d, remembers=True, down_s=3.0)
+    world.rejoin(d)
+    world.run(8)
+    world.check_all([a, b, c, d], focus=a)
+
+
+def test_a_focus_that_was_restarted_does_not_take_its_calls_up_again() -> None:
+    world = Village("abcd")
+    a, b, c, d = world.gather()
+    world.restart(a, remembers=True, down_s=0.5)
+    world.rejoin(a)
+    world.run(10)
+    world.check_hearing([b, c, d])
+    a.answer()
+    world.run(2)
+    world.check_all([a, b, c, d], focus=b)
