@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
 import pytest
+from conference_seats import hum, join, leave, over, together, who_is_heard
 from mesh_seats import talk_across, write_across
-from seats import Seat, meet
+from seats import Seat, eventually, meet, talk
 
 from appliance.village.station import NET
 from appliance.village.village import Village
@@ -79,3 +82,29 @@ async def test_this_version_and_the_earlier_ones_join_write_and_call(
             await write_across(one, other)
         for one, other in ((seats[0], seats[2]), (seats[3], seats[1])):
             await talk_across(one, other, tmp_path)
+
+
+async def test_an_earlier_release_is_added_to_a_call_of_two(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, releases: dict[str, Path]
+) -> None:
+    """It is in a call like any other, and hears both; both hear it."""
+    place = tmp_path_factory.mktemp("v")
+    with Village.up("lan:4", directory=place, daemons=False, command=command(releases)) as village:
+        for name in "abd":
+            village.start(name)
+        a, b, old = (Seat(village, name) for name in "abd")
+        await meet(a, b, old)
+        assert (await old.client.status()).version == "0.2.0"
+        play = (hum("a", tmp_path), hum("b", tmp_path))
+        await talk(a, b, play=play, record=(tmp_path / "a.wav", tmp_path / "b.wav"))
+        await join(a, old, tmp_path, "d")
+        await eventually(partial(together, b, a, [a, b, old]))
+        await asyncio.sleep(3)
+        running = await old.call_in("talking")
+        assert running is not None
+        await old.client.hang_up(running.id)
+        assert await eventually(partial(together, b, a, [a, b]))
+        await leave(b)
+        await eventually(partial(over, a))
+    for name, others in (("a", "bd"), ("b", "ad"), ("d", "ab")):
+        assert who_is_heard(tmp_path / f"{name}.wav", begin=-2.5) == others
