@@ -169,9 +169,7 @@ def _exit_code(ended: CallInfo) -> int:
 @command
 async def hangup(client: Client, out: Output, args: argparse.Namespace) -> int:
     """End a call, or all that are running."""
-    running = (
-        [args.call] if args.call else [c.id for c in await client.calls() if c.state != "ended"]
-    )
+    running = [args.call] if args.call else _to_end(await client.calls())
     if not running:
         raise Failure("There is no call to end.")
     for one in running:
@@ -179,6 +177,16 @@ async def hangup(client: Client, out: Output, args: argparse.Namespace) -> int:
         out.json(ended)
         out.line(f"{caller(ended)}: hung up.")
     return exits.OK
+
+
+def _to_end(calls: tuple[CallInfo, ...]) -> list[str]:
+    """Return the calls that are running; of a conference one, since it ends with all of them."""
+    running = {
+        one.id if one.conference is None else one.conference.id: one.id
+        for one in reversed(calls)
+        if one.state != "ended"
+    }
+    return list(running.values())
 
 
 class _Stay:

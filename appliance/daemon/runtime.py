@@ -151,8 +151,7 @@ class Runtime:
         for timer in (self._timer, self._arming, self._mesh_news):
             if timer is not None:
                 timer.cancel()
-        for call in self.station.calls.active:
-            self.station.calls.hangup(call.id, now=self.time.now().monotonic)
+        self.station.calls.hang_up_all(now=self.time.now().monotonic)
         self.carry_out([*self.station.call_effects(), *self.station.talk.stop(self.time.now())])
         await asyncio.sleep(0.05)
         for task in list(self._tasks):

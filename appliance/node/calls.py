@@ -158,6 +158,13 @@ class Calls:
             self._book.end(active, EndReason.HUNG_UP, now)
         self._settle(now)
 
+    def hang_up_all(self, *, now: float) -> None:
+        """End all calls, since the station stops; whoever it mixes for goes on with another one."""
+        for _ in range(2):  # The first goodbye to a conference names who mixes next.
+            for call in self.active:
+                if call.id in self._book.active:  # else it ended with another one
+                    self.hangup(call.id, now=now)
+
     def add(self, call_id: str, to: StationId, *, now: float) -> None:
         """Have another station join a call, which makes a conference of it; raises CallError."""
         try:

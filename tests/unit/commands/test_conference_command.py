@@ -43,3 +43,13 @@ def test_who_is_in_is_said_in_a_line() -> None:
     assert "clinic (mixes), gate" in said
     assert "\x1b" not in said
     assert said.endswith("mill (lost). Nobody mixes: another one takes over.")
+
+
+@pytest.mark.usefixtures("server")
+async def test_one_hangup_leaves_a_conference(fencewire: Fencewire, backend: MemoryBackend) -> None:
+    room = ConferenceInfo("ab" * 16, CLINIC, (), searching=False)
+    for whom in (CLINIC, PUMP):
+        call = backend.new_call(whom, outgoing=True)
+        backend.push_call(call.id, "talking", conference=room)
+    done = await fencewire("hangup", "--json")
+    assert len(done.lines) == 1

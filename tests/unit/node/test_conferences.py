@@ -321,6 +321,20 @@ def test_the_voice_process_of_the_focus_dies() -> None:
     world.check_all([a, b, c, d], focus=a)
 
 
+def test_the_station_of_the_focus_stops() -> None:
+    world = Village("abcd")
+    a, b, c, d = world.gather()
+    a.calls.hang_up_all(now=world.now)
+    a.pump()
+    world.run(0.05)
+    world.crash(a)
+    world.run(1)
+    world.check_all([b, c, d], focus=b)
+    b.calls.hang_up_all(now=world.now)
+    b.pump()
+    assert not b.calls.active
+
+
 def test_a_focus_whose_program_was_restarted_is_rung_anew() -> None:
     world = Village("abcd")
     a, b, c, d = world.gather()
