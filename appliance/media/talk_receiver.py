@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from math import inf
 
 from appliance.media.receiver import Receiver
 from appliance.media.talk_sender import OPUS_TYPE, RED_TYPE
 from appliance.model.secret import Secret
 from appliance.protocol.jitter import JitterBuffer
 from appliance.protocol.opus_packet import OpusPacketError, packet_samples
+from appliance.protocol.playout import Patience
 from appliance.protocol.red import RedError, parse_red
 from appliance.protocol.rtcp import RtcpReport
 from appliance.protocol.rtp import RtpPacket
 
-BEHIND_S = 1.2
-"""How late the first word of a spurt may be heard whole, when the sound card opens late or we were
-late to ask for it: nobody is answered in the middle of his words.  It is caught up little by
-little.  As much as the jitter buffer holds."""
+LISTENING = Patience(least_s=0.095, spare_in_speech_s=inf, jump_above_s=1.2)
+"""Nobody is answered in the middle of his words, so there may be delay.
+
+At least so much that the older copy, which comes 80 ms behind what it repairs, is in time from the
+first packet on: PESQ-WB at 5 / 10 / 20 % loss 4.3 / 4.3 / 4.0, in bursts of three 3.2 at 10 % and
+3.4 at 20 %; with a delay that is only had once something was lost 3.7 / 4.0 / 3.7, 2.5, 2.4.  When
+the sound card opens late, or we were late to ask for the spurt, its first word is heard late and
+whole, and what that took is saved in pauses; at most as much as the jitter buffer holds.
+"""
 
 MAX_SEEN = 64
 """Time stamps that are remembered; copies are far younger."""
@@ -32,7 +39,7 @@ class SpurtReceiver(Receiver):
     def __init__(self, suite: str, key: Secret, keep: Keep) -> None:
         """``keep`` gets each piece once, copies of lost ones late; raises as `Receiver`."""
         super().__init__(suite, key, OPUS_TYPE, red_payload_type=RED_TYPE)
-        self._buffer = JitterBuffer(jump_above_s=BEHIND_S)
+        self._buffer = JitterBuffer(LISTENING)
         self._keep = keep
         self._seen: deque[int] = deque(maxlen=MAX_SEEN)
         self._opened = b""

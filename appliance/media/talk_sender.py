@@ -21,9 +21,12 @@ RED_TYPE = 97
 BITRATE = 16_000
 """bit/s; PESQ-WB 4.1 to 4.3 (natural speech).  With its copies 48 kbit/s."""
 
-COPY_OFFSETS = (FRAME, 2 * FRAME)
+COPY_OFFSETS = (2 * FRAME, 4 * FRAME)
 """Each packet carries the sound that is older by so many samples again.  No listener reports what
-it lost, and each hop may lose some, so it is what 10 % loss asks for at all times."""
+it lost, and each hop may lose some, so it is what bursts of three lost packets ask for, always."""
+
+BEFORE = max(COPY_OFFSETS) // FRAME
+"""Frames that are kept for it."""
 
 GAP_S = 0.1
 """A microphone that was silent for longer has been away, and the time stamps go on with time."""
@@ -53,7 +56,7 @@ class SpurtSender:
         self._timestamp = int(now / FRAME_S) * FRAME
         self.packets = 0
         self._next_at = now
-        self._before: deque[tuple[int, bytes]] = deque(maxlen=len(COPY_OFFSETS))
+        self._before: deque[tuple[int, bytes]] = deque(maxlen=BEFORE)
 
     def frame(self, pcm: bytes, now: float) -> tuple[bytes, int, bytes] | None:
         """The packet for 20 ms, with its timestamp and sound alone; None: it goes on for too long.
@@ -88,5 +91,5 @@ class SpurtSender:
 
     def last(self, now: float) -> list[bytes]:
         """Packets behind the last frame, for the copies of the last words; raises as `frame`."""
-        made = (self.frame(SILENCE, now) for _ in COPY_OFFSETS)
+        made = (self.frame(SILENCE, now) for _ in range(BEFORE))
         return [found[0] for found in made if found is not None]

@@ -17,7 +17,7 @@ from appliance.protocol.opus_packet import CLOCK_HZ, has_fec
 from appliance.protocol.playing import FRAME as FRAME
 from appliance.protocol.playing import FRAME_S as FRAME_S
 from appliance.protocol.playing import Action, Figures
-from appliance.protocol.playout import JUMP_ABOVE_S, Playout
+from appliance.protocol.playout import CONVERSATION, Patience, Playout
 from appliance.protocol.rtp import MAX_DROPOUT, Reception, RtpPacket, Unwrapper
 from appliance.protocol.shelf import Entry, Shelf
 
@@ -67,9 +67,8 @@ class Copy:
 class JitterBuffer:
     """One source's packets, in order and in time."""
 
-    def __init__(self, *, jump_above_s: float = JUMP_ABOVE_S) -> None:
-        """``jump_above_s``: how far behind it may be without leaving anything out."""
-        self._jump_above_s = jump_above_s
+    def __init__(self, patience: Patience = CONVERSATION) -> None:
+        self._patience = patience
         self.figures = Figures()
         """What became of all that was expected."""
         self.late = 0
@@ -86,9 +85,7 @@ class JitterBuffer:
         self._sequences, self._timestamps = Unwrapper(16), Unwrapper(32)
         self._newest: tuple[int, int] | None = None
         self._shelf, self._delay = Shelf(), DelayWindow()
-        self._playout = Playout(
-            self._shelf, self._delay, self.figures, jump_above_s=self._jump_above_s
-        )
+        self._playout = Playout(self._shelf, self._delay, self.figures, patience=self._patience)
         self._known: dict[int, bool] = {}
 
     @property

@@ -12,6 +12,7 @@ Decoding and the bending itself (`stretch`) stay out.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil, inf
 from typing import Final
 
@@ -64,8 +65,7 @@ LATE_URGENT: Final = 0.04
 """Share of sounds that come too late from which on the delay does not wait for a pause to grow."""
 
 JUMP_ABOVE_S: Final = 0.25
-"""From this much on, all that is too old is dropped at once: a stalled link has just come back.
-Where nobody waits for an answer it may be more."""
+"""From this much on, all that is too old is dropped at once: a stalled link has just come back."""
 
 ALIGN_FROM: Final = 144
 """Samples between beat and frame that are worth being cut out of a pause: 3 ms."""
@@ -84,6 +84,24 @@ def _frames(samples: int) -> int:
     return ceil(samples / FRAME)
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How much delay there may be."""
+
+    least_s: float = MIN_TARGET_S
+    """Had also where the path does not need it."""
+
+    spare_in_speech_s: float = SPARE_IN_SPEECH_S
+    """Above what the path needs; from this much on it is taken away in speech too."""
+
+    jump_above_s: float = JUMP_ABOVE_S
+    """Likewise; from this much on something is left out."""
+
+
+CONVERSATION: Final = Patience()
+"""Two talk to each other, and each waits for the other's answer."""
+
+
 class Playout:
     """Decides what is taken from the shelf and when, for one numbering of one source."""
 
@@ -93,10 +111,10 @@ class Playout:
         delay: DelayWindow,
         figures: Figures,
         *,
-        jump_above_s: float = JUMP_ABOVE_S,
+        patience: Patience = CONVERSATION,
     ) -> None:
         self._shelf, self._delay, self._figures = shelf, delay, figures
-        self._jump_above_s = jump_above_s
+        self._patience = patience
         self.floor: int | None = None
         """What is older than this is too late."""
         self.delay_s = 0.0
@@ -121,7 +139,7 @@ class Playout:
     @property
     def target_s(self) -> float:
         """Delay aimed at, above that of the fastest packet."""
-        return min(MAX_TARGET_S, max(MIN_TARGET_S, self._delay.need_s + MARGIN_S))
+        return min(MAX_TARGET_S, max(self._patience.least_s, self._delay.need_s + MARGIN_S))
 
     def pull(self, at: float, *, ahead: int, quiet: bool) -> Action:
         """What sounds ``ahead`` samples after the beat ``at``; ``quiet``: it does where we are."""
@@ -133,7 +151,7 @@ class Playout:
                 self._doubtful = 0  # It was silence.
             self._cursor = first.timestamp
         spare_s = self._spare_s(at)
-        if spare_s > self._jump_above_s and first is not None:
+        if spare_s > self._patience.jump_above_s and first is not None:
             self._jump(spare_s)
             spare_s = self._spare_s(at)
         if self._priming:
@@ -219,7 +237,7 @@ class Playout:
             heard_s = spared_s + ahead / CLOCK_HZ
             samples = -int(spared_s / FRAME_S) * FRAME - ahead
             care = self._care(quiet, heard_s >= SPARE_ANYHOW_S)
-            if heard_s < SPARE_IN_SPEECH_S and not quiet:
+            if heard_s < self._patience.spare_in_speech_s and not quiet:
                 return None
         else:
             self._impatient = 0

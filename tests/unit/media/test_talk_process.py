@@ -11,8 +11,10 @@ import wave
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from speech import RATE, SHORT, at_48_khz, needs_speech, quality, samples
 from talk_ends import HOST, Key, Talker
@@ -21,6 +23,7 @@ from voice_ends import silence_file, started, station, swapped
 from appliance.adapters.srtp import AES_GCM
 from appliance.adapters.udp import MAX_LEFT
 from appliance.media.pcm import SILENCE
+from appliance.media.talk_receiver import SpurtReceiver
 from appliance.media.talk_sender import SpurtSender
 from appliance.media.tones import Tone
 from appliance.model.media import FirstSound, MediaReady, StreamStats
@@ -109,6 +112,35 @@ async def test_speech_goes_down_a_tree_through_one_who_can_not_hear_it(tmp_path:
         assert quality(SHORT, tmp_path / f"{name}.wav") >= 4.0
     assert not samples(tmp_path / "relay.wav").any()
     assert np.abs(samples(tmp_path / "again.wav")).max() > 300
+
+
+@needs_speech
+@pytest.mark.parametrize(("burst", "loss", "least"), [(1, 0.1, 4.0), (1, 0.2, 3.5), (3, 0.2, 2.8)])
+def test_what_links_lose_is_hardly_heard(
+    tmp_path: Path, burst: int, loss: float, least: float
+) -> None:
+    """A mean of three seeds: packets are lost at random, or in bursts (Gilbert-Elliott)."""
+    clip, heard = at_48_khz(SHORT, tmp_path / "said.wav"), tmp_path / "heard.wav"
+    with wave.open(str(clip)) as file:
+        pcm = file.readframes(file.getnframes())
+    frames = [pcm[at : at + 1_920] for at in range(0, len(pcm) - 1_919, 1_920)] + [SILENCE] * 20
+    scores = []
+    for seed in range(3):
+        random, lost, key = Random(seed), False, Key().key
+        sender = SpurtSender(AES_GCM, key, ssrc=1, now=0.0)
+        receiver = SpurtReceiver(AES_GCM, key, lambda *_: None)
+        with wave.open(str(heard), "wb") as file:
+            file.setparams((1, 2, 48_000, 0, "NONE", ""))
+            for index, frame in enumerate(frames):
+                made = sender.frame(frame, index * FRAME_S)
+                begins = loss / (1 - loss) / burst if burst > 1 else loss
+                goes_on = 1 - 1 / burst if burst > 1 else loss
+                lost = random.random() < (goes_on if lost else begins)
+                if made is not None and not lost:
+                    receiver.datagram(made[0], index * FRAME_S + 0.001)
+                file.writeframes(receiver.frame(index * FRAME_S + 0.01))
+        scores.append(quality(SHORT, heard))
+    assert np.mean(scores) >= least, scores
 
 
 async def test_the_key_goes_from_one_to_the_other_and_the_microphone_back_to_the_call(
