@@ -113,9 +113,7 @@ class Talk:
 
     def listened(self) -> tuple[Conversation, ...]:
         """Return the channels that are listened to, to be kept over a restart."""
-        return tuple(
-            group for channel, group in self.channels.all() if channel in self._board.listening
-        )
+        return tuple(group for _, group in self.channels.of(self._board.listening))
 
     def in_use(self, peer: StationId) -> bool:
         """Tell whether a session is needed, since sound comes from there or goes there."""
@@ -180,7 +178,7 @@ class Talk:
         return [*effects, *self._settle(now)]
 
     def _check_room(self, channel: bytes) -> None:
-        if channel not in self._board.listening and len(self._board.listening) >= MAX_LISTENED:
+        if channel not in self._board.listening and len(self.listened()) >= MAX_LISTENED:
             raise TalkRefusedError(
                 "too-many", f"You listen to {MAX_LISTENED} channels.", "Turn one off first."
             )
@@ -334,7 +332,7 @@ class Talk:
         channel = self._key.channel
         if channel is None:
             return
-        if all(channel != one for one, _ in self.channels.all()):
+        if not list(self.channels.of([channel])):
             self._key.release(now.monotonic)  # we are no member any more
             return
         floor = self._board.floor(channel)
@@ -356,7 +354,7 @@ class Talk:
     def _uses(self) -> list[Use]:
         uses = []
         known = {}
-        for channel, group in self.channels.all():
+        for channel, group in self._board.active():
             known[channel] = talk_name(group)
             spurt = self._board.floor(channel)
             files = self._board.listening.get(channel, Files())

@@ -70,13 +70,21 @@ class TalkBoard:
         """Channels that are listened to."""
 
         self._keys: dict[bytes, Secret] = {}
-        self._heard: dict[str, _Heard] = {}
+        self._heard: dict[bytes, _Heard] = {}
         self._shown: dict[bytes, TalkView] = {}
 
     def floor(self, channel: bytes) -> Spurt | None:
         """Return the spurt that has the floor of a channel of ours."""
         fit = (one for one in self._spurts.on(channel) if self._channels.admits(one.flood.claim))
         return next(fit, None)
+
+    def active(self) -> list[tuple[bytes, GroupId | None]]:
+        """Return the channels of ours on which there is anything; on all others it is quiet."""
+        channels = {one.flood.claim.channel for one in self._spurts}
+        channels.update(self.listening, self._shown, self._heard)
+        if self._key.channel is not None:
+            channels.add(self._key.channel)
+        return list(self._channels.of(sorted(channels)))
 
     def who_talks(self, channel: bytes) -> str:
         """Say who has it, in a sentence."""
@@ -104,9 +112,11 @@ class TalkBoard:
 
     def take(self, event: TalkEvent) -> None:
         """Note it; of what is only passed on nothing is shown."""
-        if event.talk not in {talk_name(group) for _, group in self._channels.all()}:
+        found = (one for one, group in self._channels.all() if talk_name(group) == event.talk)
+        channel = next(found, None)
+        if channel is None:
             return
-        heard = self._heard.setdefault(event.talk, _Heard())
+        heard = self._heard.setdefault(channel, _Heard())
         match event:
             case TalkOpened():
                 heard.detail = ""
@@ -131,7 +141,7 @@ class TalkBoard:
         """Return a channel of ours as it is now."""
         spurt = self.floor(channel)
         pressed = self._key.channel == channel
-        heard = self._heard.get(talk_name(group), _Heard())
+        heard = self._heard.get(channel, _Heard())
         view = TalkView(
             channel=group,
             listening=channel in self.listening,
@@ -160,9 +170,11 @@ class TalkBoard:
         shown: dict[bytes, TalkView] = {}
         changed: list[GroupId | None] = []
         finished = False
-        for channel, group in self._channels.all():
-            before = self._shown.get(channel, TalkView(group))
-            view = shown[channel] = self.view(channel, group)
+        for channel, group in self.active():
+            quiet = TalkView(group)
+            before, view = self._shown.get(channel, quiet), self.view(channel, group)
+            if view != quiet:
+                shown[channel] = view
             if view == before:
                 continue
             changed.append(group)

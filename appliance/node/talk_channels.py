@@ -20,6 +20,7 @@ TALK_VALUE: Final = "talk"
 """Under which the store keeps what is listened to."""
 
 MAX_KEPT: Final = 64
+MAX_NAMES: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -38,25 +39,40 @@ class TalkChannels:
 
     def __init__(self, book: GroupBook) -> None:
         self._book = book
-        self._names: dict[GroupId, bytes] = {}
+        self._channels: dict[GroupId, bytes] = {}
+        self._groups: dict[bytes, GroupId] = {}
+        """Of all groups that were seen here; claims come often and groups are many."""
+
+    def _learn(self) -> None:
+        if len(self._groups) > MAX_NAMES:
+            self._channels.clear()
+            self._groups.clear()
+        for group in self._book:
+            if group.id not in self._channels:
+                channel = self._channels[group.id] = channel_of(group.id)
+                self._groups[channel] = group.id
 
     def _group(self, channel: bytes) -> Group | None:
-        for group in self._book:
-            if self._channel(group.id) == channel and group.standing is Standing.IN:
-                return group
-        return None
-
-    def _channel(self, group: GroupId) -> bytes:
-        if group not in self._names:
-            self._names[group] = channel_of(group)
-        return self._names[group]
+        if channel not in self._groups:
+            self._learn()
+        group = self._groups.get(channel)
+        known = None if group is None else self._book.get(group)
+        return known if known is not None and known.standing is Standing.IN else None
 
     def all(self) -> Iterator[tuple[bytes, GroupId | None]]:
         """Go through those that there are."""
+        self._learn()
         yield EVERYONE, None
         for group in self._book:
             if group.standing is Standing.IN:
-                yield self._channel(group.id), group.id
+                yield self._channels[group.id], group.id
+
+    def of(self, channels: Iterable[bytes]) -> Iterator[tuple[bytes, GroupId | None]]:
+        """Go through those of some channels that there are."""
+        for channel in channels:
+            group = self._group(channel)
+            if channel == EVERYONE or group is not None:
+                yield channel, None if group is None else group.id
 
     def admits(self, claim: Claim) -> bool:
         """Tell whether a speaker belongs to a channel of ours.
