@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import Final
 
 from appliance.protocol.congestion import Congestion
-from appliance.protocol.loss_record import SHORT_S, LossRecord
+from appliance.protocol.loss_record import LossRecord
 from appliance.protocol.opus_packet import Bandwidth
 from appliance.protocol.red import COPY_HEADER_BYTES, PRIMARY_HEADER_BYTES
 
@@ -65,8 +65,8 @@ COPIES: Final[dict[int, tuple[tuple[int, ...], ...]]] = {
 """By packet length in ms, the distances of copies in packets that are chosen from; at most 120 ms
 where packets are short, since the delay must cover what is to be repaired."""
 
-RECENT: Final = 25
-"""Packets at least that the loss of just now is measured over."""
+RECENT, RECENT_S = 50, 3.0
+"""Packets at least, and seconds, that tell whether so much is lost that a queue runs over."""
 
 BETTER: Final = 0.05
 """A change has to promise so much more quality (PESQ)."""
@@ -189,7 +189,7 @@ class Adaptation:
     def heard(self, highest: int, written_at: float, now: float) -> Decision:
         """A report has come, after `record` was told of the losses that it names."""
         frame_s = self._plan.frame_ms / 1000
-        recent = self.record.recent(max(RECENT, int(SHORT_S / frame_s)))
+        recent = self.record.recent(max(RECENT, int(RECENT_S / frame_s)), fewest=RECENT)
         self.congestion.heard(highest, written_at, recent, now)
         self.decision = self._choose(now)
         return self.decision

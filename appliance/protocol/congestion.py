@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 FLOOR_BIT_S: Final = 11_000.0
@@ -47,12 +48,15 @@ SILENCE_S: Final = 3.5
 """Without a report for this long, reports may be stuck behind our sound."""
 
 LONGEST_FRAME_S: Final = 0.12
-"""What is between two packets is no queue; a longer pause is a silence."""
+"""What is between two packets is no queue."""
+
+PAUSE_S: Final = 0.15
+"""More between two packets is a silence that was not sent."""
 
 HEAVY_LOSS: Final = 0.5
 """Loss that copies do not mend; a short queue that overflows looks like this."""
 
-SUSPECT_LOSS: Final = 0.3
+SUSPECT_LOSS: Final = 0.35
 """Loss that looks like this where the path is known to be thin."""
 
 MUCH_LOSS: Final = 0.2
@@ -134,13 +138,11 @@ class Congestion:
         if self._before_silence is not None:
             (self.limit,), self._before_silence = self._before_silence, None
             self._heavy_ignored_until = max(self._heavy_ignored_until, now + AFTER_OUTAGE_S)
-        newest, frame_s = self._ring[index], 0.0
-        if index + 1 < len(self._ring):
-            under_way = self._ring[index + 1].at
-            frame_s = min(LONGEST_FRAME_S, under_way - newest.at)
-            self._measure(written_at - under_way, now)
-        else:
-            self.queue_s = 0.0  # All that was sent is there.
+        newest = self._ring[index]
+        under_way = [one.at for one in islice(self._ring, index + 1, None)]
+        frame_s = self._look(newest.at, under_way, written_at, now)
+        if frame_s is None:
+            return
         is_long = self.queue_s > LONG_QUEUE_S + frame_s
         is_above = self.queue_s > QUEUE_S + frame_s
         if is_long or (is_above and self._above):
@@ -156,6 +158,31 @@ class Congestion:
     @property
     def _heavy_loss(self) -> float:
         return HEAVY_LOSS if self.limit is None else SUSPECT_LOSS
+
+    def _look(
+        self, arrived: float, under_way: list[float], written_at: float, now: float
+    ) -> float | None:
+        """Learn the delay from what had not arrived, by when it was sent.
+
+        Returns the time between two packets, by which the delay is not known; None: what is lost
+        before a silence looks like a queue, so this report tells nothing.
+        """
+        if not under_way:
+            self.queue_s = 0.0
+            return 0.0
+        if now - under_way[-1] > PAUSE_S:
+            return None
+        spurt, before = under_way[0], arrived
+        for at in under_way:
+            if at - before > PAUSE_S:
+                spurt = at
+            before = at
+        frame_s = min(LONGEST_FRAME_S, under_way[0] - arrived)
+        if spurt == under_way[0] and spurt - arrived <= PAUSE_S:
+            self._measure(written_at - spurt, now)
+        elif self._bases:
+            self.queue_s = max(0.0, written_at - spurt - self._bases[0][1])
+        return frame_s
 
     def _measure(self, delay: float, now: float) -> None:
         while self._bases and self._bases[0][0] < now - BASE_S:

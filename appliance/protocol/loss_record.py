@@ -68,9 +68,11 @@ class LossRecord:
             self._fraction = self.recent(RECORD)
         self._end, self._lost, self._count = None, 0, 0
 
-    def recent(self, packets: int) -> float:
-        """Share of the newest ``packets`` that was lost."""
+    def recent(self, packets: int, *, fewest: int = 1) -> float:
+        """Share of the newest ``packets`` that was lost; 0 where less than ``fewest`` are known."""
         count = min(packets, self._count)
+        if count < fewest:
+            return 0.0
         return (self._lost & (1 << count) - 1).bit_count() / count if count else 0.0
 
     def loss(self, frame_s: float) -> float:

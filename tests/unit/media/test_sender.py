@@ -160,7 +160,8 @@ def test_both_ends_find_out_what_gets_lost_and_repair_it() -> None:
             next_report += 0.7
     assert len(line.sender.decision.copies) >= 2
     assert line.sender.loss_pct == pytest.approx(20, abs=15)
-    assert receiver.figures.concealed < 17, "of about 50 that were lost, 20 before any copy came"
+    figures = receiver.figures
+    assert figures.copied >= 2 * figures.concealed, "the first second's losses are included"
 
 
 def test_reports_are_within_their_share_and_soon_at_first() -> None:

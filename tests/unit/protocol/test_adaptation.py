@@ -6,7 +6,7 @@ import pytest
 from adapting_world import HEADER_OCTETS, Link, World
 
 from appliance.protocol.adaptation import PAYLOAD_BIT_S, Adaptation, Reason, Takes, residual
-from appliance.protocol.congestion import FLOOR_BIT_S, HOPELESS_S
+from appliance.protocol.congestion import FLOOR_BIT_S, HOPELESS_S, Congestion
 from appliance.protocol.loss_record import ASSUMED_LOSS, FEWEST, RECORD, LossRecord
 from appliance.protocol.opus_packet import Bandwidth
 
@@ -196,3 +196,36 @@ def test_a_few_packets_say_little() -> None:
     for _ in range(20):
         record.take_fraction(0.2)
     assert record.loss(0.02) == pytest.approx(0.2, abs=0.01)
+
+
+def test_what_is_lost_before_a_silence_is_no_queue() -> None:
+    """Silence is not sent, so nothing tells for a while that what is missing was lost."""
+    congestion, now, sequence = Congestion(), 0.0, 0
+
+    def say(seconds: float) -> None:
+        nonlocal now, sequence
+        for _ in range(round(seconds / 0.02)):
+            congestion.sent(sequence, 200, now)
+            now, sequence = now + 0.02, sequence + 1
+
+    for _ in range(6):
+        say(1.0)
+        congestion.heard(sequence - 2, now, 0.0, now)
+        say(0.12)  # All of this is lost.
+        arrived = sequence - 7
+        for _ in range(3):
+            now += 0.4
+            congestion.heard(arrived, now, 0.2, now)
+        say(0.06)  # Under way when the report is written.
+        congestion.heard(arrived, now, 0.2, now)
+    assert congestion.limit is None
+    assert congestion.queue_s < 0.1
+
+
+def test_chance_in_the_first_packets_is_not_taken_for_an_overflow() -> None:
+    adaptation = Adaptation(Takes(red=True), header_octets=HEADER_OCTETS)
+    for sequence in range(14):
+        adaptation.sent(sequence, 100, 0.02 * sequence)
+    adaptation.record.take(13, (True, False) * 6 + (False,))
+    adaptation.heard(11, 0.27, 0.28)
+    assert adaptation.congestion.limit is None
