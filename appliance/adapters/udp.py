@@ -7,6 +7,7 @@ import socket
 from typing import TypeAlias
 
 from appliance.adapters.dscp import Dscp, mark
+from appliance.adapters.socket_filter import from_all, kernel_drops, only_from
 
 RECEIVE_BUFFER_BYTES = 65_536
 """Half a second of ten calls; a flood fills no more."""
@@ -103,6 +104,19 @@ class VoiceSocket:
             return None
         except OSError:
             return b""  # An ICMP answer to what we sent: nobody is there just now.
+
+    def hear_only(self, ssrc: int) -> None:
+        """Have the kernel drop what is not of this RTP source, before it fills the buffer."""
+        only_from(self._socket, ssrc)
+
+    def hear_all(self) -> None:
+        """Have it drop no more than that."""
+        from_all(self._socket)
+
+    @property
+    def dropped(self) -> int:
+        """Datagrams that the kernel has dropped since the beginning."""
+        return kernel_drops(self._socket)
 
     def close(self) -> None:
         """Give the port back."""

@@ -87,6 +87,7 @@ class Receiver:
     ) -> None:
         """Expect another key; packets on their way under the old one still count for a while."""
         self._old = (self._srtp, now + OLD_KEY_S)
+        self._source = None  # A new key comes with a new source.
         self._srtp = SrtpReceiver(suite, key)
         self._payload_type, self._red_payload_type = payload_type, red_payload_type
 
@@ -99,6 +100,11 @@ class Receiver:
     def buffer(self) -> JitterBuffer:
         """For its figures."""
         return self._buffer
+
+    @property
+    def source(self) -> int | None:
+        """SSRC of what was genuine last; None: nothing was."""
+        return self._source
 
     @property
     def figures(self) -> Figures:

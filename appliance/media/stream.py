@@ -16,6 +16,7 @@ from appliance.media.levels import LevelWatch
 from appliance.media.pcm import SILENCE, SILENT_DB, level_db
 from appliance.media.receiver import Receiver
 from appliance.media.sender import COMPLEXITY, Sender
+from appliance.media.shield import Shield
 from appliance.media.stand_ins import StandIns
 from appliance.media.talk_key import TalkKey
 from appliance.media.voice_stats import voice_stats
@@ -67,6 +68,7 @@ class Stream:
         self._clock = clock
         self._socket = VoiceSocket(command.local_host)
         self._next_socket: VoiceSocket | None = None
+        self._shield = Shield(self._socket)
         self._sender: Sender | None = None
         self._receiver: Receiver | None = None
         self._watch = Watch(self.name)
@@ -142,6 +144,7 @@ class Stream:
                     red_payload_type=red_payload_type,
                     takes=_takes(command),
                 )
+                self._shield.lower()
                 self._receiver.rekey(
                     suite, command.receive_key, payload_type, now, red_payload_type=red_payload_type
                 )
@@ -166,6 +169,7 @@ class Stream:
         if sock is not self._socket:
             self._socket.close()
             self._socket, self._next_socket = sock, None
+            self._shield = Shield(sock)
 
     def _fail(self, problem: SoundProblem, detail: str) -> None:
         self._emit(StreamFailed(self.name, problem, detail))
@@ -225,9 +229,11 @@ class Stream:
 
     def beat(self, now: float) -> None:
         """Its grid has come round (at `due`): send and play what no sound card drives."""
-        self._budget = BEAT_BUDGET
+        flooded, self._budget = self._budget <= 0, BEAT_BUDGET
         if self._sender is None or self._receiver is None:
             return
+        heard_at = self._facts.last_voice_at or 0.0
+        self._shield.beat(now, flooded=flooded, source=self._receiver.source, heard_at=heard_at)
         if not self.mixed:
             self._beat_alone(now)
         if now >= self._report_at:
@@ -282,6 +288,7 @@ class Stream:
         """Their next 20 ms."""
         if self._receiver is None:
             return SILENCE
+        self.receive()  # What has come by now may be what sounds now.
         frame = self._receiver.frame(now)
         if self._receiver.playing:
             self._levels_out.add(self._receiver.level_db - self._gain_db)
@@ -378,7 +385,7 @@ class Stream:
         self._sender.tick(now)
         self._emit(
             replace(
-                voice_stats(self.name, self._sender, self._receiver, now),
+                voice_stats(self.name, self._sender, self._receiver, now, self._shield.total),
                 level_in_db=self._level_in_db,
                 late_max_ms=self._lateness.take_worst_s() * 1000,
                 sound_gaps=figures.gaps,

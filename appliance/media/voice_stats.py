@@ -10,8 +10,13 @@ from appliance.protocol.adaptation import Reason
 from appliance.protocol.opus_packet import CLOCK_HZ
 
 
-def voice_stats(stream: str, sender: Sender, receiver: Receiver, now: float) -> StreamStats:
-    """What both ends of our side know; levels and lateness are the stream's to add."""
+def voice_stats(
+    stream: str, sender: Sender, receiver: Receiver, now: float, dropped: int = 0
+) -> StreamStats:
+    """What both ends of our side know; levels and lateness are the stream's to add.
+
+    ``dropped``: packets that the kernel dropped in a flood.
+    """
     decision, round_trip_s = sender.decision, sender.round_trip_s
     buffer, became = receiver.buffer, receiver.figures
     reception = buffer.reception
@@ -25,7 +30,7 @@ def voice_stats(stream: str, sender: Sender, receiver: Receiver, now: float) -> 
         packets_sent=sender.packets,
         packets_received=receiver.packets,
         concealed=became.concealed,
-        rejected=receiver.rejected,
+        rejected=receiver.rejected + dropped,
         late_max_ms=0.0,
         recovered=became.recovered,
         loss_there_pct=sender.loss_pct,
