@@ -7,6 +7,7 @@ time to time and when nothing genuine comes: a source may begin anew with anothe
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final, Protocol
 
 HOLD_S: Final = 10.0
@@ -46,14 +47,21 @@ class Shield:
         ``heard_at`` when that was last."""
         if self._raised_at is None:
             if flooded and source is not None and now >= self._not_before:
-                self._dropped_before = self._socket.dropped
-                self._socket.hear_only(source)
-                self._raised_at = now
+                self._raise(source, now)
             return
         unheard = now - max(heard_at, self._raised_at) > UNHEARD_S
         if unheard or now - self._raised_at > HOLD_S:
             self._not_before = now + AGAIN_S if unheard else 0.0
             self.lower()
+
+    def _raise(self, source: int, now: float) -> None:
+        self._dropped_before = self._socket.dropped
+        try:
+            self._socket.hear_only(source)
+        except OSError:
+            self._not_before = inf  # This kernel has no filters; then there is just no shield.
+        else:
+            self._raised_at = now
 
     def lower(self) -> None:
         """Take the filter off."""
