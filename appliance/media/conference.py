@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from appliance.media.effort import COMPLEXITY
 from appliance.media.mixer import OWN, Mixer, ending, ramp
 from appliance.media.pcm import SILENCE, SILENT_DB, level_db, merge
-from appliance.media.sender import COMPLEXITY
 from appliance.media.stream import DEVICE_LOST_S, Stream
 from appliance.model.conference_media import MixTalking
 from appliance.model.media import MediaEvent

@@ -7,6 +7,7 @@ from collections import deque
 
 from appliance.adapters.opus import OpusEncoder
 from appliance.adapters.srtp import TAG_BYTES, SrtpSender
+from appliance.media.effort import COMPLEXITY, Effort
 from appliance.model.secret import Secret
 from appliance.protocol.adaptation import Adaptation, Decision, Takes
 from appliance.protocol.jitter import FRAME
@@ -15,9 +16,6 @@ from appliance.protocol.red import MAX_LENGTH, MAX_OFFSET, Block, pack_red
 from appliance.protocol.rtcp import ReportBlock, RtcpReport, SenderInfo
 from appliance.protocol.rtcp_xr import LossRle
 from appliance.protocol.rtp import HEADER_BYTES, RtpPacket
-
-COMPLEXITY = 9
-"""Of the encoder; 0.2 ms a frame on a PC."""
 
 IP_BYTES = 48
 """IPv6 and UDP headers of a packet."""
@@ -67,6 +65,7 @@ class Sender:
         headers = IP_BYTES + HEADER_BYTES + TAG_BYTES.get(suite, 0)
         self._adaptation = Adaptation(takes, header_octets=headers, link_bit_s=link_bit_s)
         self._encoder = OpusEncoder(bitrate=16_000, complexity=COMPLEXITY, expected_loss_pct=0)
+        self._effort = Effort(self._encoder)
         self._tuned: Decision | None = None
         self.packets = 0
         self._octets = 0
@@ -105,8 +104,8 @@ class Sender:
         self._history: deque[tuple[int, bytes]] = deque(maxlen=_HISTORY)
 
     def set_complexity(self, complexity: int) -> None:
-        """Encode with more thought or less."""
-        self._encoder.set_complexity(complexity)
+        """Encode with so much thought at most."""
+        self._effort.allow(complexity)
 
     @property
     def decision(self) -> Decision:
@@ -134,7 +133,7 @@ class Sender:
         begun, frames = self._timestamp, len(self._collected)
         self._collected.clear()
         self._timestamp = (begun + frames * FRAME) & 0xFFFFFFFF
-        return self._packet(self._encoder.encode(pcm), begun, now)
+        return self._packet(self._effort.encode(pcm), begun, now)
 
     def _tune(self) -> None:
         """Between two packets everything can change."""

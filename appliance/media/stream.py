@@ -10,12 +10,13 @@ from appliance.adapters.opus import OpusError
 from appliance.adapters.srtp import SrtpError
 from appliance.adapters.udp import UdpError, VoiceSocket
 from appliance.media.devices import NO_FIGURES, Figures
+from appliance.media.effort import COMPLEXITY
 from appliance.media.files import FileThread
 from appliance.media.lateness import Lateness
 from appliance.media.levels import LevelWatch
 from appliance.media.pcm import SILENCE, SILENT_DB, level_db
 from appliance.media.receiver import Receiver
-from appliance.media.sender import COMPLEXITY, Sender
+from appliance.media.sender import Sender
 from appliance.media.shield import Shield
 from appliance.media.stand_ins import StandIns
 from appliance.media.talk_key import TalkKey

@@ -6,6 +6,7 @@ from collections import deque
 
 from appliance.adapters.opus import OpusEncoder
 from appliance.adapters.srtp import SrtpSender
+from appliance.media.effort import COMPLEXITY, Effort
 from appliance.media.pcm import SILENCE
 from appliance.model.secret import Secret
 from appliance.protocol.jitter import FRAME, FRAME_S
@@ -31,9 +32,6 @@ BEFORE = max(COPY_OFFSETS) // FRAME
 GAP_S = 0.1
 """A microphone that was silent for longer has been away, and the time stamps go on with time."""
 
-COMPLEXITY = 9
-"""Of the encoder."""
-
 MAX_PACKETS = 30_000
 """10 minutes.  Nobody holds the key for so long, and a sequence number that wrapped would keep out
 who comes late (RFC 3711 section 3.3.1)."""
@@ -49,7 +47,8 @@ class SpurtSender:
         again in the middle of a spurt goes on behind the one before it and never uses the key for
         the same number twice.
         """
-        self._encoder = OpusEncoder(bitrate=BITRATE, complexity=COMPLEXITY, expected_loss_pct=0)
+        encoder = OpusEncoder(bitrate=BITRATE, complexity=COMPLEXITY, expected_loss_pct=0)
+        self._effort = Effort(encoder)
         self._srtp = SrtpSender(suite, key)
         self._ssrc = ssrc
         self._sequence = int(now / FRAME_S) & 0x7FFF
@@ -68,7 +67,7 @@ class SpurtSender:
         if now - self._next_at > GAP_S:
             self._timestamp += FRAME * int((now - self._next_at) / FRAME_S)
             self._next_at = now
-        sound = self._encoder.encode(pcm)
+        sound = self._effort.encode(pcm)
         copies = [
             Block(OPUS_TYPE, self._timestamp - earlier, payload)
             for earlier, payload in self._before

@@ -7,9 +7,9 @@ from array import array
 from itertools import pairwise
 
 from appliance.media.conference import complexity_for, scaled
+from appliance.media.effort import COMPLEXITY
 from appliance.media.mixer import OWN, VOICES, Mixer, ending
 from appliance.media.pcm import SILENCE, mix
-from appliance.media.sender import COMPLEXITY
 from appliance.protocol.jitter import FRAME
 
 
