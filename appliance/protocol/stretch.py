@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from math import sqrt
+from itertools import accumulate
+from math import inf, sqrt
 from operator import mul
 from typing import Final
 
@@ -76,18 +77,25 @@ def _period(sound: array[int], most: int, alike: float) -> int:
     # Four of eight samples summed up are a low-pass filter that is good enough.
     parts = (sound[offset::_THIN] for offset in range(0, _THIN, 2))
     thin = [a + b + c + d for a, b, c, d in zip(*parts, strict=False)]
-    best, found = max(
-        (_likeness(thin, lag), lag) for lag in range(SHORTEST // _THIN, most // _THIN + 1)
-    )
+    best, found = _best(thin, range(SHORTEST // _THIN, most // _THIN + 1))
     if best < alike:
         return 0
     around = range(max(SHORTEST, (found - 1) * _THIN), min(most, (found + 1) * _THIN) + 1)
-    return max((_likeness(sound, lag, _NARROW), lag) for lag in around)[1]
+    return _best(sound, around, _NARROW)[1]
 
 
-def _likeness(sound: Sequence[int], lag: int, step: int = 1) -> float:
-    """Of the sound with itself ``lag`` later, over one such period: -1 to 1."""
-    size = min(lag, len(sound) - lag)
-    one, two = sound[:size:step], sound[lag : lag + size : step]
-    energy = sum(map(mul, one, one)) * sum(map(mul, two, two))
-    return sum(map(mul, one, two)) / sqrt(energy) if energy else 1.0
+def _best(sound: Sequence[int], lags: range, step: int = 1) -> tuple[float, int]:
+    """How much the sound is like itself (-1 to 1) after the lag, one period, where it is most so.
+
+    Only every ``step``-th sample is looked at.
+    """
+    energy = [0, *accumulate(map(mul, sound, sound))]
+    best, found = -inf, lags.start
+    for lag in lags:
+        size = min(lag, len(sound) - lag)
+        both = energy[size] * (energy[lag + size] - energy[lag])
+        shared = sum(map(mul, sound[:size:step], sound[lag : lag + size : step]))
+        likeness = step * shared / sqrt(both) if both else 1.0
+        if likeness >= best:
+            best, found = likeness, lag
+    return best, found
