@@ -31,11 +31,7 @@ from images.builder.work import cache_dir
 ROOT = Path(__file__).resolve().parent.parent
 SLOW_TESTS = ("tests/village", "tests/interop")
 """Real daemons and programs; a minute or more."""
-SOUND_TESTS = (
-    "tests/unit/media/test_voice_process.py",
-    "tests/unit/media/test_talk_process.py",
-    "tests/sound",
-)
+SOUND_TESTS = ("tests/unit/media/test_voice_process.py", "tests/sound")
 """Speech at its own pace, of which nothing may come late, and sound cards; a minute or two."""
 SIMULATIONS = "tests/sim"
 """Many stations in virtual time; a minute."""
