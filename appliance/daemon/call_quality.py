@@ -7,6 +7,7 @@ last five; the word for the whole call is that of most of it.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
@@ -224,22 +225,32 @@ def _room(last: StreamStats) -> Verdict:
 
 
 def _their_microphone(heard: _Heard) -> Verdict:
-    quiet, weak = QUIET_DB
-    if heard.figures[-1].clipped_out_pct >= CLIPPED_PCT:
-        advice = "They are too loud: ask them to keep away from their microphone."
-        return Verdict("fair", THEIR_MICROPHONE, advice)
-    if len(heard.theirs) == LEVELS and quiet < max(heard.theirs) < weak:
-        advice = "They are hardly heard: ask them to speak closer to their microphone."
-        return Verdict("fair", THEIR_MICROPHONE, advice)
-    return Verdict("good")
+    return _microphone(
+        THEIR_MICROPHONE,
+        heard.theirs,
+        clipped_pct=heard.figures[-1].clipped_out_pct,
+        loud="They are too loud: ask them to keep away from their microphone.",
+        weak="They are hardly heard: ask them to speak closer to their microphone.",
+    )
 
 
 def _our_microphone(heard: _Heard) -> Verdict:
-    quiet, weak = QUIET_DB
-    if heard.figures[-1].clipped_in_pct >= CLIPPED_PCT:
-        advice = "You are too loud: keep away from the microphone, or turn it down."
-        return Verdict("fair", OUR_MICROPHONE, advice)
-    if len(heard.ours) == LEVELS and quiet < max(heard.ours) < weak:
-        advice = "You are hardly heard: speak closer to the microphone, or choose one (F8)."
-        return Verdict("fair", OUR_MICROPHONE, advice)
+    return _microphone(
+        OUR_MICROPHONE,
+        heard.ours,
+        clipped_pct=heard.figures[-1].clipped_in_pct,
+        loud="You are too loud: keep away from the microphone, or turn it down.",
+        weak="You are hardly heard: speak closer to the microphone, or choose one (F8).",
+    )
+
+
+def _microphone(
+    whose: str, levels_db: Sequence[float], *, clipped_pct: float, loud: str, weak: str
+) -> Verdict:
+    """Judge either side's; `loud` and `weak` are what to do then."""
+    silent_db, weak_db = QUIET_DB
+    if clipped_pct >= CLIPPED_PCT:
+        return Verdict("fair", whose, loud)
+    if len(levels_db) == LEVELS and silent_db < max(levels_db) < weak_db:
+        return Verdict("fair", whose, weak)
     return Verdict("good")

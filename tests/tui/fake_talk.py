@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from memory_talking import QUIET
 from shapes import ME
 
 from appliance.api.schema import EVERYONE, EventType
@@ -12,22 +13,7 @@ from appliance.api.talking import TalkInfo, TalkPrecedence
 
 def a_channel(channel: str = EVERYONE, name: str = EVERYONE, **more: object) -> TalkInfo:
     """Return a channel on which nothing goes on."""
-    quiet = TalkInfo(
-        channel=channel,
-        name=name,
-        open=channel == EVERYONE,
-        listening=True,
-        key="up",
-        speaker=None,
-        speaker_name="",
-        precedence="routine",
-        has_key=True,
-        talking_s=None,
-        sounded_at_s=None,
-        level_db=None,
-        replaying=False,
-        detail="",
-    )
+    quiet = replace(QUIET, channel=channel, name=name, open=channel == EVERYONE)
     return replace(quiet, **more)  # type: ignore[arg-type]  # fields by name
 
 
