@@ -7,6 +7,7 @@ from math import inf
 from typing import Final
 
 from appliance.model.call import Call, CallState
+from appliance.model.identity import Address
 from appliance.node.call_media import CallMedia
 from appliance.node.call_states import ANSWERED, UNANSWERED
 
@@ -44,6 +45,13 @@ class ActiveCall:
 
     leg: str | None = None
     """Its leg at the user agent; None: our INVITE has not left, or was taken back in a glare."""
+
+    began_with: Address | None = None
+    """Whom it was with before another station of its conference took its other end; None: nobody
+    has."""
+
+    hung_up: bool = False
+    """Our operator has left: it goes on only until its other end is with whoever mixes next."""
 
     we_invited: bool = False
     """The first INVITE of the leg was ours."""

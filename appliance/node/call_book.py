@@ -129,6 +129,8 @@ class CallBook:
             return
         if active.leg is not None:
             self.agent.close(active.leg, now, code=code)
+        if active.hung_up and reason is EndReason.THEY_HUNG_UP:
+            reason = EndReason.HUNG_UP
         active.media.close()
         del self.active[active.call.id]
         if reason is EndReason.BUSY and active.call.line == CONSOLE:
@@ -136,6 +138,7 @@ class CallBook:
         self.step(
             active,
             CallStep.END,
+            peer=active.began_with or active.call.peer,  # the record's order: with whom it began
             ended_at=now,
             end_reason=reason,
             detail=detail,

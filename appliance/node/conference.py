@@ -127,6 +127,9 @@ class Conferences:
             if call is not None and (active := self._book.active.get(call)) is not None:
                 self._book.end(active, EndReason.HUNG_UP, now)
         self._focus.hand_over(room, successor, None, now)
+        for call in room.handed:
+            if (active := self._book.active.get(call)) is not None:
+                active.hung_up = True
         room.role, room.focus, room.main = Role.LEAVING, successor, None
 
     def contact(self, active: ActiveCall) -> Contact | None:

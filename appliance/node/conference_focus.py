@@ -95,6 +95,7 @@ class Focus:
         active.we_invited, active.invite_at, active.heard_at = False, -inf, now
         active.peer_boot = session.boot if session is not None else None
         active.away_since = None if session is not None else now
+        active.began_with = active.began_with or active.call.peer
         self._book.change(active, peer=Address(to))
 
     def pursue(self, room: Room, now: float) -> None:

@@ -153,13 +153,16 @@ def test_the_focus_hangs_up_and_the_others_go_on() -> None:
     assert ids[1:] == [c.call.id, d.call.id], "the same call for the operator"
     assert ids[0] in {call.id for call in b.calls.active}
     assert not a.calls.active
-    assert a.ended in {EndReason.HUNG_UP, EndReason.THEY_HUNG_UP}
+    assert {call.end_reason for call in a.calls.history} == {EndReason.HUNG_UP}
     world.leave(b)
     world.run(1)
     world.check_hearing([c, d])
     world.leave(c)
     world.run(40)
     world.check_quiet()
+    for node in (b, c, d):
+        mains = [call for call in node.calls.history if call.id in ids]
+        assert [call.peer.station for call in mains] == [a.id], "filed with whom it began"
 
 
 def test_the_focus_dies_and_the_next_takes_over_within_seconds() -> None:
