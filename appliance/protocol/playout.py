@@ -118,7 +118,8 @@ class Playout:
         self.floor: int | None = None
         """What is older than this is too late."""
         self.delay_s = 0.0
-        """Of what was played last, above that of the fastest packet."""
+        """Of the sound that was played last, above that of the fastest packet; a silence has none,
+        however long nothing comes."""
         self._cursor: int | None = None
         self._sequence = 0
         self._samples = FRAME
@@ -160,11 +161,11 @@ class Playout:
             self._priming = False
             self._forget_lowest()
         self._since_bend += 1
-        self.delay_s = spare_s + self.target_s + ahead / CLOCK_HZ
         entry = self._shelf.at(self._cursor)
         if entry is None:
             action = self._missing(spare_s, ahead, quiet)
         else:
+            self.delay_s = spare_s + self.target_s + ahead / CLOCK_HZ
             action = self._present(entry, spare_s, ahead, quiet)
         self.floor = self._cursor
         return action

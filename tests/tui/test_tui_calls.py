@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fake_client import FakeClient
+from fake_client import DISK_FULL, FakeClient
 from fake_history import as_daemon
 from screen import Screen, screen_of
 from shapes import at, call, station
@@ -66,7 +66,7 @@ async def test_a_bad_call_says_why_and_what_to_do_and_the_figures_on_demand() ->
     client = FakeClient(CLINIC)
     async with screen_of(client) as screen:
         advice = "Speak slowly, or write; move the radio or the antenna if you can."
-        await talking(
+        running = await talking(
             screen, quality="bad", reason="the link to them", advice=advice, details=DETAILS
         )
         await screen.sees("BAD: the link to them. Speak slowly")
@@ -76,6 +76,8 @@ async def test_a_bad_call_says_why_and_what_to_do_and_the_figures_on_demand() ->
             assert words in screen.text
         for words in ("3 %, 2.5 in a row", "31 kbit/s, 60 ms a packet, 2 copies, wideband"):
             assert words in screen.text
+        client.change_call(replace(running, problems=(DISK_FULL,)))
+        await screen.sees("Sound            trouble: it stands above")
         await screen.press("escape")
         await screen.sees_no("How this call sounds")
 

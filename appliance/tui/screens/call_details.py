@@ -54,7 +54,7 @@ def _figures(call: CallInfo) -> list[tuple[str, str]]:
         there = f"{found.loss_there_pct:.0f} %{burst}"
     round_trip = "not known" if found.round_trip_ms is None else f"{found.round_trip_ms:.0f} ms"
     return [
-        ("Sound", f"{call.quality}{why}"),
+        ("Sound", "trouble: it stands above" if call.problems else f"{call.quality}{why}"),
         *([("", call.advice)] if call.advice else []),
         ("Lost of theirs", f"{found.loss_pct:.0f} % of the packets"),
         ("  repaired", f"{found.repaired_pct:.0f} % of the sound, by copies or correction"),

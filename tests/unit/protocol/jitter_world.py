@@ -73,6 +73,8 @@ class Run:
     played: list[int] = field(default_factory=list)
     delays_s: list[float] = field(default_factory=list)
     """Of what was played from packets or copies, against when it was said."""
+    told_s: float = 0.0
+    """The longest delay that the buffer said it has."""
     bends: list[tuple[float, int, bool]] = field(default_factory=list)
     """When, by how many samples, whether in a pause."""
 
@@ -149,6 +151,7 @@ def simulate(
 
 def _note(run: Run, action: Action, sounds_s: float, speaker: Speaker, *, pause: bool) -> None:
     run.actions.append(action)
+    run.told_s = max(run.told_s, run.buffer.delay_s)
     if isinstance(action, Play):
         number = number_of(action.payload)
         run.played.append(number)

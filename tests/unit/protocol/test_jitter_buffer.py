@@ -112,6 +112,7 @@ def test_a_silence_of_the_sender_is_no_loss(sent: range) -> None:
     assert run.buffer.reception.expected == run.buffer.reception.received
     assert run.buffer.figures.concealed == 0
     assert run.buffer.figures.played == len(run.played) > 0.97 * 2_000 * (1 - len(sent) / 100)
+    assert run.told_s < 0.05, "a silence is no delay"
 
 
 def test_of_a_silence_before_a_loss_only_the_loss_counts() -> None:
