@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Protocol
 
 from appliance.protocol.jitter import Copy, JitterBuffer
 from appliance.protocol.opus_packet import CLOCK_HZ
@@ -87,6 +88,25 @@ class Run:
         return sum(isinstance(action, Conceal) and action.lost for action in self.actions)
 
 
+Arrival = tuple[float, RtpPacket, int, Sequence[Copy]]
+"""When a packet comes, the packet, its samples, what comes with it."""
+
+
+class Source(Protocol):
+    """Where packets come from."""
+
+    @property
+    def drift(self) -> float:
+        """By how much its clock is slow."""
+
+    @property
+    def size(self) -> int:
+        """Samples that the numbers of its packets count."""
+
+    def packets(self, frames: int) -> list[Arrival]:
+        """Those of so many frames, as they come."""
+
+
 @dataclass
 class Speaker:
     """Who sends frame n at ``n`` frames, and what becomes of it on the way."""
@@ -102,7 +122,7 @@ class Speaker:
     size: int = FRAME
     """Samples of a packet."""
 
-    def packets(self, frames: int) -> list[tuple[float, RtpPacket, Sequence[Copy]]]:
+    def packets(self, frames: int) -> list[Arrival]:
         """When they come, in order."""
         found: list[tuple[float, int, RtpPacket, Sequence[Copy]]] = []
         skipped, sent = 0, set[int]()
@@ -122,11 +142,12 @@ class Speaker:
             said_s = (number + 1) * self.size / CLOCK_HZ * (1 + self.drift)
             voice = packet(number, size=self.size, skipped=skipped)
             found.append((said_s + delay_s, number, voice, copies))
-        return [(at, voice, copies) for at, _, voice, copies in sorted(found, key=lambda it: it[0])]
+        found.sort(key=lambda it: it[0])
+        return [(at, voice, self.size, copies) for at, _, voice, copies in found]
 
 
 def simulate(
-    frames: int, speaker: Speaker, *, pause: Callable[[int], bool] = lambda tick: tick % 50 > 40
+    frames: int, speaker: Source, *, pause: Callable[[int], bool] = lambda tick: tick % 50 > 40
 ) -> Run:
     """Listen for so many beats; ``pause``: the speaker pauses for breath at that beat."""
     arrivals, run = speaker.packets(frames + 100), Run()
@@ -135,8 +156,8 @@ def simulate(
     for tick in range(frames):
         now = FIRST_BEAT_S + tick * FRAME_S
         while arrivals and arrivals[-1][0] <= now:
-            at, voice, copies = arrivals.pop()
-            run.buffer.push(voice, samples=speaker.size, now=at, copies=copies)
+            at, voice, samples, copies = arrivals.pop()
+            run.buffer.push(voice, samples=samples, now=at, copies=copies)
         while ahead < FRAME:
             action = run.buffer.pull(now, ahead=ahead, quiet=pause(tick))
             _note(run, action, now + ahead / CLOCK_HZ, speaker, pause=pause(tick))
@@ -149,7 +170,7 @@ def simulate(
     return run
 
 
-def _note(run: Run, action: Action, sounds_s: float, speaker: Speaker, *, pause: bool) -> None:
+def _note(run: Run, action: Action, sounds_s: float, speaker: Source, *, pause: bool) -> None:
     run.actions.append(action)
     run.told_s = max(run.told_s, run.buffer.delay_s)
     if isinstance(action, Play):
