@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from appliance.media.common_voice import CommonVoice
 from appliance.media.effort import COMPLEXITY
 from appliance.media.mixer import OWN, Mixer, ending, ramp
 from appliance.media.pcm import SILENCE, SILENT_DB, level_db, merge
@@ -43,14 +44,13 @@ class Conference:
         """Next moment of its 20 ms grid; the engine's."""
         self._emit = emit
         self._mixer = Mixer()
+        self._common = CommonVoice()
         self._streams: list[Stream] = []
         self._ours = True
         self._captured = _Queue()
         self._played = _Queue()
         self._microphone_at = self._speaker_at = 0.0
         self._talking: tuple[str, ...] = ()
-        self._encoded = 0
-        """For how many streams the encoders are set."""
         self._told_at = now
 
     # What the daemon wants
@@ -113,26 +113,34 @@ class Conference:
     def beat(self, now: float) -> None:
         """Its grid has come round: everybody's next 20 ms."""
         started = self._started
-        if len(started) != self._encoded:
-            self._encoded = len(started)
-            for stream in started:
-                stream.set_complexity(complexity_for(len(started)))
         sounds = {stream.name: stream.sound(now) for stream in started}
+        levels = {stream.name: stream.sound_db for stream in started}
+        own = SILENCE
         if self._ours:
-            sounds[OWN] = self._own(started, now)
-        heard = self._mixer.turn(sounds)
-        own = sounds.get(OWN, SILENCE)
+            sounds[OWN] = own = self._own(started, now)
         level_in_db = SILENT_DB if own is SILENCE else level_db(own)
+        heard = self._mixer.turn(sounds, levels | {OWN: level_in_db})
+        common = self._common.beat(started, self._mixer.everything, self._mixer.apart)
+        self._share(started)
         cards = (self.wants_microphone, self.wants_speaker)
         for stream in started:
             stream.mixed_by_cards = cards
-            stream.send_mixed(heard[stream.name], level_in_db=level_in_db)
+            stream.send_mixed(
+                heard[stream.name], encoded=common.get(stream.name), level_in_db=level_in_db
+            )
         if self._ours:
             self._play(started, heard[OWN], now)
         if self._mixer.talking != self._talking and now >= self._told_at:
             self._talking = self._mixer.talking
             self._told_at = now + TOLD_EVERY_S
             self._emit(MixTalking(self.name, self._talking))
+
+    def _share(self, started: list[Stream]) -> None:
+        """Have each encoder take as much time as there is for so many."""
+        complexity = complexity_for(len(started) - self._common.spared)
+        self._common.allow(complexity)
+        for stream in started:
+            stream.set_complexity(complexity)
 
     def skip(self, frames: int) -> None:
         """The process stood still for so long that these frames are left out."""
@@ -193,13 +201,13 @@ class _Queue:
         self._primed, self._last = False, SILENCE
 
 
-def complexity_for(streams: int) -> int:
+def complexity_for(encoders: int) -> int:
     """How much thought the encoders get where one machine encodes for so many.
 
     32 kbit/s of natural speech has PESQ-WB 4.38 with 9, 4.43 with 5 and 4.34 with 1, for 0.27, 0.17
     and 0.08 ms a frame on a PC.
     """
-    return COMPLEXITY if streams < 2 else 5 if streams < 4 else 1
+    return COMPLEXITY if encoders < 2 else 5 if encoders < 4 else 1
 
 
 def scaled(frame: bytes, percent: int) -> bytes:

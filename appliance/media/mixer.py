@@ -32,6 +32,8 @@ DECAY_DB: Final = 0.5
 LEAD_DB: Final = 6.0
 """By which a voice must be louder than one that is in the mix to take its place."""
 
+NO_LEVELS: Final[Mapping[str, float]] = {}
+
 
 @dataclass(eq=False)
 class _Voice:
@@ -50,6 +52,9 @@ class Mixer:
 
     def __init__(self) -> None:
         self._voices: dict[str, _Voice] = {}
+        self.apart: frozenset[str] = frozenset()
+        """Who heard something of his own in the last turn; the others all hear `everything`."""
+        self.everything = SILENCE
 
     @property
     def talking(self) -> tuple[str, ...]:
@@ -59,15 +64,19 @@ class Mixer:
         ]
         return tuple(name for name, _ in sorted(loud, key=lambda pair: -pair[1].level_db))
 
-    def turn(self, sounds: Mapping[str, bytes]) -> dict[str, bytes]:
-        """Take 20 ms of everybody; returns what each of them hears.
+    def turn(
+        self, sounds: Mapping[str, bytes], levels: Mapping[str, float] = NO_LEVELS
+    ) -> dict[str, bytes]:
+        """Take 20 ms of everybody, and their `level_db` where known; what each of them hears.
 
         Whoever comes into the mix or leaves it is faded over this frame, so that nothing clicks.
         """
         fading = self._forget(sounds)
         for name, frame in sounds.items():
             voice = self._voices.setdefault(name, _Voice())
-            level = level_db(frame) if frame is not SILENCE else SILENT_DB
+            level = levels.get(name)
+            if level is None:
+                level = level_db(frame) if frame is not SILENCE else SILENT_DB
             voice.level_db = max(level, voice.level_db - DECAY_DB)
         chosen = self._loudest()
         parts: dict[str, bytes] = {}
@@ -79,11 +88,12 @@ class Mixer:
             elif voice.heard:
                 parts[name] = ramp(frame, rising=False)
             voice.heard = name in chosen
-        everything = mix([*parts.values(), *fading])
+        self.apart = frozenset(parts)
+        self.everything = mix([*parts.values(), *fading])
         return {
             name: mix([part for other, part in parts.items() if other != name] + fading)
             if name in parts
-            else everything
+            else self.everything
             for name in sounds
         }
 

@@ -40,6 +40,9 @@ IDLE_FRAMES = 50
 """For how long the noise of their room goes on when nothing comes: 1 s; the first packet after a
 silence comes after 0.4 s (RFC 6716 section 2.1.9)."""
 
+INAUDIBLE_DB = -80.0
+"""Noise below this is not made up: that costs as much as a voice, and nobody hears it."""
+
 _PLC_STEP = 120
 """libopus makes sound up in steps of 2.5 ms."""
 
@@ -218,7 +221,7 @@ class Receiver:
 
     def _rest(self, samples: int) -> array[int]:
         """Nothing comes: for a while the noise of their room, which fades to silence."""
-        if self._idle >= IDLE_FRAMES:
+        if self._idle >= IDLE_FRAMES or self.level_db < INAUDIBLE_DB:
             return array("h", bytes(2 * samples))
         self._idle += 1
         try:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections import deque
 
-from appliance.adapters.opus import OpusEncoder
 from appliance.adapters.srtp import TAG_BYTES, SrtpSender
-from appliance.media.effort import COMPLEXITY, Effort
+from appliance.media.coder import Coder, Coding, coding, common_coding
 from appliance.model.secret import Secret
 from appliance.protocol.adaptation import Adaptation, Decision, Takes
 from appliance.protocol.jitter import FRAME
@@ -41,6 +40,9 @@ PLAIN = Takes()
 _HISTORY = 8
 """Packets that copies can be made of."""
 
+LEAD = 2
+"""Frames that an encoder is given before it takes over from another."""
+
 
 def _random_bits(count: int) -> int:
     """From the kernel; the module `secrets` would bring all of OpenSSL into memory."""
@@ -64,9 +66,8 @@ class Sender:
         ``link_bit_s``: what the path takes, if known.  Raises `SrtpError`, `OpusError`."""
         headers = IP_BYTES + HEADER_BYTES + TAG_BYTES.get(suite, 0)
         self._adaptation = Adaptation(takes, header_octets=headers, link_bit_s=link_bit_s)
-        self._encoder = OpusEncoder(bitrate=16_000, complexity=COMPLEXITY, expected_loss_pct=0)
-        self._effort = Effort(self._encoder)
-        self._tuned: Decision | None = None
+        self._coder = Coder()
+        self._elsewhere: deque[bytes] = deque(maxlen=LEAD)
         self.packets = 0
         self._octets = 0
         self._timestamp = _random_bits(32)
@@ -100,12 +101,12 @@ class Sender:
         # RFC 3711 section 3.3.1: far from the wrap, or a lost first packet desynchronizes.
         self._sequence = _random_bits(15)
         self._marker = True
-        self._collected: list[bytes] = []
+        self._coder.forget()
         self._history: deque[tuple[int, bytes]] = deque(maxlen=_HISTORY)
 
     def set_complexity(self, complexity: int) -> None:
         """Encode with so much thought at most."""
-        self._effort.allow(complexity)
+        self._coder.allow(complexity)
 
     @property
     def decision(self) -> Decision:
@@ -124,30 +125,27 @@ class Sender:
 
     def frame(self, pcm: bytes, now: float) -> bytes | None:
         """Take 20 ms of sound; the packet that is complete with it, if one is to be sent."""
-        if not self._collected:
-            self._tune()
-        self._collected.append(pcm)
-        if 20 * len(self._collected) < self._frame_ms:
-            return None
-        pcm = self._collected[0] if len(self._collected) == 1 else b"".join(self._collected)
-        begun, frames = self._timestamp, len(self._collected)
-        self._collected.clear()
-        self._timestamp = (begun + frames * FRAME) & 0xFFFFFFFF
-        return self._packet(self._effort.encode(pcm), begun, now)
+        wanted = coding(self.decision)
+        if self._elsewhere:
+            self._coder.follow(self._elsewhere, wanted)
+            self._elsewhere.clear()
+        made = self._coder.frame(pcm, wanted)
+        return None if made is None else self._made(*made, now)
 
-    def _tune(self) -> None:
-        """Between two packets everything can change."""
-        wanted = self._adaptation.decision
-        self._frame_ms = wanted.frame_ms
-        if wanted == self._tuned:
-            return
-        self._encoder.tune(
-            bitrate=wanted.bitrate,
-            fec_pct=wanted.fec_pct,
-            bandwidth=wanted.bandwidth,
-            dtx=wanted.dtx,
-        )
-        self._tuned = wanted
+    @property
+    def common_coding(self) -> Coding | None:
+        """How `encoded` can go on; None: what was given to `frame` has to be sent before."""
+        return common_coding(self.decision) if self._coder.between else None
+
+    def encoded(self, sound: bytes, pcm: bytes, now: float) -> bytes | None:
+        """The packet of 20 ms that were encoded for several; our encoder can take over behind."""
+        self._elsewhere.append(pcm)
+        return self._made(sound, 1, now)
+
+    def _made(self, sound: bytes, frames: int, now: float) -> bytes | None:
+        begun = self._timestamp
+        self._timestamp = (begun + frames * FRAME) & 0xFFFFFFFF
+        return self._packet(sound, begun, now)
 
     def _packet(self, sound: bytes, timestamp: int, now: float) -> bytes | None:
         silent = len(sound) <= DTX_BYTES

@@ -9,6 +9,7 @@ from dataclasses import replace
 from appliance.adapters.opus import OpusError
 from appliance.adapters.srtp import SrtpError
 from appliance.adapters.udp import UdpError, VoiceSocket
+from appliance.media.coder import Coding
 from appliance.media.devices import NO_FIGURES, Figures
 from appliance.media.effort import COMPLEXITY
 from appliance.media.files import FileThread
@@ -20,6 +21,7 @@ from appliance.media.sender import Sender
 from appliance.media.shield import Shield
 from appliance.media.stand_ins import StandIns
 from appliance.media.talk_key import TalkKey
+from appliance.media.voice import begin, change
 from appliance.media.voice_stats import voice_stats
 from appliance.media.watch import Facts, Watch, problems
 from appliance.model.media import (
@@ -33,7 +35,6 @@ from appliance.model.media import (
     StreamFailed,
     StreamOpened,
 )
-from appliance.protocol.adaptation import Takes
 from appliance.protocol.rtcp import RtcpReport
 
 DEVICE_LOST_S = 0.06
@@ -46,14 +47,6 @@ BEAT_BUDGET = 256
 """Packets read per 20 ms; what a flood brings beyond it is left to the kernel to drop."""
 
 Emit = Callable[[MediaEvent], None]
-
-
-def _takes(command: StartStream) -> Takes:
-    return Takes(
-        red=command.red_payload_type is not None,
-        dtx=command.dtx,
-        max_frame_ms=command.max_frame_ms,
-    )
 
 
 class Stream:
@@ -119,36 +112,12 @@ class Stream:
         try:
             self._change_path(command)
             if self._sender is None or self._receiver is None:
-                self._sender = Sender(
-                    command.crypto_suite,
-                    command.send_key,
-                    command.payload_type,
-                    red_payload_type=command.red_payload_type,
-                    takes=_takes(command),
-                    link_bit_s=command.link_bit_s,
-                )
-                self._receiver = Receiver(
-                    command.crypto_suite,
-                    command.receive_key,
-                    command.payload_type,
-                    red_payload_type=command.red_payload_type,
-                )
+                self._sender, self._receiver = begin(command)
                 self._set_loudness()
                 self._facts.started_at = now
             else:
-                suite, payload_type = command.crypto_suite, command.payload_type
-                red_payload_type = command.red_payload_type
-                self._sender.rekey(
-                    suite,
-                    command.send_key,
-                    payload_type,
-                    red_payload_type=red_payload_type,
-                    takes=_takes(command),
-                )
                 self._shield.lower()
-                self._receiver.rekey(
-                    suite, command.receive_key, payload_type, now, red_payload_type=red_payload_type
-                )
+                change(self._sender, self._receiver, command, now)
             self._loss_reports = command.loss_reports
         except (UdpError, ValueError) as error:
             self._fail(SoundProblem.NO_SOUND_ARRIVING, str(error))
@@ -298,6 +267,11 @@ class Stream:
             self._emit(FirstSound(self.name, now))
         return frame
 
+    @property
+    def sound_db(self) -> float:
+        """Level of their last 20 ms."""
+        return SILENT_DB if self._receiver is None else self._receiver.level_db
+
     def receive(self) -> None:
         """Its socket is readable."""
         for _ in range(min(BURST, self._budget)):
@@ -353,11 +327,23 @@ class Stream:
         if self._sender is not None:
             self._sender.set_complexity(complexity)
 
-    def send_mixed(self, frame: bytes, *, level_in_db: float) -> None:
-        """Send 20 ms of a conference; ``level_in_db`` is our microphone's part."""
-        if self._sender is not None:
-            self._level_in_db = level_in_db
+    @property
+    def common_coding(self) -> Coding | None:
+        """How its next packet could be made together with others'; None: not now."""
+        return None if self._sender is None else self._sender.common_coding
+
+    def send_mixed(self, frame: bytes, *, level_in_db: float, encoded: bytes | None = None) -> None:
+        """Send 20 ms of a conference; ``level_in_db`` is our microphone's part.
+
+        ``encoded`` is the frame as it was encoded for several, in the way of `common_coding`.
+        """
+        if self._sender is None:
+            return
+        self._level_in_db = level_in_db
+        if encoded is None:
             self._give(frame)
+        elif (packet := self._sender.encoded(encoded, frame, self._clock())) is not None:
+            self._socket.send(packet)
 
     # What the daemon hears
 

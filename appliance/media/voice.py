@@ -1,4 +1,4 @@
-"""Both directions of a voice, once, before they are needed."""
+"""Both directions of a voice, as a command wants them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,54 @@ from appliance.adapters.srtp import AES_GCM, new_key
 from appliance.media.pcm import SILENCE
 from appliance.media.receiver import Receiver
 from appliance.media.sender import Sender
+from appliance.model.media import StartStream
 from appliance.protocol.adaptation import Takes
 from appliance.protocol.jitter import FRAME_S
+
+
+def _takes(command: StartStream) -> Takes:
+    return Takes(
+        red=command.red_payload_type is not None,
+        dtx=command.dtx,
+        max_frame_ms=command.max_frame_ms,
+    )
+
+
+def begin(command: StartStream) -> tuple[Sender, Receiver]:
+    """Raises `SrtpError`, `OpusError`."""
+    sender = Sender(
+        command.crypto_suite,
+        command.send_key,
+        command.payload_type,
+        red_payload_type=command.red_payload_type,
+        takes=_takes(command),
+        link_bit_s=command.link_bit_s,
+    )
+    receiver = Receiver(
+        command.crypto_suite,
+        command.receive_key,
+        command.payload_type,
+        red_payload_type=command.red_payload_type,
+    )
+    return sender, receiver
+
+
+def change(sender: Sender, receiver: Receiver, command: StartStream, now: float) -> None:
+    """Go on under other keys; raises `SrtpError`, `OpusError`."""
+    sender.rekey(
+        command.crypto_suite,
+        command.send_key,
+        command.payload_type,
+        red_payload_type=command.red_payload_type,
+        takes=_takes(command),
+    )
+    receiver.rekey(
+        command.crypto_suite,
+        command.receive_key,
+        command.payload_type,
+        now,
+        red_payload_type=command.red_payload_type,
+    )
 
 
 def warm_up() -> None:

@@ -250,7 +250,7 @@ class Adaptation:
             frame_ms=plan.frame_ms,
             copies=plan.copies,
             fec_pct=fec_pct,
-            bandwidth=_bandwidth(bitrate),
+            bandwidth=bandwidth_for(bitrate),
             dtx=self._takes.dtx,
             reason=self._reason(plan, loss),
         )
@@ -287,7 +287,8 @@ def _red_octets(plan: _Plan) -> int:
     return PRIMARY_HEADER_BYTES + COPY_HEADER_BYTES * copies if copies else 0
 
 
-def _bandwidth(bitrate: int) -> Bandwidth:
+def bandwidth_for(bitrate: int) -> Bandwidth:
+    """The highest that so many bit/s are enough for."""
     if bitrate < NARROW_BELOW:
         return Bandwidth.NARROWBAND
     return Bandwidth.FULLBAND if bitrate >= FULL_FROM else Bandwidth.WIDEBAND

@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from _conference import SIZES, mixing_cpu_pct
 from _relay import relay_cpu
 from _stations import children, clients, cpu_s, listed, others, pids, village, wait_event
 from _streams import STREAMS as RELAYED
@@ -26,7 +27,7 @@ CPU_S = 10.0
 TONE_S = 30.0
 LATENESS_S = 60.0
 LINE = "line:5"
-PARTS = ("calls", "hops", "relay", "sound", "talk")
+PARTS = ("calls", "hops", "relay", "sound", "talk", "conference")
 
 
 async def state(client: Client, cursor: str | None, *wanted: str) -> tuple[float, str]:
@@ -148,6 +149,15 @@ def push_to_talk(report: Report) -> None:
     )
 
 
+def conference(report: Report) -> None:
+    for people in SIZES:
+        report.add(
+            f"conference_{people}_cpu_pct",
+            asyncio.run(mixing_cpu_pct(people)),
+            what=f"voice process that mixes {people} people, of whom at most 4 talk",
+        )
+
+
 def main(argv: list[str]) -> int:
     parser = arguments(__doc__)
     parser.add_argument("--seconds", type=float, default=LATENESS_S, help="of each lateness run")
@@ -166,6 +176,8 @@ def main(argv: list[str]) -> int:
         sound(report, args.seconds)
     if "talk" in parts:
         push_to_talk(report)
+    if "conference" in parts:
+        conference(report)
     return report.finish(json=args.json)
 
 

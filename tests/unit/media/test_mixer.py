@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import random
 from array import array
 from itertools import pairwise
+
+import pytest
 
 from appliance.media.conference import complexity_for, scaled
 from appliance.media.effort import COMPLEXITY
@@ -103,6 +106,19 @@ def test_encoders_think_less_where_there_are_many() -> None:
     efforts = [complexity_for(streams) for streams in range(1, 16)]
     assert efforts == sorted(efforts, reverse=True)
     assert (efforts[0], efforts[-1]) == (COMPLEXITY, 1)
+
+
+@pytest.mark.parametrize("voices", [2, 3, 5, 16, 64])
+def test_sums_are_those_of_the_samples_and_limited(voices: int) -> None:
+    chance = random.Random(voices)
+    edges = [-32_768, -32_767, -1, 0, 1, 32_766, 32_767]
+    frames = [
+        array("h", (chance.choice([*edges, chance.randint(-32_768, 32_767)]) for _ in range(FRAME)))
+        for _ in range(voices)
+    ]
+    sums = (sum(samples) for samples in zip(*frames, strict=True))
+    expected = array("h", (max(-32_768, min(32_767, value)) for value in sums))
+    assert array("h", mix([frame.tobytes() for frame in frames])) == expected
 
 
 def test_loudness_is_limited() -> None:

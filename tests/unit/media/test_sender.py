@@ -121,7 +121,7 @@ def test_copies_that_do_not_fit_are_left_out() -> None:
     line.sender._adaptation.decision = replace(
         DECISION, bitrate=32_000, frame_ms=120, copies=(1, 2), bandwidth=Bandwidth.FULLBAND
     )
-    with patch.object(line.sender._encoder, "encode", lambda pcm: b"\x0b" + bytes(700)):
+    with patch.object(line.sender._coder._effort, "encode", lambda pcm: b"\x0b" + bytes(700)):
         packets = [packet for number in range(36) if (packet := line.give(voice(number)))]
     assert len(packets) == 6
     assert max(len(packet.payload) for packet in packets) <= MAX_PAYLOAD_BYTES + 20
