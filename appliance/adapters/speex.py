@@ -53,6 +53,8 @@ def _library() -> ctypes.CDLL:
         ("resampler_init", state, [size, size, size, number, ctypes.POINTER(number)]),
         ("resampler_destroy", None, [state]),
         ("resampler_set_rate_frac", number, [state, size, size, size, size]),
+        ("resampler_skip_zeros", number, [state]),
+        ("resampler_get_input_latency", number, [state]),
         (
             "resampler_process_int",
             number,
@@ -176,6 +178,17 @@ class Resampler:
         self._state = _made(
             self._lib.speex_resampler_init(1, source, target, quality, ctypes.byref(error))
         )
+
+    def begin_at_once(self) -> None:
+        """Leave out the silence of the filter, before anything else: for sound that is there whole.
+
+        What is behind the last sample then comes with `rest`.
+        """
+        self._lib.speex_resampler_skip_zeros(self._state)
+
+    def rest(self) -> bytes:
+        """What is left at the end."""
+        return self.process(bytes(2 * self._lib.speex_resampler_get_input_latency(self._state)))
 
     def stretch(self, steps: int) -> None:
         """Make sound whose rate was to stay longer by so many `STRETCH_STEP`, but never by 0."""

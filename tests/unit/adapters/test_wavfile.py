@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.adapters import speex
 from appliance.adapters.wavfile import (
     FRAME_BYTES,
     WavError,
@@ -50,6 +51,16 @@ def noise_db(heard: array[int], frequency: int) -> float:
     return 10 * math.log10(error / power)
 
 
+@pytest.fixture(params=["with libspeexdsp", "without"])
+def _by_both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "without":
+        monkeypatch.setattr(speex, "LIBRARY", "libmissing.so")
+        speex._library.cache_clear()
+    else:
+        assert speex.is_there()
+
+
+@pytest.mark.usefixtures("_by_both")
 @pytest.mark.parametrize(
     ("rate", "bits", "channels", "noise"),
     [(8_000, 16, 1, -70), (16_000, 24, 1, -70), (44_100, 16, 2, -70), (11_025, 8, 1, -30),
@@ -66,6 +77,7 @@ def test_any_sane_format_becomes_48_khz(
     assert noise_db(array("h", b"".join(frames)), 440) < noise
 
 
+@pytest.mark.usefixtures("_by_both")
 def test_what_48_khz_can_not_hold_is_filtered_out(tmp_path: Path) -> None:
     path = tmp_path / "high.wav"
     write(path, sine(96_000, 30_000, 0.2), rate=96_000, bits=16)
