@@ -46,7 +46,9 @@ def likeness(heard: Path, said: Path) -> float:
     sound, clip = samples(heard), samples(said)
     if not np.any(sound) or len(sound) < len(clip):
         return 0.0
-    peak = float(np.max(np.abs(np.correlate(sound, clip, "valid"))))
+    size = len(sound) + len(clip)
+    spectrum = np.fft.rfft(sound, size) * np.conj(np.fft.rfft(clip, size))
+    peak = float(np.max(np.abs(np.fft.irfft(spectrum, size)[: len(sound) - len(clip) + 1])))
     return peak / (float(np.linalg.norm(clip)) * float(np.linalg.norm(sound)))
 
 
