@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
+import time
 from typing import TypeAlias
 
 from appliance.adapters.dscp import Dscp, mark
@@ -15,6 +17,15 @@ RECEIVE_BUFFER_BYTES = 65_536
 MAX_DATAGRAM_BYTES = 2_048
 """What is read of a datagram; sound is far shorter, and longer ones fail to authenticate."""
 
+
+LONGEST_AGE_S = 0.5
+"""What seems to have waited longer in its socket came before the clock was set, or fills it up."""
+
+_SO_TIMESTAMPNS = 35
+"""asm-generic/socket.h; the socket module has no name for it."""
+
+_TIMESPEC = struct.Struct("@qq")
+_SAID_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
 
 MAX_LEFT = 128
 """Datagrams that a full receive buffer holds."""
@@ -60,6 +71,28 @@ def _bound(local_host: str, port: int, *, shared: bool) -> socket.socket:
     return sock
 
 
+def _stamped(sock: socket.socket) -> bool:
+    """Have the kernel say when each datagram came; False: it does not."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    except OSError:
+        return False
+    return True
+
+
+def _age_s(said: list[tuple[int, int, bytes]]) -> float | None:
+    """By what the kernel said with a datagram, if it did.
+
+    It counts in wall time, which may be set at any moment: what can't be counts as 0.
+    """
+    for level, kind, value in said:
+        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS) and len(value) == _TIMESPEC.size:
+            seconds, nanoseconds = _TIMESPEC.unpack(value)
+            age_s = time.time() - seconds - nanoseconds / 1e9
+            return age_s if 0.0 < age_s < LONGEST_AGE_S else 0.0
+    return None
+
+
 class VoiceSocket:
     """A socket bound to one of our addresses."""
 
@@ -67,6 +100,10 @@ class VoiceSocket:
         """Bind any free port; raises `UdpError`."""
         self._socket = _bound(local_host, 0, shared=False)
         self._family = self._socket.family
+        self.stamps = _stamped(self._socket)
+        """The kernel says when a datagram came."""
+        self.age_s = 0.0
+        """How long the last one that was read had waited to be; 0 where that is not known."""
 
     @property
     def port(self) -> int:
@@ -99,11 +136,14 @@ class VoiceSocket:
     def receive(self) -> bytes | None:
         """The next datagram; None: there is none; empty: an error came instead."""
         try:
-            return self._socket.recv(MAX_DATAGRAM_BYTES)
+            data, said, _, _ = self._socket.recvmsg(MAX_DATAGRAM_BYTES, _SAID_BYTES)
         except BlockingIOError:
             return None
         except OSError:
             return b""  # An ICMP answer to what we sent: nobody is there just now.
+        age_s = _age_s(said)
+        self.age_s, self.stamps = age_s or 0.0, age_s is not None
+        return data
 
     def hear_only(self, ssrc: int) -> None:
         """Have the kernel drop what is not of this RTP source, before it fills the buffer."""

@@ -18,8 +18,14 @@ from appliance.adapters.opus import OpusError, library_folder
 from appliance.adapters.wavfile import WavError, WavWriter
 from appliance.media.pcm import FRAME_BYTES, SILENCE
 
+READ_BYTES = 8 * FRAME_BYTES
+"""Taken of what is played at a time: to read each frame alone costs more than to encrypt it."""
+
 MAX_QUEUED_FRAMES = 500
 """Of a recording, 10 s: a disk that is slower than that loses sound, which is said."""
+
+WRITE_FRAMES = 10
+"""Frames that are written at a time: to wake the thread for each costs as much as to decode it."""
 
 SYNC_FRAMES = 50
 """Frames after which a recording can be read up to its end."""
@@ -121,10 +127,10 @@ class PlayFile:
             os.close(self._fd)
 
     def _fill(self) -> None:
-        """Take what is there, up to one frame."""
+        """Have one frame at least, if there is one."""
         while not self._over and len(self._held) < FRAME_BYTES:
             try:
-                data = os.read(self._fd, FRAME_BYTES - len(self._held) + (not self._ready))
+                data = os.read(self._fd, READ_BYTES)
             except BlockingIOError:
                 return
             if not data:
@@ -217,7 +223,8 @@ class RecordFile:
             self._problem = "The disk is too slow for the recording; it has stopped."
             return
         self._frames.append(frame)
-        self._thread.wake(self)
+        if len(self._frames) % WRITE_FRAMES == 0:
+            self._thread.wake(self)
 
     def close(self) -> None:
         """Complete the file; `closed` tells when that is done."""

@@ -43,6 +43,10 @@ DEVICE_LOST_S = 0.06
 BURST = 64
 """Packets read per wake-up of a socket; then others have their turn."""
 
+CALM = 8
+"""Packets of 20 ms up to which they are only read when the next sound is wanted: the kernel says
+when they came, and to wake for each costs as much as to decode it."""
+
 BEAT_BUDGET = 256
 """Packets read per 20 ms; what a flood brings beyond it is left to the kernel to drop."""
 
@@ -69,12 +73,14 @@ class Stream:
         self._facts = Facts(started_at=0.0)
         self._lateness = Lateness()
         self._talk_key = TalkKey()
-        self._level_in_db = SILENT_DB
+        self._spoken = SILENCE
+        self._level_in_db: float | None = None
         self._levels_out = LevelWatch()
         self._gain_db = 0.0
         self.volume_pct = 100
         """Loudness of the other side for us."""
         self._budget = BEAT_BUDGET
+        self._calm = False
         self._device_in_at = self._device_out_at = 0.0
         self._first_said = False
         self._loss_reports = False
@@ -184,8 +190,8 @@ class Stream:
 
     @property
     def thirsty(self) -> bool:
-        """Whether it may still read in this beat."""
-        return self._budget > 0
+        """Whether what comes is to be read at once, and may still be in this beat."""
+        return self._budget > 0 and not (self._calm and self.started and self._socket.stamps)
 
     @property
     def wants_microphone(self) -> bool:
@@ -199,7 +205,8 @@ class Stream:
 
     def beat(self, now: float) -> None:
         """Its grid has come round (at `due`): send and play what no sound card drives."""
-        flooded, self._budget = self._budget <= 0, BEAT_BUDGET
+        flooded, self._calm = self._budget <= 0, BEAT_BUDGET - self._budget <= CALM
+        self._budget = BEAT_BUDGET
         if self._sender is None or self._receiver is None:
             return
         heard_at = self._facts.last_voice_at or 0.0
@@ -246,7 +253,7 @@ class Stream:
             return
         if self.muted:
             frame = SILENCE
-        self._level_in_db = level_db(frame) if frame is not SILENCE else SILENT_DB
+        self._spoken, self._level_in_db = frame, None
         self._give(frame)
 
     def _give(self, frame: bytes) -> None:
@@ -281,7 +288,7 @@ class Stream:
             self._budget -= 1
             if self._receiver is None or not data:
                 continue
-            now = self._clock()
+            now = self._clock() - self._socket.age_s
             result = self._receiver.datagram(data, now)
             if result is True:
                 self._facts.last_voice_at = now
@@ -370,10 +377,13 @@ class Stream:
         if self._sender is None or self._receiver is None:
             return
         self._sender.tick(now)
+        level_in_db = self._level_in_db
+        if level_in_db is None:
+            level_in_db = level_db(self._spoken)
         self._emit(
             replace(
                 voice_stats(self.name, self._sender, self._receiver, now, self._shield.total),
-                level_in_db=self._level_in_db,
+                level_in_db=level_in_db,
                 late_max_ms=self._lateness.take_worst_s() * 1000,
                 sound_gaps=figures.gaps,
                 voice_in_db=figures.voice_db,

@@ -98,6 +98,8 @@ class _Wire:
     """A `VoiceSocket` whose packets go into the world's future."""
 
     port = 1
+    stamps = False
+    age_s = 0.0
 
     def __init__(self, world: World, end: int) -> None:
         self._world, self._end = world, end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import time
 
 import pytest
 
@@ -39,6 +40,30 @@ def test_it_talks_to_one_address_and_is_marked(host: str) -> None:
         assert voice.receive() is None
         voice.send(b"answer")
         assert peer.recv(100) == b"answer"
+    voice.close()
+
+
+@pytest.mark.parametrize("host", FAMILIES)
+def test_the_kernel_says_how_long_a_datagram_has_waited(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voice = VoiceSocket(host)
+    with socket.socket(FAMILIES[host], socket.SOCK_DGRAM) as peer:
+        peer.bind((host, 0))
+        voice.connect(host, peer.getsockname()[1])
+
+        def age_s(passed_s: float) -> float:
+            peer.sendto(b"voice", (host, voice.port))
+            came = time.time()
+            with monkeypatch.context() as patch:
+                patch.setattr(time, "time", lambda: came + passed_s)
+                assert voice.receive() == b"voice"
+            return voice.age_s
+
+        assert age_s(0.1) == pytest.approx(0.1, abs=0.05)
+        assert age_s(0.0) < 0.05
+        assert [age_s(3600.0), age_s(-3600.0)] == [0.0, 0.0], "the clock was set"
+        assert voice.stamps
     voice.close()
 
 
