@@ -30,13 +30,13 @@ def _going_on(calls: tuple[CallInfo, ...]) -> str:
 
 
 def who_is_in(room: ConferenceInfo) -> str:
-    """Return who is in a conference, and who mixes it, in a line."""
+    """Return who is in a conference, and which station all sound goes through, in a line."""
     words = {"calling": " (being called)", "lost": " (lost)"}
-    names = [
-        visible(one.name)
-        + (" (mixes)" if one.station == room.focus else "")
-        + words.get(one.state, "")
+    names = [visible(one.name) + words.get(one.state, "") for one in room.members]
+    through = "".join(
+        f" through {visible(one.name)}"
         for one in room.members
-    ]
-    text = f"Together: {', '.join(names)}."
-    return f"{text} Nobody mixes: another one takes over." if room.searching else text
+        if one.station == room.focus and not room.searching
+    )
+    text = f"Together{through}: {', '.join(names)}."
+    return f"{text} Who joined you is gone: another takes over." if room.searching else text

@@ -6,7 +6,7 @@ from typing import Final
 
 from appliance.api.schema import CallInfo
 from appliance.tui import views
-from appliance.tui.conference_panel import conference_rows
+from appliance.tui.conference_panel import conference_rows, several
 from appliance.tui.look import BAD, BOLD, CARE, GOOD, INVERSE, LOUD, PLAIN
 from appliance.tui.pane import Pane, Row, spread
 from appliance.tui.store import TuiState
@@ -40,6 +40,8 @@ def _head(state: TuiState, call: CallInfo, now_s: float, width: int) -> Row:
     left_s = lost_in_s(state, call, now_s)
     if left_s is not None:
         words = f"CONNECTION LOST, trying again: {left_s:.0f} s"
+        if several(call):
+            words = "CONNECTION LOST, another takes over"
         return [(f" {who}  {timer(talking_s(state, call, now_s))}  ", BOLD), (words, BAD)]
     words = call.quality if call.quality in _QUALITY else "measuring"
     if call.problems:
@@ -59,6 +61,13 @@ def _head(state: TuiState, call: CallInfo, now_s: float, width: int) -> Row:
     )
 
 
+def _with_whom(state: TuiState, call: CallInfo) -> str:
+    """Among several the digits are those of one."""
+    if not several(call):
+        return "to be sure who it is"
+    return f"with {views.station_name(state, call.station, call.name, 20)}"
+
+
 def panel_rows(state: TuiState, call: CallInfo, now_s: float, width: int) -> list[Row]:
     """Return the panel: two to five rows."""
     rows: list[Row] = [_head(state, call, now_s, width)]
@@ -74,7 +83,7 @@ def panel_rows(state: TuiState, call: CallInfo, now_s: float, width: int) -> lis
     if call.digits and call.state == "talking":
         rows.append(
             [
-                (" Compare aloud to be sure who it is:  ", PLAIN),
+                (f" Compare aloud {_with_whom(state, call)}:  ", PLAIN),
                 (f" {digits(call.digits)} ", INVERSE),
                 ("  F9 say if it matches", PLAIN),
             ]

@@ -161,9 +161,13 @@ class Calling:
             app.say("Call somebody first; then F5 adds others to the call.", False)
             return
         station = may_add(app.state, call)
-        if station is None:
-            app.say("Choose somebody else with Up and Down: F5 adds them to the call.", False)
+        if call.state != "talking":
+            app.say("Wait until they answer; then F5 adds others to the call.", False)
+        elif station is None:
+            app.say("Up and Down choose somebody who is not in the call; then press F5.", False)
         else:
+            name = views.station_name(app.state, station)
+            app.say(f"{name} is called, and joins by answering.", False)
             app.operator.add_to_call(call, station)
 
     def mute(self) -> None:

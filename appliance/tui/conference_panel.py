@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.api.conferences import ConferenceInfo, ConferenceMember
+from appliance.api.conferences import ConferenceMember
 from appliance.api.schema import CallInfo
 from appliance.tui import views
 from appliance.tui.look import CARE, PLAIN
@@ -14,35 +14,41 @@ MAX_ROWS = 4
 """For 16 names; what does not fit is counted."""
 
 
-def _word(room: ConferenceInfo, member: ConferenceMember) -> str:
+def _word(member: ConferenceMember) -> str:
     if member.state == "calling":
         return " calling..."
     if member.state == "lost":
         return " lost"
-    return (" mixes" if member.station == room.focus else "") + (" TALKS" if member.talking else "")
+    return " TALKS" if member.talking else ""
+
+
+def several(call: CallInfo) -> bool:
+    """Others are in it beside the one whom it began with."""
+    return call.conference is not None and len(call.conference.members) > 2
 
 
 def conference_rows(state: TuiState, call: CallInfo, width: int) -> list[Row]:
-    """Return who is in, who talks and who mixes; nothing of a call of two."""
+    """Return who is in, who talks and which station all sound goes through; none of a call of two.
+
+    That station hears all in the clear.
+    """
     room = call.conference
     if room is None or len(room.members) < 2:
         return []
     us = state.status.id if state.status is not None else ""
-    told = []
+    told, through = [], ""
     for member in room.members:
-        name = (
-            "you"
-            if member.station == us
-            else views.station_name(state, member.station, member.name, 20)
-        )
-        told.append(name + _word(room, member))
-    lines = wrap("Together: " + ", ".join(told), width - 2)
+        name = views.station_name(state, member.station, member.name, 20)
+        if member.station == room.focus and not room.searching:
+            through = " through this station" if member.station == us else f" through {name}"
+        told.append(("you" if member.station == us else name) + _word(member))
+    lines = wrap(f"Together{through}: {', '.join(told)}", width - 2)
     if len(lines) > MAX_ROWS:
         count = sum(one.state == "in" for one in room.members)
         lines = [*lines[: MAX_ROWS - 1], f"... {count} are in it."]
     rows: list[Row] = [[(" ", PLAIN), (line, PLAIN)] for line in lines]
     if room.searching:
-        text = " Whoever mixed is gone. Wait: another station takes over."
+        text = " The station that joined you is gone. Wait: another one takes over."
         rows.append([(text, CARE)])
     return rows
 
