@@ -25,7 +25,7 @@ from appliance.model.card import Prekey
 from appliance.model.identity import Address, StationId, StationKey
 from appliance.model.message import DeliveryState
 from appliance.node.beginnings import Identity, Memory, Now
-from appliance.node.call_effects import CallChanged, Media, NeedSession, SendSip
+from appliance.node.call_effects import AskSession, CallChanged, Media, NeedSession, SendSip
 from appliance.node.effects import (
     AlarmRaised,
     Dial,
@@ -162,7 +162,7 @@ class Desk:
                 pass
             case StationChanged() | VerificationChanged() | TalkChanged():
                 pass
-            case NeedSession() | CallChanged() | Media():
+            case NeedSession() | AskSession() | CallChanged() | Media():
                 pass
             case _:
                 raise AssertionError(effect)

@@ -173,6 +173,7 @@ class Session:
         self._keepalive = KeepAlive(self.since, every_s=every_s)
         self._sender = Sender()
         self._wake = asyncio.Event()
+        self._asked = asyncio.Event()
         self._ending: str | None = None
         self._grace: asyncio.TimerHandle | None = None
         self._aborted: asyncio.Future[str] = self._loop.create_future()
@@ -181,6 +182,17 @@ class Session:
     def rtt_s(self) -> float | None:
         """Smoothed round trip; None until the first answer."""
         return self._keepalive.rtt_s
+
+    @property
+    def heard_at(self) -> float:
+        """When something of theirs last arrived."""
+        return self._keepalive.heard_at
+
+    def ask(self) -> None:
+        """Find out now whether the other side is still there, and end if it is not."""
+        self._keepalive.ask(self._loop.time())
+        self._wake.set()
+        self._asked.set()
 
     def send(self, channel: Channel, message: bytes, *, urgent: bool = False) -> bool:
         """Queue a message; False when so much waits that it was dropped."""
@@ -282,10 +294,13 @@ class Session:
     async def _watch(self) -> str:
         """Notice silence even while writing is stuck."""
         while True:
+            self._asked.clear()
             left = self._keepalive.dead_at - self._loop.time()
             if left <= 0:
                 return "silent"
-            await asyncio.sleep(left)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._asked.wait()
 
     async def _write(self) -> str:
         while True:

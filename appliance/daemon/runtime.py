@@ -28,7 +28,14 @@ from appliance.daemon.timekeeper import Timekeeper
 from appliance.daemon.watcher import Watcher
 from appliance.model.identity import StationId
 from appliance.model.media import MediaEvent, StreamStats
-from appliance.node.call_effects import CallChanged, KeepCalls, Media, NeedSession, SendSip
+from appliance.node.call_effects import (
+    AskSession,
+    CallChanged,
+    KeepCalls,
+    Media,
+    NeedSession,
+    SendSip,
+)
 from appliance.node.effects import (
     AlarmRaised,
     AvoidRoute,
@@ -213,6 +220,10 @@ class Runtime:
                 self._call_note.keep(calls)
             case NeedSession(peer):
                 self.carry_out(self.station.peers.need(peer, self.time.now().monotonic))
+            case AskSession(peer):
+                asked = self.session_with(peer)
+                if asked is not None:
+                    asked.ask()
             case AvoidRoute():
                 self.finding.avoid(effect)
             case _:
@@ -325,7 +336,8 @@ class Runtime:
         self._cut_links.forget(session)
         peer = session.proved.peer
         log.info("session with %s ended: %s", peer.tag, reason)
-        self.carry_out(self.station.session_closed(handle, peer, self.time.now(), reason))
+        now, heard_at = self.time.now(), session.heard_at
+        self.carry_out(self.station.session_closed(handle, peer, now, reason, heard_at=heard_at))
         self.attachments.session_changed(peer)
 
     def _asked_for_bulk(self, session: Session) -> None:

@@ -48,8 +48,8 @@ _STATES: Final[dict[DeliveryState, MessageState]] = {
 
 SOUND_WORDS: Final[dict[SoundProblem, tuple[str, str]]] = {
     SoundProblem.NO_SOUND_ARRIVING: (
-        "No sound is arriving from the other side.",
-        "It may come back by itself in a moment. Else hang up, and call again.",
+        "No sound arrives: the link may be down.",
+        "Keep holding, it often comes back by itself. Else hang up and call again.",
     ),
     SoundProblem.NO_MICROPHONE: (
         "There is no microphone.",

@@ -50,6 +50,14 @@ class NeedSession:
 
 
 @dataclass(frozen=True)
+class AskSession:
+    """No sound comes from a station: find out now whether the session with it still stands."""
+
+    peer: StationId
+    """With whom."""
+
+
+@dataclass(frozen=True)
 class KeepCalls:
     """These are the answered calls now: note them, for a start within seconds of this one's end."""
 
@@ -57,4 +65,4 @@ class KeepCalls:
     """All of them."""
 
 
-CallEffect: TypeAlias = SendSip | Media | CallChanged | NeedSession | KeepCalls
+CallEffect: TypeAlias = SendSip | Media | CallChanged | NeedSession | AskSession | KeepCalls

@@ -19,7 +19,8 @@ from appliance.model.media import (
 )
 from appliance.node.active_call import REOPEN_S, ActiveCall
 from appliance.node.call_book import CallBook
-from appliance.node.call_states import CallStep
+from appliance.node.call_effects import AskSession
+from appliance.node.call_states import ANSWERED, CallStep
 
 MEDIA_GONE_DETAIL: Final = "The voice process stopped; it is being started again."
 
@@ -73,8 +74,17 @@ class CallSound:
                 active.heard_at = now
             self._clear(active, event.problem)
         elif event.problem not in active.call.problems:
+            if event.problem is SoundProblem.NO_SOUND_ARRIVING:
+                self._ask(active)
             problems = (*active.call.problems, event.problem)
             self._book.change(active, problems=problems, detail=event.detail)
+
+    def _ask(self, active: ActiveCall) -> None:
+        """Have the session tried: whoever is only silent sends packets all the same, so either
+        something ails the other voice process or the link is down, and then nobody says so."""
+        peer = active.call.peer.station
+        if active.call.state in ANSWERED and peer in self._book.sessions:
+            self._book.emit(AskSession(peer))
 
     def _clear(self, active: ActiveCall, problem: SoundProblem) -> None:
         left = tuple(p for p in active.call.problems if p is not problem)

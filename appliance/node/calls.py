@@ -224,13 +224,17 @@ class Calls:
         self._handle_due(now)
         self._settle(now)
 
-    def session_down(self, peer: StationId, *, now: float) -> None:
-        """Learn that there is no session with `peer` any more; sound may flow on."""
+    def session_down(self, peer: StationId, *, now: float, heard_at: float | None = None) -> None:
+        """Learn that there is no session with `peer` any more; sound may flow on.
+
+        `heard_at`: when something last came in it, which may be seconds ago; None: just now.
+        """
         self._book.sessions.pop(peer, None)
         self._book.agent.link_down(hop_of(peer))
         for active in self._book.with_peer(peer):
             if active.away_since is None:
-                active.away_since = now
+                silent = heard_at is not None and active.call.state in ANSWERED
+                active.away_since = heard_at if heard_at is not None and silent else now
         self._settle(now)
 
     def sip_received(self, peer: StationId, data: bytes, *, now: float) -> None:

@@ -203,9 +203,15 @@ class Station:
         return effects + self.call_effects()
 
     def session_closed(
-        self, handle: int, peer: StationId, now: Now, reason: str = ""
+        self,
+        handle: int,
+        peer: StationId,
+        now: Now,
+        reason: str = "",
+        *,
+        heard_at: float | None = None,
     ) -> list[Effect]:
-        """A session ended."""
+        """A session ended, in which something last came at `heard_at`; None: just now."""
         used, effects = self.peers.closed(handle, peer, now.monotonic, reason)
         if not used:
             return effects
@@ -215,7 +221,7 @@ class Station:
         effects += self.talk.session_down(peer, now)
         effects += self.verifier.session_down(peer)
         effects += self.directory.met(peer, wall_ms=now.moment.wall_ms, sure=now.moment.sure)
-        self.calls.session_down(peer, now=now.monotonic)
+        self.calls.session_down(peer, now=now.monotonic, heard_at=heard_at)
         if self._in_use(peer):
             effects += self.peers.need(peer, now.monotonic)
         if reason != IDLE or unanswered:  # what it refuses must not open the next one

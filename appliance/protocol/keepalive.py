@@ -25,6 +25,10 @@ FIRST_PING_S: Final = 0.5
 DEAD_AFTER_PINGS: Final = 3.2
 """Three pings unanswered.  Ours: long enough for a radio that fades, short enough to reroute."""
 
+ANSWER_S: Final = 4.0
+"""Who is asked because the way is in doubt has this long.  Ours: TCP sends what is lost again each
+second, so some tries fall into it."""
+
 TURN: Final = 1.2
 """Who pinged last waits so much longer, so that the two sides take turns."""
 
@@ -91,15 +95,28 @@ class KeepAlive:
         self._ping_at = now + FIRST_PING_S
         self._number = 0
         self._sent_at: float | None = None
+        self._asked_at: float | None = None
+
+    @property
+    def heard_at(self) -> float:
+        """When something last arrived."""
+        return self._heard_at
 
     def heard(self, now: float) -> None:
         """Something arrived."""
         self._heard_at = now
+        self._asked_at = None
+
+    def ask(self, now: float) -> None:
+        """Ping at once, since the way is in doubt: without an answer it is dead in `ANSWER_S`."""
+        if self._asked_at is None:
+            self._asked_at = self._ping_at = now
 
     @property
     def dead_at(self) -> float:
         """When the other side has been silent for too long, unless it is heard before."""
-        return self._heard_at + DEAD_AFTER_PINGS * self._every_s
+        dead_at = self._heard_at + DEAD_AFTER_PINGS * self._every_s
+        return dead_at if self._asked_at is None else min(dead_at, self._asked_at + ANSWER_S)
 
     @property
     def next_ping(self) -> float:

@@ -15,7 +15,7 @@ from appliance.daemon.timekeeper import AWAKE_VALUE
 from appliance.model.group import GroupId
 from appliance.model.identity import StationKey
 from appliance.node.beginnings import Identity, Memory, Now
-from appliance.node.call_effects import CallChanged, Media, NeedSession, SendSip
+from appliance.node.call_effects import AskSession, CallChanged, Media, NeedSession, SendSip
 from appliance.node.effects import (
     AlarmOver,
     AlarmRaised,
@@ -321,7 +321,7 @@ class Board:
                 self.carry_out(self.station.peers.need(peer, self.now.monotonic))
             case StationChanged() | GroupChanged() | VerificationChanged() | AlarmOver():
                 pass
-            case CallChanged() | Media() | AvoidRoute():
+            case AskSession() | CallChanged() | Media() | AvoidRoute():
                 pass
             case _:
                 raise AssertionError(effect)

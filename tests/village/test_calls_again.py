@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
 import time
@@ -25,6 +26,12 @@ SAID_WITHIN_S = 2.5
 """What makes a call silent is said within this time; the figures come once a second."""
 
 LOUD_DB = -50.0
+
+COUNTED_WITHIN_S = 6.0
+"""A session that does not answer ends after 4 s."""
+
+GIVEN_UP_S = 15.0
+"""So long after the last sound a call is over."""
 
 DOWN_S = 10.0
 """How long the link is away; a call is given up after 15 s."""
@@ -166,6 +173,37 @@ async def test_the_link_goes_away_for_ten_seconds(two: tuple[Seat, Seat], tmp_pa
     await goes_on(a, b, ours, theirs, within_s=10)
     await hang_up(a, b, ours, theirs)
     await meet(a, b)
+
+
+async def test_a_link_that_is_cut_in_silence_is_said_at_once_and_counted_from_then(
+    two: tuple[Seat, Seat], tmp_path: Path
+) -> None:
+    a, b = two
+    ours, theirs = await in_call(a, b, tmp_path)
+    async with a.diary() as here, b.diary() as there:
+        begun = [await diary.first(CallInfo, is_loud) for diary in (here, there)]
+        cut_at = time.monotonic()
+        await asyncio.to_thread(partial(a.village.link, "a", "b", loss_pct=100))
+        for diary, loud in zip((here, there), begun, strict=True):
+            await diary.first(CallInfo, hears_nothing, after=loud, within_s=2 * SAID_WITHIN_S)
+        for diary in (here, there):
+            counted = await diary.first(
+                CallInfo, lambda call: call.lost_in_s is not None, within_s=COUNTED_WITHIN_S
+            )
+            assert counted.lost_in_s is not None
+            over_at = time.monotonic() + counted.lost_in_s
+            assert GIVEN_UP_S - 1.5 < over_at - cut_at < GIVEN_UP_S + 1.5
+        await asyncio.to_thread(partial(a.village.link, "a", "b", loss_pct=0))
+        await goes_on(a, b, ours, theirs, within_s=10)
+    await hang_up(a, b, ours, theirs)
+
+
+def is_loud(call: CallInfo) -> bool:
+    return call.level_out_db > LOUD_DB
+
+
+def hears_nothing(call: CallInfo) -> bool:
+    return any(one.code == "no-sound-arriving" for one in call.problems)
 
 
 async def is_away(seat: Seat, call: CallInfo) -> bool:

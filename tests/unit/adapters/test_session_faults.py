@@ -11,6 +11,7 @@ from session_ends import LIMIT_S, ends
 
 from appliance.adapters import session as session_module
 from appliance.adapters.session import Session
+from appliance.protocol import keepalive
 from appliance.protocol.frames import Channel
 from appliance.protocol.keepalive import Control, ControlKind
 
@@ -40,6 +41,23 @@ async def test_a_goodbye_to_somebody_who_does_not_read_ends_the_session(
         session.end("enough")
         await a.until(lambda: a.closed)
         assert a.closed == [(session, "enough")]
+
+
+async def test_who_is_asked_and_does_not_answer_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ends(tmp_path) as (a, b):
+        session = await a.dial(b, wanted=b)
+        await b.until(lambda: b.opened)
+        session.ask()
+        while session.rtt_s is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+        assert not a.closed
+        monkeypatch.setattr(keepalive, "ANSWER_S", 0.05)
+        monkeypatch.setattr(b.opened[0], "_control", lambda _: None)  # hears, and says nothing
+        session.ask()
+        await a.until(lambda: a.closed)
+        assert a.closed == [(session, "silent")]
 
 
 async def test_a_flood_leaves_others_their_turn(tmp_path: Path) -> None:

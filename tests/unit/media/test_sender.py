@@ -6,6 +6,7 @@ import math
 import random
 from array import array
 from dataclasses import replace
+from itertools import pairwise
 from unittest.mock import patch
 
 import pytest
@@ -14,6 +15,7 @@ from appliance.adapters.srtp import AES_CM, AES_GCM, SrtpReceiver, SrtpSender, n
 from appliance.media.pcm import SILENCE
 from appliance.media.receiver import Receiver
 from appliance.media.sender import MAX_PAYLOAD_BYTES, Sender
+from appliance.media.watch import SILENT_AFTER_S
 from appliance.protocol.adaptation import Decision, Reason, Takes
 from appliance.protocol.jitter import FRAME, FRAME_S
 from appliance.protocol.opus_packet import Bandwidth, packet_samples
@@ -91,6 +93,18 @@ def test_silence_is_not_sent_but_its_copies_are_and_speech_begins_with_a_mark() 
     assert again.timestamp - spoken[-1].timestamp == 61 * FRAME
     assert again.sequence_number - spoken[-1].sequence_number == len(sent) + 1
     assert again.marker
+
+
+@pytest.mark.parametrize(("frame_ms", "copies"), [(20, ()), (20, (2, 4)), (120, ()), (120, (1,))])
+def test_who_is_silent_is_heard_of_often_enough_not_to_be_thought_gone(
+    frame_ms: int, copies: tuple[int, ...]
+) -> None:
+    line = Line(takes=Takes(red=True, dtx=True))
+    line.sender._adaptation.decision = replace(
+        DECISION, frame_ms=frame_ms, copies=copies, bandwidth=Bandwidth.NARROWBAND, dtx=True
+    )
+    sent = [number for number in range(200) if line.give(SILENCE) is not None]
+    assert max(later - sooner for sooner, later in pairwise(sent)) * FRAME_S < SILENT_AFTER_S / 3
 
 
 def test_who_does_not_want_gaps_gets_none() -> None:

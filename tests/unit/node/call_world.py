@@ -36,7 +36,7 @@ from appliance.model.media import (
     StreamOpened,
     StreamStats,
 )
-from appliance.node.call_effects import CallChanged, KeepCalls, Media, NeedSession, SendSip
+from appliance.node import call_effects as out
 from appliance.node.calls import Calls
 from appliance.protocol.kept_calls import decode, encode
 
@@ -63,6 +63,7 @@ class Node:
     changes: list[Call] = field(default_factory=list)
     settings: list[SetStream] = field(default_factory=list)
     needed: list[StationId] = field(default_factory=list)
+    asked: list[tuple[StationId, float]] = field(default_factory=list)
     sip: list[tuple[StationId, bytes]] = field(default_factory=list)
     sessions: dict[StationId, int] = field(default_factory=dict)
     fail_open: SoundProblem | None = None
@@ -81,16 +82,18 @@ class Node:
     def pump(self) -> None:
         """Carry out the effects."""
         for effect in self.calls.take_effects():
-            if isinstance(effect, SendSip):
+            if isinstance(effect, out.SendSip):
                 self.sip.append((effect.peer, effect.data))
                 self.world.carry(self, effect.peer, effect.data)
-            elif isinstance(effect, Media):
+            elif isinstance(effect, out.Media):
                 self.command(effect.command)
-            elif isinstance(effect, CallChanged):
+            elif isinstance(effect, out.CallChanged):
                 self.changes.append(effect.call)
-            elif isinstance(effect, NeedSession):
+            elif isinstance(effect, out.NeedSession):
                 self.needed.append(effect.peer)
-            elif isinstance(effect, KeepCalls):
+            elif isinstance(effect, out.AskSession):
+                self.asked.append((effect.peer, self.world.now))
+            elif isinstance(effect, out.KeepCalls):
                 self.note = encode(KeptCalls("machine", 0.0, effect.calls))
         self.world.arm(self)
 

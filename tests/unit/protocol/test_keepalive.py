@@ -9,6 +9,7 @@ import pytest
 from appliance.model.codec import Fields, FormatError, decode, encode
 from appliance.protocol import keepalive
 from appliance.protocol.keepalive import (
+    ANSWER_S,
     DEAD_AFTER_PINGS,
     MESH_PING_EVERY_S,
     PING_EVERY_S,
@@ -103,3 +104,24 @@ def test_a_spoilt_answer_raises_nothing_but_a_format_error() -> None:
                 Control.decode(spoilt)
         with pytest.raises(FormatError):
             Control.decode(data[:place])
+
+
+def test_who_is_asked_in_doubt_is_pinged_at_once_and_has_little_time() -> None:
+    alive = KeepAlive(0.0, every_s=MESH_PING_EVERY_S)
+    assert alive.ping(10.0)
+    alive.ask(12.0)
+    alive.ask(13.0)  # does not put it off
+    assert alive.dead_at == 12.0 + ANSWER_S
+    ping = alive.ping(12.0)
+    assert ping is not None
+    assert alive.ping(14.0) is None
+    alive.heard(14.0)
+    assert alive.heard_at == 14.0
+    assert alive.dead_at == 14.0 + DEAD_AFTER_PINGS * MESH_PING_EVERY_S
+
+
+def test_asking_does_not_make_a_dead_one_live_longer() -> None:
+    alive = KeepAlive(0.0)
+    dead_at = alive.dead_at
+    alive.ask(dead_at - 1.0)
+    assert alive.dead_at == dead_at
