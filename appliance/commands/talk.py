@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -53,6 +54,12 @@ def _is_lost(call: CallInfo) -> bool:
     return call.lost_in_s is not None and bool(call.problems)
 
 
+def _without_keys(advice: str) -> str:
+    """Return advice without the keys of the screen, which a command has not."""
+    found = visible(advice).replace(" with F8", " with: fencewire sound")
+    return re.sub(r" \(F\d+\)", "", found)
+
+
 class _Teller:
     """Says what changed about a call, once."""
 
@@ -79,10 +86,14 @@ class _Teller:
                 self._together = text
         for problem in call.problems:
             if last is None or problem not in last.problems:
-                self._out.line(f"NO SOUND: {visible(problem.text)} {visible(problem.fix)}")
+                self._out.line(f"NO SOUND: {visible(problem.text)} {_without_keys(problem.fix)}")
         if call.state == "talking" and last is not None:
             if call.quality not in (last.quality, "none"):
-                why = f": {visible(call.reason)}. {visible(call.advice)}" if call.reason else "."
+                why = (
+                    f": {visible(call.reason)}. {_without_keys(call.advice)}"
+                    if call.reason
+                    else "."
+                )
                 self._out.line(f"Sound: {visible(call.quality)}, {call.loss_pct:.0f} % lost{why}")
             if call.digits is not None and call.digits != last.digits:
                 digits = f"{call.digits[:3]} {call.digits[3:]}"

@@ -17,6 +17,9 @@ from appliance.tui.wording import call_state, digits, meter, timer
 SOUNDS_S: Final = 13.0
 """A call that is given up later than this has just been heard: there is no session, but sound."""
 
+SILENCE = ("no-sound-arriving", "unreadable-sound", "media-gone")
+"""Problems that make the other side silent, whatever else is wrong: they are shown first."""
+
 _QUALITY = {"good": GOOD, "fair": CARE, "bad": BAD}
 
 
@@ -77,7 +80,7 @@ def panel_rows(state: TuiState, call: CallInfo, now_s: float, width: int) -> lis
     if call.reason and not call.problems and call.state == "talking" and call.lost_in_s is None:
         words = f"{call.quality.upper()}: {call.reason}. {call.advice}"
         rows += [[(" ! ", CARE), (line, PLAIN)] for line in wrap(plain(words), width - 4)[:2]]
-    for problem in call.problems[:2]:
+    for problem in sorted(call.problems, key=lambda one: one.code not in SILENCE)[:2]:
         lines = wrap(plain(f"{problem.text} {problem.fix}"), width - 4)[:2]
         rows += [[(" ! ", LOUD), (line, BAD)] for line in lines]
     if call.digits and call.state == "talking":

@@ -12,7 +12,7 @@ from shapes import at, call, station
 
 from appliance.api.calls import CallDetails
 from appliance.api.errors import RequestError
-from appliance.api.schema import CallInfo, Link
+from appliance.api.schema import CallInfo, Link, Problem
 from appliance.tui.text import cells
 
 CLINIC = station("clinic", trust="verified")
@@ -80,6 +80,9 @@ async def test_a_bad_call_says_why_and_what_to_do_and_the_figures_on_demand() ->
         await screen.sees("Sound            trouble: it stands above")
         await screen.press("escape")
         await screen.sees_no("How this call sounds")
+        silent = Problem("no-sound-arriving", "No sound arrives.", "Keep holding.")
+        client.change_call(replace(running, problems=(DISK_FULL, DISK_FULL, silent)))
+        await screen.sees("No sound arrives. Keep holding.")
 
 
 async def test_a_call_that_is_not_encrypted_says_so() -> None:

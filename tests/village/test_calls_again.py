@@ -192,7 +192,8 @@ async def test_a_link_that_is_cut_in_silence_is_said_at_once_and_counted_from_th
             )
             assert counted.lost_in_s is not None
             over_at = time.monotonic() + counted.lost_in_s
-            assert GIVEN_UP_S - 1.5 < over_at - cut_at < GIVEN_UP_S + 1.5
+            # From the session's end, which took 10 s or more to notice, it would be 25 s.
+            assert GIVEN_UP_S - 2 < over_at - cut_at < GIVEN_UP_S + 5
         await asyncio.to_thread(partial(a.village.link, "a", "b", loss_pct=0))
         await goes_on(a, b, ours, theirs, within_s=10)
     await hang_up(a, b, ours, theirs)

@@ -73,7 +73,8 @@ def _figures(call: CallInfo) -> list[tuple[str, str]]:
 def _sending(found: CallDetails) -> list[tuple[str, str]]:
     if not found.sending_kbit_s:
         return []
-    copies = f", {len(found.copies)} copies" if found.copies else ""
+    number = len(found.copies)
+    copies = f", {number} {'copy' if number == 1 else 'copies'}" if number else ""
     band = f", {found.bandwidth}" if found.bandwidth else ""
     words = f"{found.sending_kbit_s:.0f} kbit/s, {found.frame_ms} ms a packet{copies}{band}"
     return [("We send", words), *([("", "The link is thin.")] if found.thin else [])]

@@ -15,7 +15,7 @@ from memory_backend import AWAY, CLINIC, NOW, PUMP, US, MemoryBackend
 
 from appliance.adapters import sessions
 from appliance.api import requests
-from appliance.api.schema import EVERYONE, Precedence, WallTime
+from appliance.api.schema import EVERYONE, Precedence, Problem, WallTime
 from appliance.api.server import ApiServer
 from appliance.commands import exits, parser
 from appliance.commands.change import parse_host
@@ -161,10 +161,13 @@ async def test_a_call_from_ringing_to_its_end(fencewire: Fencewire, backend: Mem
     backend.push_call("c1", "ringing-there")
     await calling.until("It rings there.")
     backend.push_call("c1", "talking", talking_s=0.0)
+    mute = Problem("no-microphone", "There is no microphone.", "Choose another (F8).")
+    backend.push_call("c1", "talking", talking_s=0.5, problems=(mute,))
     backend.push_call("c1", "talking", talking_s=1.0, quality="fair", loss_pct=4.0, digits="482917")
     await calling.until("Compare aloud")
     done = await calling.done()
     assert done.code == exits.OK
+    assert "NO SOUND: There is no microphone. Choose another.\n" in done.out
     assert "Sound: fair, 4 % lost.\nCompare aloud to be sure who it is: 482 917\n" in done.out
     assert done.out.endswith("You hung up after 0:01.\n")
 
