@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from appliance.model.conference_media import Mix
 from appliance.node.active_call import ActiveCall
 from appliance.node.call_book import CallBook
 from appliance.node.call_states import ANSWERED
 from appliance.node.conference_room import Room, Seat, connected
-
-LEFT: Final = 16
-"""Conferences of before that are remembered, so that nobody is called back who has left."""
 
 
 class Hall:
@@ -20,8 +15,6 @@ class Hall:
     def __init__(self, book: CallBook) -> None:
         self.book = book
         self.room: Room | None = None
-        self.left: dict[str, None] = {}
-        """Ids of conferences that are over for us."""
 
     def calls(self) -> list[ActiveCall]:
         """Return the calls of the conference."""
@@ -60,7 +53,4 @@ class Hall:
             self.book.emit_media(Mix(room.id, ()))
         for active in self.calls():
             self.book.change(active, conference=None)
-        self.left[room.id] = None
-        if len(self.left) > LEFT:
-            del self.left[next(iter(self.left))]
         self.room = None

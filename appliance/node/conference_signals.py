@@ -43,10 +43,9 @@ class ConferenceSignals:
         if conference is None:
             return False
         if room is None or room.id != conference:
-            if event.again or conference in self._hall.left:
+            if event.again:
                 agent.reject(event.leg, LEFT_CODE, now)
-                return True
-            return False
+            return event.again
         if room.role is Role.LEAVING or not self._may_mix(room, caller.station, now):
             agent.reject(event.leg, ELSEWHERE_CODE, now)
             if room.role is Role.FOCUS:

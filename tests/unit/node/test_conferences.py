@@ -274,6 +274,22 @@ def test_who_left_is_not_called_back() -> None:
     world.check_all([a, b, c], focus=a)
 
 
+def test_who_left_can_be_added_again_by_whoever_is_in() -> None:
+    world = Village("abcd")
+    a, b, c, d = world.gather()
+    world.leave(d)
+    world.run(1)
+    world.check_all([a, b, c], focus=a)
+    for adds in (b, a):
+        world.add(adds, d, answers=False)
+        world.run(1)
+        d.answer()
+        world.run(2)
+        world.check_all([a, b, c, d], focus=a)
+        world.leave(d)
+        world.run(1)
+
+
 def test_both_add_somebody_at_once() -> None:
     world = Village("abcd")
     a, b, c, d = world.nodes
