@@ -197,7 +197,8 @@ class Playout:
 
     def _present(self, entry: Entry, spare_s: float, ahead: int, quiet: bool) -> Action:
         silent = len(entry.payload) <= DTX_BYTES
-        splice, self._splice = self._splice, False
+        # What was made up and was not lost, but late, is heard now.
+        splice, self._splice = self._splice or self._doubtful > 0, False
         bend = None if splice else self._bend(spare_s, ahead, quiet or silent)
         self._take(entry, silent)
         return Play(entry.payload, entry.samples, bend, splice)
@@ -320,12 +321,12 @@ class Playout:
     def _repair(self, following: Entry, spare_s: float, ahead: int, quiet: bool) -> Action:
         """A packet is lost, and no copy has come."""
         assert self._cursor is not None
-        while self._doubtful and spare_s >= FRAME_S:
-            # It was made up already, before anything behind it came.
+        while spare_s >= FRAME_S:
+            # It was made up, or a silence went on, before anything behind it came.
             step = min(self._samples, following.timestamp - self._cursor)
             self._cursor += step
             spare_s -= step / CLOCK_HZ
-            self._doubtful -= 1
+            self._doubtful = max(0, self._doubtful - 1)
             self._made_up += 1
             if self._cursor >= following.timestamp:
                 return self._present(following, spare_s, ahead, quiet)
