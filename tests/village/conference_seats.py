@@ -23,8 +23,8 @@ HEARD, UNHEARD = 400.0, 100.0
 
 
 def hum(name: str, folder: Path) -> Path:
-    """A minute of somebody's hum, which swells four times a second as speech does."""
-    at = np.arange(60 * 48_000) / 48_000  # the rate of calls: playing it asks for no arithmetic
+    """45 s of somebody's hum, which swells four times a second as speech does."""
+    at = np.arange(45 * 48_000) / 48_000  # the rate of calls: playing it asks for no arithmetic
     sound = np.sin(2 * np.pi * TONES_HZ[name] * at) * (3_000 + 1_000 * np.sin(8 * np.pi * at))
     path = folder / f"{name}-says.wav"
     with wave.open(str(path), "wb") as file:
@@ -42,8 +42,8 @@ def loudness(sound: NDArray[np.float64], tone_hz: float) -> float:
 
 
 def who_is_heard(recorded: Path, *, begin: float) -> str:
-    """Whose hum is in two seconds of a recording, from so many seconds before its end."""
-    sound = samples(recorded)[int(begin * RATE) :][: 2 * RATE]
+    """Whose hum is in a second of a recording, from so many seconds before its end."""
+    sound = samples(recorded)[int(begin * RATE) :][:RATE]
     heard = ""
     for name, tone_hz in TONES_HZ.items():
         amplitude = loudness(sound, tone_hz)
@@ -61,6 +61,13 @@ async def together(seat: Seat, focus: Seat, everybody: list[Seat]) -> CallInfo |
         if {m.station for m in room.members if m.state == "in"} == {one.id for one in everybody}:
             return call
     return None
+
+
+async def all_talk(seat: Seat, focus: Seat, everybody: list[Seat]) -> bool:
+    """Whether who mixes hears each of them, as somebody is told once a second."""
+    call = await together(seat, focus, everybody)
+    room = call.conference if call is not None else None
+    return room is not None and all(m.talking for m in room.members if m.state == "in")
 
 
 async def leave(seat: Seat) -> None:
