@@ -154,6 +154,9 @@ class CallInfo:
     too_thin: bool = False
     """The way to them takes too little for a call, whatever is done: a voice message arrives."""
 
+    limit_kbit: int | None = None
+    """What the way to them takes, as far as one of the two stations knows; None: neither does."""
+
     conference: ConferenceInfo | None = None
     """The conference that it is part of; the same for all calls of it."""
 

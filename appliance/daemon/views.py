@@ -244,6 +244,7 @@ class Views:
             advice=verdict.advice,
             conference=described(call.conference, self.name_of),
             too_thin=stats is not None and stats.too_thin,
+            limit_kbit=call.limit_kbit,
             details=details_of(stats, *quality.shares_pct(call.id)) if stats else None,
         )
 

@@ -121,6 +121,9 @@ class Call:
     encrypted: bool = True
     """Its sound is encrypted from end to end."""
 
+    limit_kbit: int | None = None
+    """What the way takes, with all headers, as far as either end knows; None: neither does."""
+
     conference: Conference | None = None
     """The conference that it is part of."""
 

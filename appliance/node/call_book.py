@@ -67,6 +67,8 @@ class CallBook:
         self._effects: list[CallEffect] = []
         self._tone: str | None = None
         self.busy_tone_until: float | None = None
+        self.way_kbit: Callable[[StationId], int | None] = lambda _: None
+        """What our end of the way to a station takes; None: that is not known."""
         self.keep: Callable[[ActiveCall, EndReason, float], bool] = lambda *_: False
         """Whether a call that ends by what others did keeps its place in a conference."""
 
@@ -83,10 +85,14 @@ class CallBook:
         effects, self._effects = self._effects, []
         return effects
 
-    def new_media(self, call_id: str) -> CallMedia:
-        """Make the stream of a call."""
+    def new_media(self, call_id: str, peer: StationId) -> CallMedia:
+        """Make the stream of a call with a station."""
         return CallMedia(
-            call_id, random_bytes=self.random_bytes, suites=self.suites, emit=self.emit_media
+            call_id,
+            random_bytes=self.random_bytes,
+            suites=self.suites,
+            emit=self.emit_media,
+            way_kbit=lambda: self.way_kbit(peer),
         )
 
     def begin(
@@ -94,7 +100,7 @@ class CallBook:
     ) -> ActiveCall:
         """Note a new call."""
         call_id = self.random_bytes(8).hex()
-        media = self.new_media(call_id)
+        media = self.new_media(call_id, peer.station)
         call = Call(call_id, peer, outgoing, state, created_at=now, line=line)
         session = self.sessions.get(peer.station)
         active = ActiveCall(call, media, peer_boot=session.boot if session is not None else None)

@@ -38,6 +38,10 @@ MAX_OPENING: Final = 4
 """Sockets that are asked for at a time, when addresses change faster than the voice process."""
 
 
+WIDE_KBIT: Final = 128
+"""What takes this takes any call, so how much exactly is nobody's business."""
+
+
 class NoSharedSoundError(Exception):
     """The other side's description has nothing that we can talk over safely."""
 
@@ -52,7 +56,11 @@ class CallMedia:
         random_bytes: RandomBytes,
         suites: Sequence[Suite],
         emit: Callable[[MediaCommand], None],
+        way_kbit: Callable[[], int | None] = lambda: None,
     ) -> None:
+        """`way_kbit` says what our end of the way takes, if that is known."""
+        self._way_kbit = way_kbit
+        self._their_kbit: int | None = None
         self._stream = stream
         self._random_bytes = random_bytes
         self._suites = suites
@@ -105,6 +113,16 @@ class CallMedia:
         self._part = kept.part + 1
         self._session_id, self._version = int(kept.session_id), kept.version
         self._was_opened = True
+
+    @property
+    def limit_kbit(self) -> int | None:
+        """What the way takes, as far as either end knows; None: neither does."""
+        known = (self._our_kbit(), self._their_kbit)
+        return min((one for one in known if one is not None), default=None)
+
+    def _our_kbit(self) -> int | None:
+        limit_kbit = self._way_kbit()
+        return limit_kbit if limit_kbit is not None and limit_kbit < WIDE_KBIT else None
 
     @property
     def is_opening(self) -> bool:
@@ -226,6 +244,9 @@ class CallMedia:
         if self._port is None:
             return
         self._is_running = True
+        said = voice.limit_kbit
+        self._their_kbit = said if said is not None and said < WIDE_KBIT else None
+        limit_kbit = self.limit_kbit
         self._emit(
             StartStream(
                 stream=self._stream,
@@ -239,6 +260,7 @@ class CallMedia:
                 dtx=voice.dtx,
                 loss_reports=voice.loss_reports,
                 max_frame_ms=voice.max_ptime_ms or MAX_PTIME_MS,
+                link_bit_s=None if limit_kbit is None else 1000 * limit_kbit,
                 play=self._play,
                 record=self._part_of_record(),
             )
@@ -278,6 +300,7 @@ class CallMedia:
             dtx=True,
             loss_reports=True,
             max_ptime_ms=MAX_PTIME_MS,
+            limit_kbit=self._our_kbit(),
         )
         if offer is None:
             return bytes(Description(self._session_id, self._version, voice))

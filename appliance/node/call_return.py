@@ -117,7 +117,7 @@ class CallReturn:
             return None
         if kept.our_line not in book.lines or book.on_line(kept.our_line) is not None:
             return None
-        media = book.new_media(kept.id)
+        media = book.new_media(kept.id, peer.station)
         media.go_on(kept.sound)
         call = Call(
             kept.id,

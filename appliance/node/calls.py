@@ -9,7 +9,7 @@ the session has proved; what SIP headers claim is compared with it and never bel
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from math import inf
 
 from appliance.model.call import Call, CallState, EndReason
@@ -43,7 +43,8 @@ class Calls:
     """All calls of a station.
 
     Feed it (`place` ... `wakeup`), then carry out `take_effects` in order, then call `wakeup` at
-    `next_wakeup`.  `random_bytes` makes keys: it must be the kernel's.
+    `next_wakeup`.  `random_bytes` makes keys: it must be the kernel's.  `way_kbit` says what our
+    end of the way to a station takes; None: that is not known.
     """
 
     def __init__(
@@ -53,10 +54,12 @@ class Calls:
         random_bytes: RandomBytes,
         suites: Sequence[Suite] = PREFERRED,
         lines: Collection[str] = (CONSOLE,),
+        way_kbit: Callable[[StationId], int | None] = lambda _: None,
     ) -> None:
         self._book = CallBook(
             station=station, random_bytes=random_bytes, suites=suites, lines=lines
         )
+        self._book.way_kbit = way_kbit
         self.ring_s = RING_S
         """How long a call rings here, at most `RING_S`, before its caller hears of no answer."""
         self._conferences = Conferences(self._book)
@@ -302,7 +305,8 @@ class Calls:
         for active in list(self._book.active.values()):
             self._advance(active, now)
         for active in self._book.active.values():
-            self._book.change(active, away=active.is_away)
+            limit_kbit = active.media.limit_kbit if active.call.state in ANSWERED else None
+            self._book.change(active, away=active.is_away, limit_kbit=limit_kbit)
         self._book.flush(now)
         self._return.note()
 

@@ -122,6 +122,12 @@ class Mesh:
                 return route
         return None
 
+    def rate_kbit(self, station: StationId) -> int | None:
+        """Return what our link on the way to a station takes; None: that is not known."""
+        way = self.way_to(station)
+        link = self.link(way.interface) if way is not None else None
+        return link.rate_kbit if link is not None else None
+
     def offers(self, station: StationId) -> tuple[NetRoute, ...]:
         """Return all ways to a station that neighbours offer, the best first."""
         offers = self._routes.get(station.host, {}).values()

@@ -81,7 +81,7 @@ class Station:
         if memory.restored:
             self.post.groups.groups.forgot()
         self.mailbox = self.post.mailbox
-        self.calls = Calls(station=key.id, random_bytes=random_bytes)
+        self.calls = Calls(station=key.id, random_bytes=random_bytes, way_kbit=self.mesh.rate_kbit)
         self.verifier = Verifier(key.id, random_bytes)
         self.own = Own(identity, memory, stamp=self._stamp, published=self._card_published)
         self.card = self.own.card

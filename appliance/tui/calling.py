@@ -27,6 +27,11 @@ MAX_ACTED: Final = 50
 """Calls of which it is remembered that they were answered or declined on this screen."""
 
 
+def _known_thin(call: CallInfo | None) -> bool:
+    """Tell whether one end of the way knows that it is too thin for a call."""
+    return call is not None and call.limit_kbit is not None and call.limit_kbit < THIN_KBIT
+
+
 class Calling:
     """The calls on one screen."""
 
@@ -53,11 +58,28 @@ class Calling:
             was = before.calls.get(one.id)
             if was is not one and one.state == "ended":
                 self._over(was, one)
-            elif one.too_thin and (was is None or not was.too_thin) and app.in_use():
+            elif self._turns_out_thin(was, one):
                 app.main.open_dialog(TooThinOffer(one))
         for offer in [one for one in app.main.dialogs if isinstance(one, TooThinOffer)]:
             if app.state.calls.get(offer.call.id, offer.call).state == "ended":
                 app.main.close_dialog(offer)
+
+    def _turns_out_thin(self, was: CallInfo | None, now: CallInfo) -> bool:
+        """Tell whether it is news that a voice message would do better."""
+        if not self._app.in_use() or self._app.main.find_dialog(TooThinOffer) is not None:
+            return False
+        if now.too_thin and (was is None or not was.too_thin):
+            return True
+        rate = self._rate_kbit(now.station)
+        asked_before = now.outgoing and rate is not None and rate < THIN_KBIT
+        return _known_thin(now) and not _known_thin(was) and not asked_before
+
+    def _rate_kbit(self, station_id: str) -> int | None:
+        """Return what our own link towards a station is known to take."""
+        state = self._app.state
+        station = state.stations.get(station_id)
+        link = station.link if station is not None else None
+        return next((one.rate_kbit for one in state.links if one.name == link), None)
 
     def _say_who_took(self, call_id: str) -> None:
         """Say where somebody else of this station took or declined the call that rang here too."""
@@ -112,7 +134,7 @@ class Calling:
         station = app.state.stations.get(station_id)
         if station is None:
             return
-        rate = next((one.rate_kbit for one in app.state.links if one.name == station.link), None)
+        rate = self._rate_kbit(station_id)
         if rate is not None and rate < THIN_KBIT and not anyhow:
             app.choose(station_id)
             app.main.open_dialog(ThinDialog(station_id, rate))

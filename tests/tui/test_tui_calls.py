@@ -270,6 +270,20 @@ async def test_a_call_that_the_way_can_not_carry_offers_a_voice_message() -> Non
         assert client.all_calls["c1"].end_reason == "hung-up"
 
 
+async def test_a_way_that_the_other_end_knows_to_be_thin_offers_one_at_once() -> None:
+    client = FakeClient(CLINIC)
+    async with screen_of(client) as screen:
+        running = await talking(screen, limit_kbit=40)
+        assert "too thin" not in screen.text
+        client.change_call(replace(running, limit_kbit=16))
+        await screen.sees("The way to them takes 16 kbit/s, and a call needs 24.")
+        client.change_call(replace(running, limit_kbit=16, too_thin=True))  # it has asked
+        await screen.press("escape")
+        client.change_call(replace(running, limit_kbit=16, too_thin=True, talking_s=61.0))
+        await screen.sees("1:01")
+        assert "too thin" not in screen.text
+
+
 async def test_an_offer_goes_with_its_call() -> None:
     client = FakeClient(CLINIC)
     async with screen_of(client) as screen:

@@ -55,6 +55,7 @@ _MEDIA: Final = re.compile(
     r"([a-z]{1,16}) ([0-9]{1,5})(?:/[0-9]{1,5})? ([A-Za-z/]{1,32}) (.{1,400})"
 )
 _CONNECTION: Final = re.compile(r"IN IP([46]) ([0-9A-Fa-f:.]{1,45})(?:/[0-9/]{1,12})?")
+_LIMIT: Final = re.compile(r"AS:([1-9][0-9]{0,6})")
 _RTPMAP: Final = re.compile(r"([0-9]{1,3}) +([A-Za-z0-9.-]{1,32})/([0-9]{1,6})(?:/([0-9]{1,2}))?")
 
 
@@ -120,6 +121,10 @@ class Voice:
     max_ptime_ms: int | None = None
     """Longest packets that the writer takes (RFC 4566 section 6); None: not said."""
 
+    limit_kbit: int | None = None
+    """What the writer's end of the way takes, with all headers (RFC 4566 section 5.8: b=AS); None:
+    not said."""
+
 
 @dataclass(frozen=True)
 class Description:
@@ -152,6 +157,7 @@ class Description:
         lines = [f"m=audio {voice.port} {voice.profile} {formats}"]
         if voice.port:
             lines += [
+                *([] if voice.limit_kbit is None else [f"b=AS:{voice.limit_kbit}"]),
                 f"a=rtpmap:{opus} opus/48000/2",
                 f"a=fmtp:{opus} {OPUS_PARAMETERS}{';usedtx=1' if voice.dtx else ''}",
                 *([] if red is None else [f"a=rtpmap:{red} red/48000/2"]),
@@ -189,6 +195,7 @@ class _Block:
     formats: list[str]
     connection: str | None
     attributes: list[str]
+    limit_kbit: int | None = None
 
 
 def read_description(body: bytes) -> Description | None:
@@ -258,6 +265,8 @@ def _blocks(lines: list[tuple[str, str]]) -> tuple[list[_Block], _Block]:
                 raise SipError("an m= line of the SDP has no format")
         elif kind == "c" and current.connection is None:
             current.connection = _connection(value)
+        elif kind == "b" and (limit := _LIMIT.fullmatch(value)) is not None:
+            current.limit_kbit = int(limit[1])
         elif kind == "a":
             current.attributes.append(value)
     return blocks, session
@@ -300,6 +309,7 @@ def _voice(block: _Block, session: _Block) -> Voice | None:
         dtx="usedtx=1" in _parameters(block, payload_type),
         loss_reports=any("pkt-loss-rle" in value for value in _values(block, "rtcp-xr")),
         max_ptime_ms=_max_ptime_ms(block),
+        limit_kbit=block.limit_kbit,
     )
 
 

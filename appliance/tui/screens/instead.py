@@ -65,7 +65,10 @@ class TooThinOffer(VoiceOffer):
     title = "The link is too thin for this call"
 
     def __init__(self, call: CallInfo) -> None:
-        super().__init__(call.station, "Little of what is said arrives.")
+        why = "Little of what is said arrives."
+        if call.limit_kbit is not None and not call.too_thin:
+            why = f"The way to them takes {call.limit_kbit} kbit/s, and a call needs 24."
+        super().__init__(call.station, why)
         self.call = call
 
     def items(self) -> list[Item]:

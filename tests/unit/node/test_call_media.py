@@ -15,13 +15,16 @@ from appliance.protocol.sip.sdp import read_description
 class End:
     """One side, with what it asked of the voice process."""
 
-    def __init__(self, seed: int, suites: tuple[Suite, ...] = PREFERRED) -> None:
+    def __init__(
+        self, seed: int, suites: tuple[Suite, ...] = PREFERRED, *, way_kbit: int | None = None
+    ) -> None:
         self.commands: list[MediaCommand] = []
         self.media = CallMedia(
             "s",
             random_bytes=random.Random(seed).randbytes,
             suites=suites,
             emit=self.commands.append,
+            way_kbit=lambda: way_kbit,
         )
 
     def opened(self, port: int = 5000) -> End:
@@ -56,6 +59,30 @@ def test_redundancy_reports_and_silence_are_agreed() -> None:
     for start in (caller.start, callee.start):
         assert (start.payload_type, start.red_payload_type) == (96, 97)
         assert (start.dtx, start.loss_reports, start.max_frame_ms) == (True, True, 120)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "known"),
+    [
+        (None, None, None),
+        (16, None, 16),
+        (None, 16, 16),
+        (40, 16, 16),
+        (16, 40, 16),
+        (None, 5_000, None),
+        (256, None, None),
+    ],
+)
+def test_what_either_end_knows_of_the_way_both_know(
+    ours: int | None, theirs: int | None, known: int | None
+) -> None:
+    caller = End(1, way_kbit=ours).opened(5000)
+    callee = End(2, way_kbit=theirs).opened(6000)
+    answer = callee.media.answer(caller.media.offer(), "fe80::a")
+    caller.media.take_answer(answer, "fe80::b")
+    for end in (caller, callee):
+        assert end.media.limit_kbit == known
+        assert end.start.link_bit_s == (None if known is None else 1000 * known)
 
 
 BEFORE = ("a=rtpmap:97", "a=fmtp:97", "a=rtcp-xr", "a=maxptime")

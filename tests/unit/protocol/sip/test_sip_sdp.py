@@ -37,7 +37,15 @@ def test_what_is_agreed_beyond_opus_can_be_read() -> None:
     suite = Suite.AEAD_AES_128_GCM
     crypto = (Crypto(1, suite, Secret(bytes(range(KEY_BYTES[suite])))),)
     voice = Voice(
-        "fe80::1", 4, 96, crypto, red_payload_type=97, dtx=True, loss_reports=True, max_ptime_ms=60
+        "fe80::1",
+        4,
+        96,
+        crypto,
+        red_payload_type=97,
+        dtx=True,
+        loss_reports=True,
+        max_ptime_ms=60,
+        limit_kbit=16,
     )
     description = Description(1, 1, voice)
     written = bytes(description)
@@ -55,6 +63,10 @@ def test_what_is_agreed_beyond_opus_can_be_read() -> None:
         read = read_description(written.replace(old, new))
         assert read is not None
         assert (read.voice.payload_type, read.voice.red_payload_type) == (96, None)
+    for other in (b"AS:0", b"AS:-1", b"AS:99999999", b"AS:x", b"CT:16", b"AS:16 "):
+        read = read_description(written.replace(b"b=AS:16", b"b=" + other))
+        assert read is not None
+        assert read.voice.limit_kbit is None
     read = read_description(written.replace(b"maxptime:60", b"maxptime:x"))
     assert read is not None
     assert read.voice.max_ptime_ms is None
