@@ -91,7 +91,7 @@ class DelayWindow:
             _, gone = order.popleft()
             del ordered[bisect_left(ordered, gone)]
         self._since += 1
-        if self._since >= REFRESH or transit_s - ordered[0] > self._need_s:
+        if self._since >= REFRESH or transit_s - ordered[0] > self._need_s + SAME_S:
             self._since = 0
             self._choose()
 
@@ -104,6 +104,8 @@ class DelayWindow:
         best = ordered[last] - base
         cost = _felt(best)
         for late in range(1, min(last, int(count * LATE_AT_MOST)) + 1):
+            if late * price_s >= cost:
+                break  # More of them cost more.
             need = ordered[last - late] - base
             if _felt(need) + late * price_s < cost:
                 best, cost = need, _felt(need) + late * price_s

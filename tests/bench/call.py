@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from _conference import SIZES, mixing_cpu_pct
+from _listening import listening_us
 from _relay import relay_cpu
 from _stations import children, clients, cpu_s, listed, others, pids, village, wait_event
 from _streams import STREAMS as RELAYED
@@ -27,7 +28,7 @@ CPU_S = 10.0
 TONE_S = 30.0
 LATENESS_S = 60.0
 LINE = "line:5"
-PARTS = ("calls", "hops", "relay", "sound", "talk", "conference")
+PARTS = ("calls", "hops", "relay", "sound", "listening", "talk", "conference")
 
 
 async def state(client: Client, cursor: str | None, *wanted: str) -> tuple[float, str]:
@@ -130,6 +131,13 @@ def sound(report: Report, lateness_s: float) -> None:
     )
 
 
+def listening(report: Report) -> None:
+    clean, bad = listening_us()
+    what = "CPU of the receiving half for each 20 ms"
+    report.add("listening_clean_us", clean, what=what)
+    report.add("listening_bad_us", bad, what=f"{what}, 80 ms of jitter and 5 % lost")
+
+
 def push_to_talk(report: Report) -> None:
     found = asyncio.run(talk_group())
     report.add(
@@ -174,6 +182,8 @@ def main(argv: list[str]) -> int:
         asyncio.run(through_a_relay(report))
     if "sound" in parts:
         sound(report, args.seconds)
+    if "listening" in parts:
+        listening(report)
     if "talk" in parts:
         push_to_talk(report)
     if "conference" in parts:

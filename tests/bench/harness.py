@@ -29,6 +29,7 @@ UNITS = {
     "kbit_s": "kbit/s",
     "s": "s",
     "ms": "ms",
+    "us": "µs",
     "mb": "MB",
     "pct": "%",
     "mbit_s": "Mbit/s",
