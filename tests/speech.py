@@ -34,14 +34,20 @@ def samples(path: Path) -> NDArray[np.float64]:
     return sound
 
 
+def correlation(heard: NDArray[np.float64], said: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How well a sound fits in each place of another, as `np.correlate` says it, but soon."""
+    size = 1 << (len(heard) + len(said)).bit_length()
+    product = np.fft.rfft(heard, size) * np.fft.rfft(said, size).conj()
+    fits = max(1, len(heard) - len(said) + 1)
+    found: NDArray[np.float64] = np.fft.irfft(product, size)[:fits]
+    return found
+
+
 def quality(sent: Path, recorded: Path) -> float:
     """PESQ-WB of what was recorded, cut to where the sent sound is in it."""
     pesq = pytest.importorskip("pesq", reason="pesq could not be built here").pesq
     reference, heard = samples(sent), samples(recorded)
-    size = 1 << (len(heard) + len(reference)).bit_length()
-    product = np.fft.rfft(heard, size) * np.fft.rfft(reference, size).conj()
-    fits = max(1, len(heard) - len(reference) + 1)
-    lag = int(np.argmax(np.fft.irfft(product, size)[:fits]))
+    lag = int(np.argmax(correlation(heard, reference)))
     heard = heard[lag : lag + len(reference)]
     return float(pesq(RATE, reference.astype(np.int16), heard.astype(np.int16), "wb"))
 

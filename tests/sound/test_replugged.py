@@ -15,7 +15,8 @@ pytestmark = needs_pipewire
 PROGRAM = Path(__file__).with_name("replugged_program.py")
 
 MOST_SILENT_MS = 300
-"""73 ms on a quiet machine: both are closed, PortAudio looks anew, both are opened."""
+"""73 ms on a quiet machine: both are closed, PortAudio looks anew, both are opened. What a busy one
+drops in between counts as well."""
 
 
 def test_a_chosen_card_that_appears_is_taken_and_the_loudspeaker_goes_on(
@@ -54,5 +55,4 @@ def test_a_chosen_card_that_appears_is_taken_and_the_loudspeaker_goes_on(
     loud = np.flatnonzero(peaks > 1000)
     gaps_ms = [int(gap) for gap in np.diff(loud) if gap > 5]
     print(f"\nsilent for {gaps_ms} ms")
-    assert len(gaps_ms) <= 1
-    assert max(gaps_ms, default=0) <= MOST_SILENT_MS
+    assert sum(gaps_ms) <= MOST_SILENT_MS

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+import time
 import wave
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -59,8 +60,8 @@ async def passed(talker: Talker, packets: int) -> TalkStats:
 
 
 def tone_file(path: Path, frequency: int, seconds: float = 30.0) -> str:
-    time = np.arange(int(48_000 * seconds)) / 48_000
-    sound = (8_000 * np.sin(2 * np.pi * frequency * time)).astype(np.int16)
+    at_s = np.arange(int(48_000 * seconds)) / 48_000
+    sound = (8_000 * np.sin(2 * np.pi * frequency * at_s)).astype(np.int16)
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 48_000, 0, "NONE", ""))
         file.writeframes(sound.tobytes())
@@ -101,10 +102,11 @@ async def test_speech_goes_down_a_tree_through_one_who_can_not_hear_it(tmp_path:
             await talker.rest()
         await far.rest()
         await far.set(record=str(tmp_path / "again.wav"))
-        await far.station.client.send(ReplayTalk("all", 1.5))
+        # Enough for words before the silence that came until the figures were told.
+        await far.station.client.send(ReplayTalk("all", 3.0))
         begun = await far.station.events.first(TalkReplayState)
         assert begun.playing
-        assert 0.5 < begun.length_s < 1.6
+        assert 2.0 < begun.length_s < 3.1
         over = await far.station.events.first(TalkReplayState, lambda e: not e.playing)
         assert over.position_s == over.length_s
         await far.station.client.send(CloseTalk("all"))
@@ -212,7 +214,7 @@ async def test_forged_repeated_and_many_packets_keep_nobody_from_hearing(tmp_pat
                 upstream=TalkHop(HOST, HOST, upstream.getsockname()[1]),
                 children=(TalkHop(HOST, HOST, child.getsockname()[1]),),
             )  # fmt: skip
-            to = (HOST, talker.port)
+            to, began = (HOST, talker.port), time.monotonic()
             for index in range(45):
                 made = sender.frame(tone.frame(), 1.0 + index * FRAME_S)
                 forged = forger.frame(SILENCE, 1.0 + index * FRAME_S)
@@ -223,8 +225,13 @@ async def test_forged_repeated_and_many_packets_keep_nobody_from_hearing(tmp_pat
                 upstream.sendto(forged[0], to)
                 for _ in range(300):
                     stranger.sendto(made[0], to)
-                await asyncio.sleep(FRAME_S)
+                # By the clock: what sending takes must not make the voice slower.
+                await asyncio.sleep(began + (index + 1) * FRAME_S - time.monotonic())
             figures = await passed(talker, 135)
+            # The last ones may wait to be played still when these figures are told.
+            events = talker.station.events
+            told = [*events.all]
+            await events.first(TalkStats, lambda e: all(e is not old for old in told))
         assert figures.packets_in == 135, "the kernel keeps strangers out"
         assert 90 <= figures.rejected <= 90 + MAX_LEFT
         assert figures.forwarded == 45
