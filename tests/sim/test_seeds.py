@@ -1,23 +1,18 @@
 """Simulated stations in a bad network: fixed seeds, and fresh ones that are printed.
 
-The runs are in processes of their own, one on each core, since the order of a set must not differ
-from run to run, and Python settles that once and for all when it starts.  `scripts/sim` runs one
-alone.
+`scripts/sim` runs one alone.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import secrets
-import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from typing import Final, TypeAlias
+from typing import Final
 
 import pytest
 
-from sim.__main__ import report, simulate
+from sim.__main__ import report
+from sim.judging import Judged, Runs, judged
 from sim.scenario import Scenario
 from sim.world import Outcome
 
@@ -41,50 +36,12 @@ FRESH: Final = 6
 
 OUT_OF_GROUP: Final = "without somebody who is out of the group"
 
-Judged: TypeAlias = tuple[Outcome, float]
-"""What came of a run, and the seconds that it took."""
-
 # The longest first, so that no core is left with them in the end.
 SCENARIOS: Final = (
     *(Scenario.of(seed, CROWD, CROWD_MINUTES) for seed in CROWDS),
     Scenario.of(1, 60, 1.0),
     *(Scenario.of(seed, 5 + seed % 8, SMALL_MINUTES) for seed in range(1, 1 + SMALL)),
 )
-
-
-def judged(scenario: Scenario) -> Judged:
-    """Run one, in another process."""
-    started = time.process_time()
-    return simulate(scenario), time.process_time() - started
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[ProcessPoolExecutor]:
-    before = os.environ.get("PYTHONHASHSEED")
-    os.environ["PYTHONHASHSEED"] = "0"
-    cores = len(os.sched_getaffinity(0))
-    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as made:
-        # All of them have to start with that seed.
-        for started in [made.submit(time.sleep, 0.1) for _ in range(cores)]:
-            started.result()
-        if before is None:
-            del os.environ["PYTHONHASHSEED"]
-        else:
-            os.environ["PYTHONHASHSEED"] = before
-        try:
-            yield made
-        finally:
-            made.shutdown(wait=True, cancel_futures=True)
-
-
-@pytest.fixture(scope="module")
-def runs(
-    pool: ProcessPoolExecutor, request: pytest.FixtureRequest
-) -> dict[Scenario, Future[Judged]]:
-    """All runs that are asked for, so that no core has to wait."""
-    asked = (getattr(item, "callspec", None) for item in request.session.items)
-    scenarios = [spec.params["scenario"] for spec in asked if spec and "scenario" in spec.params]
-    return {scenario: pool.submit(judged, scenario) for scenario in scenarios}
 
 
 def check(run: Future[Judged]) -> Outcome:
@@ -100,13 +57,11 @@ def check(run: Future[Judged]) -> Outcome:
 @pytest.mark.parametrize(
     "scenario", SCENARIOS, ids=lambda scenario: f"{scenario.stations}-stations-{scenario.seed}"
 )
-def test_all_arrives_and_all_agree(
-    runs: dict[Scenario, Future[Judged]], scenario: Scenario
-) -> None:
+def test_all_arrives_and_all_agree(runs: Runs, scenario: Scenario) -> None:
     check(runs[scenario])
 
 
-def test_all_that_can_go_wrong_has(runs: dict[Scenario, Future[Judged]]) -> None:
+def test_all_that_can_go_wrong_has(runs: Runs) -> None:
     if runs.keys() != {*SCENARIOS}:
         pytest.skip("only some of the simulations were asked for")
     outcomes = [run.result()[0] for run in runs.values()]
