@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from speech import DATA, SHORT, needs_speech, quality, samples, silence
+from speech import DATA, SHORT, correlation, needs_speech, quality, samples, silence
 from voice_ends import Station, started, station, swapped
 
 from appliance.model.conference_media import Mix, MixTalking
@@ -46,9 +46,7 @@ def likeness(heard: Path, said: Path) -> float:
     sound, clip = samples(heard), samples(said)
     if not np.any(sound) or len(sound) < len(clip):
         return 0.0
-    size = len(sound) + len(clip)
-    spectrum = np.fft.rfft(sound, size) * np.conj(np.fft.rfft(clip, size))
-    peak = float(np.max(np.abs(np.fft.irfft(spectrum, size)[: len(sound) - len(clip) + 1])))
+    peak = float(np.max(np.abs(correlation(sound, clip))))
     return peak / (float(np.linalg.norm(clip)) * float(np.linalg.norm(sound)))
 
 
