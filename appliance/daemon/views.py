@@ -68,6 +68,10 @@ SOUND_WORDS: Final[dict[SoundProblem, tuple[str, str]]] = {
         "A sound device that you chose is not there; another one is used.",
         "Plug it in, or choose another (F8).",
     ),
+    SoundProblem.ECHO_STAYS: (
+        "This board is too slow to take the echo out of your microphone.",
+        "Use a headset or a handset.",
+    ),
     SoundProblem.CANNOT_RECORD: (
         "The recording can't be written.",
         "Make room on the disk, or record somewhere else.",

@@ -7,10 +7,12 @@ once it crushes the near voice (PESQ 1.2 against 3.4) and brings numpy along.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 from appliance.adapters.speex import Cancel, Refine, SpeexError, is_there
-from appliance.protocol.jitter import FRAME
+from appliance.protocol.jitter import FRAME, FRAME_S
 from appliance.protocol.opus_packet import CLOCK_HZ
 
 TAIL_S = 0.2
@@ -42,11 +44,21 @@ HOLD_FRAMES = 15
 the echo, which is no voice to be brought up."""
 
 
+MOST = 0.5
+"""Share of a core that it may take; on a Raspberry Pi Zero 2 W it is a seventh."""
+
+TIMED_FRAMES = 100
+"""After which that is judged: 2 s."""
+
+
 class Cleaner(Protocol):
     """Something between the microphone and whoever listens; frames are 20 ms of 48 kHz."""
 
     name: str
     """What it is, for `doctor` and the log."""
+
+    problem: str | None
+    """Why it has given up; None: it has not."""
 
     def clean(self, near: bytes, far: bytes) -> bytes:
         """A frame of the microphone; ``far`` is what the loudspeaker played in the same 20 ms."""
@@ -60,6 +72,7 @@ class Untouched:
 
     def __init__(self, name: str = "off") -> None:
         self.name = name
+        self.problem: str | None = None
 
     def clean(self, near: bytes, far: bytes) -> bytes:
         """The frame as it is."""
@@ -74,6 +87,7 @@ class SpeexCleaner:
     """Echo, noise and level by libspeexdsp; the sound is one frame later by it."""
 
     name = "libspeexdsp"
+    problem: str | None = None
 
     def __init__(self) -> None:
         """Raises `SpeexError`."""
@@ -107,6 +121,38 @@ class SpeexCleaner:
         self._make()
 
 
+class Affordable:
+    """A cleaner, until it turns out that the machine has no time for it.
+
+    Sound that comes late for ever is worse than an echo.
+    """
+
+    def __init__(self, cleaner: Cleaner, used_s: Callable[[], float] = time.thread_time) -> None:
+        """``used_s``: processor time of the calling thread, in seconds."""
+        self._cleaner, self._used_s = cleaner, used_s
+        self._spent_s, self._frames = 0.0, 0
+        self.name = cleaner.name
+        self.problem: str | None = None
+
+    def clean(self, near: bytes, far: bytes) -> bytes:
+        """As the cleaner does, or the frame as it is."""
+        if self.problem is not None:
+            return near
+        before = self._used_s()
+        cleaned = self._cleaner.clean(near, far)
+        self._spent_s += self._used_s() - before
+        self._frames += 1
+        if self._frames == TIMED_FRAMES:
+            if self._spent_s > MOST * self._frames * FRAME_S:
+                self.problem = "This board is too slow to take the echo out."
+            self._spent_s, self._frames = 0.0, 0
+        return cleaned
+
+    def reset(self) -> None:
+        """As the cleaner does."""
+        self._cleaner.reset()
+
+
 def is_loud(frame: bytes) -> bool:
     """Whether a frame is worth an echo; by every sixteenth sample."""
     samples = memoryview(frame).cast("h")[::16]
@@ -123,6 +169,6 @@ def cleaner_for(*, handset: bool) -> Cleaner:
     if handset:
         return Untouched()
     try:
-        return SpeexCleaner()
+        return Affordable(SpeexCleaner())
     except SpeexError as error:
         return Untouched(str(error))

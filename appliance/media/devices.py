@@ -132,6 +132,11 @@ class Devices:
         notices = (self._cards.microphone.notice, self._cards.speaker.notice)
         return " ".join(notice for notice in notices if notice is not None) or None
 
+    @property
+    def echo_problem(self) -> str | None:
+        """Why the echo is no longer taken out."""
+        return self._cleaner.problem if self._cleaner is not None else None
+
     def figures(self) -> Figures:
         """How the cards do."""
         gaps = self._starved + self._cards.microphone.gaps + self._cards.speaker.gaps

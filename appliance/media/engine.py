@@ -221,7 +221,7 @@ class Engine:
         self._talks.check(self._devices.microphone_problem, self._devices.speaker_problem)
         for stream in started:
             problems = (self._devices.microphone_problem, self._devices.speaker_problem)
-            stream.check(now, *problems, self._devices.notice)
+            stream.check(now, *problems, self._devices.notice, self._devices.echo_problem)
         if now >= self._stats_at:
             self._stats_at = now + STATS_S
             for stream in started:

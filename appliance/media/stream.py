@@ -355,7 +355,12 @@ class Stream:
     # What the daemon hears
 
     def check(
-        self, now: float, microphone: str | None, speaker: str | None, notice: str | None
+        self,
+        now: float,
+        microphone: str | None,
+        speaker: str | None,
+        notice: str | None,
+        echo: str | None,
     ) -> None:
         """Say what has begun or ceased to be wrong; what the devices say comes from outside."""
         if not self.started:
@@ -366,6 +371,7 @@ class Stream:
         facts.uses_microphone = by_microphone
         facts.microphone_problem = microphone if by_microphone else None
         facts.speaker_problem = speaker if by_speaker else None
+        facts.echo_problem = echo if by_microphone else None
         facts.device_notice = notice if by_microphone or by_speaker else None
         facts.play_problem = self.files.play_problem
         facts.record_problem = self.files.record_problem
@@ -377,9 +383,7 @@ class Stream:
         if self._sender is None or self._receiver is None:
             return
         self._sender.tick(now)
-        level_in_db = self._level_in_db
-        if level_in_db is None:
-            level_in_db = level_db(self._spoken)
+        level_in_db = level_db(self._spoken) if self._level_in_db is None else self._level_in_db
         self._emit(
             replace(
                 voice_stats(self.name, self._sender, self._receiver, now, self._shield.total),

@@ -41,6 +41,9 @@ class Facts:
     device_notice: str | None = None
     """What stands in for a chosen device."""
 
+    echo_problem: str | None = None
+    """Why the other side hears itself."""
+
     play_problem: str | None = None
     """Why the file can't be played."""
 
@@ -75,6 +78,8 @@ def problems(facts: Facts, now: float) -> dict[SoundProblem, str]:
         found[SoundProblem.NO_SPEAKER] = facts.speaker_problem
     if facts.device_notice is not None:
         found[SoundProblem.OTHER_DEVICE] = facts.device_notice
+    if facts.echo_problem is not None:
+        found[SoundProblem.ECHO_STAYS] = facts.echo_problem
     if facts.play_problem is not None:
         found[SoundProblem.WRONG_FORMAT] = facts.play_problem
     if facts.record_problem is not None:

@@ -50,6 +50,9 @@ class SoundProblem(StrEnum):
     OTHER_DEVICE = "other-device"
     """A chosen sound device is not there, and the system's own stands in for it."""
 
+    ECHO_STAYS = "echo-stays"
+    """The machine is too slow to take the echo out of what its microphone hears."""
+
     CANNOT_RECORD = "cannot-record"
     """The recording can't be written, or the disk is too slow for it."""
 

@@ -23,6 +23,7 @@ class Silencer:
     """A cleaner that finds nothing but noise."""
 
     name = "silencer"
+    problem: str | None = None
 
     def clean(self, near: bytes, far: bytes) -> bytes:
         del near, far

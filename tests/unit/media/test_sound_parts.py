@@ -10,7 +10,7 @@ import pytest
 
 from appliance.adapters import speex
 from appliance.adapters.speex import Resampler, SpeexError
-from appliance.media.cleaner import cleaner_for, remover
+from appliance.media.cleaner import TIMED_FRAMES, Affordable, Untouched, cleaner_for, remover
 from appliance.media.far import Clock, FarLine
 from appliance.media.levels import LevelWatch
 from appliance.media.pcm import FRAME_BYTES, SILENCE, SILENT_DB
@@ -120,6 +120,24 @@ def test_without_the_library_sound_works_and_it_is_said_that_echo_stays(
         assert "libspeexdsp1" in remover()
     finally:
         speex._library.cache_clear()
+
+
+class Louder(Untouched):
+    """A cleaner whose work can be seen."""
+
+    def clean(self, near: bytes, far: bytes) -> bytes:
+        return bytes(reversed(near))
+
+
+@pytest.mark.parametrize(("frame_s", "stays"), [(0.003, True), (0.012, False)])
+def test_a_machine_that_has_no_time_for_it_leaves_the_echo_and_says_so(
+    frame_s: float, stays: bool
+) -> None:
+    used_s = (frame_s * (turn // 2) for turn in range(1, 10 * TIMED_FRAMES))
+    cleaner = Affordable(Louder(), lambda: next(used_s))
+    cleaned = [cleaner.clean(noise(1), noise(2)) for _ in range(3 * TIMED_FRAMES)]
+    assert set(cleaned[:TIMED_FRAMES]) == {bytes(reversed(noise(1)))}
+    assert (cleaned[-1] != noise(1)) == stays == (cleaner.problem is None)
 
 
 @needs_speex
