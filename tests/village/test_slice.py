@@ -210,7 +210,7 @@ async def test_a_call_that_goes_silent_says_so_and_recovers(
 
         async def sounds() -> bool:
             call = await a.call_in("talking")
-            return call is not None and not call.problems
+            return call is not None and not call.problems and call.level_out_db > -50
 
         await eventually(sounds)
 
