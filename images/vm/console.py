@@ -224,6 +224,19 @@ class VirtualConsole(Console):
             self._qmp().execute("send-key", keys=codes, **{"hold-time": KEY_HOLD_MS})
             time.sleep(KEY_GAP_S)
 
+    def hold(self, key: str) -> None:
+        """Keep a key down until `let_go`; it has QEMU's name, such as `ctrl_r`."""
+        self._turn(key, down=True)
+
+    def let_go(self, key: str) -> None:
+        """Let a key go that is held."""
+        self._turn(key, down=False)
+
+    def _turn(self, code: str, *, down: bool) -> None:
+        key = {"type": "qcode", "data": code}
+        event = {"type": "key", "data": {"down": down, "key": key}}
+        self._qmp().execute("input-send-event", events=[event])
+
     def picture(self, path: Path) -> None:
         """Save what the monitor shows, as a PNG."""
         self._qmp().execute("screendump", filename=str(path), format="png")

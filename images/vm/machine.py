@@ -262,6 +262,20 @@ class Machine:
         """Put the cable back."""
         self._set_link(network, up=True)
 
+    def plug_in_sound(self) -> None:
+        """Put a USB sound card in: a loudspeaker without a microphone, all that QEMU has."""
+        self.qmp.execute(
+            "device_add", driver="usb-audio", id=qemu.SOUND, audiodev=qemu.SOUND, bus=qemu.USB_PORT
+        )
+
+    def pull_out_sound(self) -> Path:
+        """Pull it out; return a WAV file of what it has played.
+
+        The next one that is put in writes the same file anew.
+        """
+        self.qmp.execute("device_del", id=qemu.SOUND)
+        return self.directory / qemu.SOUND_FILE
+
     def _set_link(self, network: Network, *, up: bool) -> None:
         for number, card in enumerate(self.cards):
             if card.network is network:

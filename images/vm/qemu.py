@@ -27,6 +27,11 @@ SHELL_SOCKET = "shell.sock"
 QMP_SOCKET = "qmp.sock"
 DISK = "disk.qcow2"
 UEFI_VARIABLES = "uefi-variables.fd"
+SOUND = "sound"
+"""What QEMU calls the sound card and where its sound goes."""
+SOUND_FILE = "sound.wav"
+USB = "qemu-xhci,id=usb"
+USB_PORT = "usb.0"
 
 UEFI_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 UEFI_TEMPLATE = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
@@ -70,6 +75,7 @@ def command_line(
     words += _shared(settings) + _cards(cards)
     words += [*_socket("shell", directory / SHELL_SOCKET), "-device", "virtio-serial-pci"]
     words += ["-device", "virtserialport,chardev=shell,name=fencewire.shell"]
+    words += _sound(settings, directory)
     for name, path in firmware_files.items():
         words += ["-fw_cfg", f"name={name},file={path}"]
     return words
@@ -82,7 +88,7 @@ def _socket(name: str, path: Path, more: str = "") -> list[str]:
 def _board(settings: Settings, directory: Path) -> list[str]:
     if settings.kind == "pi":
         words = ["-M", "virt", "-cpu", "cortex-a53", "-device", "virtio-gpu-pci"]
-        return [*words, "-device", "qemu-xhci", "-device", "usb-kbd"]
+        return [*words, "-device", USB, "-device", "usb-kbd"]
     words = [
         "-M",
         "q35,sata=off,smbus=off,vmport=off",
@@ -100,6 +106,14 @@ def _board(settings: Settings, directory: Path) -> list[str]:
         words += ["-drive", f"if=pflash,format=raw,readonly=on,file={UEFI_CODE}"]
         words += ["-drive", f"if=pflash,format=raw,file={variables}"]
     return words
+
+
+def _sound(settings: Settings, directory: Path) -> list[str]:
+    """Where a sound card can be plugged in, and a file for what it plays."""
+    if not settings.sound_card:
+        return []
+    port = [] if settings.kind == "pi" else ["-device", USB]
+    return [*port, "-audiodev", f"wav,id={SOUND},path={directory / SOUND_FILE}"]
 
 
 def _disk(settings: Settings, directory: Path) -> list[str]:

@@ -58,6 +58,8 @@ class Settings:
     write_log: Path | None = None
     """A file for a log of every write and flush of the disk; see `write_log.py`. Each start empties
     it. Not for a `raspi3b`."""
+    sound_card: bool = False
+    """Whether there is a USB port for `Machine.plug_in_sound`. Not for a `raspi3b`."""
     kernel: Kernel | None = None
     """Instead of the image's own."""
     listen: bool = True

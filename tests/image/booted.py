@@ -148,7 +148,7 @@ def line_of_three(image: Path, kind: Kind) -> Iterator[tuple[Booted, Booted, Boo
         common = Settings(image=image, kind=kind, disk_mb=2048)
         stations = []
         for settings in (
-            replace(common, name="a", networks=(left,)),
+            replace(common, name="a", networks=(left,), sound_card=True),
             replace(common, name="b", networks=(left, right), firmware="uefi"),
             replace(common, name="c", networks=(right,)),
         ):

@@ -5,7 +5,6 @@ On the PC image the one in the middle starts by UEFI and the others by BIOS.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -61,15 +60,6 @@ def test_a_message_goes_over_two_hops(three: tuple[Booted, Booted, Booted]) -> N
     choose(c.machine.serial, a.name)
     c.machine.serial.wait_for("the bridge stands", timeout_s=WITHIN_S)
     eventually(lambda: a.messages(c.id)[message]["state"] == "read")
-
-
-@pytest.fixture
-def undisturbed(three: tuple[Booted, Booted, Booted]) -> Iterator[tuple[Booted, Booted]]:
-    """Two of them while the third stands still: three are too many for real time here."""
-    a, b, c = three
-    c.machine.qmp.execute("stop")
-    yield a, b
-    c.machine.qmp.execute("cont")
 
 
 @needs_speech
