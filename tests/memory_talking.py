@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from functools import cached_property
 
@@ -36,6 +37,9 @@ class MemoryTalk(TalkBackend):
         self.log = log
         self.on_air = {QUIET.channel: QUIET}
         self.asked: list[object] = []
+        self._asked = asyncio.Event()
+        self.late = False
+        """A replay begins when a test says so."""
 
     def put(self, info: TalkInfo) -> TalkInfo:
         """Bring a channel into a state."""
@@ -73,7 +77,14 @@ class MemoryTalk(TalkBackend):
 
     def replay(self, channel: str, wanted: Replay) -> TalkInfo:
         self.asked.append(wanted)
-        return self.put(replace(self._find(channel), replaying=wanted.on))
+        self._asked.set()
+        before = self._find(channel)
+        return before if self.late else self.put(replace(before, replaying=wanted.on))
+
+    async def was_asked(self) -> None:
+        """Return once a replay has been asked for."""
+        await self._asked.wait()
+        self._asked.clear()
 
 
 class WithTalk:

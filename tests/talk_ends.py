@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from voice_ends import Station
 
 from appliance.adapters.srtp import AES_GCM, new_key
+from appliance.media.talk_paths import TalkChoice, Worst
+from appliance.media.talk_sender import SpurtSender
 from appliance.model.secret import Secret
 from appliance.model.talk_media import (
     OpenTalk,
@@ -20,6 +22,13 @@ from appliance.model.talk_media import (
 )
 
 HOST = "127.0.0.1"
+UNHEARD = Worst()
+"""Nobody has reported yet."""
+
+
+def sender_of(key: Secret, now: float, *, ssrc: int, worst: Worst = UNHEARD) -> SpurtSender:
+    """As a spurt begins, with what is known of the ways."""
+    return SpurtSender(AES_GCM, key, ssrc=ssrc, now=now, wanted=TalkChoice().decide(worst, now))
 
 
 @dataclass(frozen=True)

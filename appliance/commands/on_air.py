@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import shlex
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -14,6 +16,9 @@ from appliance.commands import exits
 from appliance.commands.output import Failure, Output, aligned, visible
 from appliance.commands.session import changes, command
 from appliance.commands.sound_files import sound_file
+
+_BEGINS_S = 3.0
+"""For the voice process to begin, or end, a replay."""
 
 _KEYS = {
     "up": "",
@@ -75,8 +80,30 @@ async def release(client: Client, out: Output, args: argparse.Namespace) -> int:
 
 @command
 async def replay(client: Client, out: Output, args: argparse.Namespace) -> int:
-    """Play again what was said lately."""
-    return _shown(out, await client.replay(args.channel, on=not args.stop, from_s=args.seconds))
+    """Play again what was said lately; returns as soon as that has begun, or can't be."""
+    on = not args.stop
+    async with aclosing(changes(client, TalkInfo)) as stream:
+        await anext(stream)
+        now = await client.replay(args.channel, on=on, from_s=args.seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_BEGINS_S):
+                while now.replaying != on and not (on and now.detail):
+                    now = await _next(client, stream, now)
+    if on and not now.replaying:
+        out.json(now)
+        raise Failure(visible(now.detail) or "The replay has not begun.", "Try again.")
+    out.json(now)
+    name = visible(now.name)
+    ends = f"To stop: fencewire talk replay {shlex.quote(name)} --stop"
+    out.line(f"Playing what was said on {name} lately. {ends}" if on else f"{name}: stopped.")
+    return exits.OK
+
+
+async def _next(client: Client, stream: AsyncGenerator[TalkInfo | None], now: TalkInfo) -> TalkInfo:
+    """Wait for what is new on a channel; events of others are passed over."""
+    change = await anext(stream)
+    known = await client.channels() if change is None else (change,)
+    return next((one for one in known if one.channel == now.channel), now)
 
 
 @command
@@ -123,15 +150,13 @@ async def _speak(
                 raise Failure(visible(now.detail) or "The key was let go.", code=exits.NOT_IN_TIME)
             if now.key == "speaking" and for_s is not None and timer is None:
                 timer = loop.call_later(for_s, stop.set)
-            news = asyncio.ensure_future(anext(stream))
+            news = asyncio.ensure_future(_next(client, stream, now))
             await asyncio.wait({news, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not news.done():
                 news.cancel()
                 await asyncio.wait({news})
                 break
-            change = news.result()
-            known = await client.channels() if change is None else (change,)
-            now = next((one for one in known if one.channel == now.channel), now)
+            now = news.result()
     finally:
         stopped.cancel()
         if timer is not None:

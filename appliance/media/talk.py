@@ -13,17 +13,18 @@ from appliance.media.files import FileThread
 from appliance.media.pcm import SILENCE, mix
 from appliance.media.spurt import Spurt
 from appliance.media.talk_files import TalkFiles
+from appliance.media.talk_paths import TalkChoice, TalkPaths
 from appliance.media.talk_replay import History, Replay
 from appliance.model.talk_media import (
     ReplayTalk,
     SetTalk,
     TalkEvent,
     TalkFailed,
+    TalkHeard,
     TalkHop,
     TalkOpened,
     TalkReplayState,
     TalkStarted,
-    TalkStats,
 )
 
 MAX_SOCKETS = 16
@@ -43,6 +44,9 @@ OPENING_S = 1.0
 
 LOST_S = 0.06
 """One that has asked, and then for this long has not, is gone: time goes on without it."""
+
+THINNER = 0.8
+"""A way that takes so much less than was told is told of before the second is over."""
 
 REPLAY_VOLUME = 0.25
 """How loud what is said now is while a replay goes on, so that both can be told apart."""
@@ -67,6 +71,8 @@ class Talk:
         self._spoken: deque[str] = deque(maxlen=MAX_SPOKEN)
         self._cut = SILENCE
         self._wanted = SetTalk(name, None)
+        self._paths, self._choice = TalkPaths(), TalkChoice()
+        self._limit: float | None = None
         self._history = History()
         self._replay: Replay | None = None
         self.files = TalkFiles(thread)
@@ -102,7 +108,7 @@ class Talk:
             self._change(command, now)
         if command.spurt is None or self._spurt is None:
             return
-        self._spurt.set_children(self._ways(command))
+        self._spurt.set_children(self._ways(command), now)
         self._hear_from(command.upstream if not command.speaking else None)
         self._guarded(lambda spurt: self._give_voice(spurt, command, now))
 
@@ -116,7 +122,8 @@ class Talk:
             self._count(self._spurt)
         self._told.clear()
         self._began = now
-        self._spurt = Spurt(command.spurt, command.ssrc, self._history.add, now)
+        self._limit, named = None, (command.spurt, command.ssrc)
+        self._spurt = Spurt(*named, self._history.add, now, paths=self._paths, choice=self._choice)
 
     def _give_voice(self, spurt: Spurt, command: SetTalk, now: float) -> None:
         if command.key is None or not command.listening or command.speaking:
@@ -182,6 +189,16 @@ class Talk:
         if (local_host, detail) not in self._told and len(self._told) < MAX_TOLD:
             self._told.add((local_host, detail))
             self._emit(TalkFailed(self.name, local_host, detail))
+
+    def heard(self, command: TalkHeard, now: float) -> None:
+        """A child reports; what makes the way thinner is told on at once."""
+        spurt = self._spurt
+        if spurt is None or spurt.ended or spurt.name != command.spurt:
+            return
+        spurt.heard(command.child, command.report, now)
+        limit = spurt.behind(now).limit
+        if limit is not None and (self._limit is None or limit < THINNER * self._limit):
+            self._tell(spurt)
 
     def replay(self, command: ReplayTalk, now: float) -> None:
         """Begin to play what was said."""
@@ -320,7 +337,9 @@ class Talk:
         elif self.sounding and self._without_card(now):
             self.sound(now)
         if self._spurt is not None:
-            self._spurt.beat()
+            self._spurt.beat(now)
+            if self._spurt.reports_early(now):
+                self._tell(self._spurt)
             if self._spurt.over(now):
                 self._count(self._spurt)
                 self._spurt = None
@@ -357,19 +376,14 @@ class Talk:
         self._history.forget(now)
         if self._replay is not None:
             self._tell_replay(True)
-        spurt = self._spurt
-        if spurt is None or spurt.ended:
-            return
-        counts = self._counts_with(spurt)
-        self._emit(
-            TalkStats(
-                self.name,
-                spurt.name,
-                packets_in=counts[0],
-                packets_out=counts[1],
-                forwarded=counts[2],
-                rejected=counts[3],
-                level_db=spurt.level_db,
-                loss_pct=spurt.loss_pct(now),
-            )
-        )
+        if self._spurt is not None and not self._spurt.ended:
+            self._spurt.tick(now)
+            self._tell(self._spurt)
+
+    def _tell(self, spurt: Spurt) -> None:
+        # What came before this moment counts as come, however late we are to read it.
+        now = self._clock()
+        self.receive()
+        stats = spurt.stats(self.name, self._counts_with(spurt), now)
+        self._limit = spurt.behind(now).limit
+        self._emit(stats)

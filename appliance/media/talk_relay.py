@@ -1,7 +1,8 @@
 """Who gets the packets of one spurt: each child one copy, and a late one what it has missed.
 
 A spurt is one time of holding the key.  Packets go on as they came; whether they are genuine is
-the business of those who have the key.
+the business of those who have the key.  A child whose link is thin gets what it takes, and one
+whose link takes no sound at all gets nothing (`talk_paths`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections import deque
 from collections.abc import Mapping
 
 from appliance.adapters.udp import Address, HopSocket
-from appliance.model.talk_media import CATCH_UP_S, MAX_CHILDREN, TalkHop
+from appliance.media.talk_paths import TalkPath, TalkPaths, Worst, worst
+from appliance.model.talk_media import CATCH_UP_S, MAX_CHILDREN, TalkHop, TalkReport
 from appliance.protocol.rtcp import is_rtcp
 from appliance.protocol.rtp import HEADER_BYTES, VERSION
 
@@ -39,32 +41,41 @@ MAX_RECENT = 512
 class _Child:
     """A neighbour that gets the packets; what waits for it goes first."""
 
-    def __init__(self, socket: HopSocket, address: Address, missed: list[bytes]) -> None:
+    def __init__(
+        self, socket: HopSocket, address: Address, missed: list[bytes], path: TalkPath
+    ) -> None:
         self._socket = socket
         self._address = address
+        self.path = path
         self.waiting = deque(missed)
+        path.begin()
 
-    def give(self, data: bytes) -> int:
+    def give(self, data: bytes, now: float) -> int:
         """Send it in its turn; returns the packets that left."""
         if self.waiting:
             self.waiting.append(data)
             return 0
+        return self._send(data, now)
+
+    def _send(self, data: bytes, now: float) -> int:
+        if self.path.is_cut(now) or not self.path.takes(len(data), now):
+            return 0
         self._socket.send(data, self._address)
+        self.path.sent(data, now)
         return 1
 
-    def beat(self) -> int:
+    def beat(self, now: float) -> int:
         """20 ms have passed; returns the packets that left."""
-        sent = min(PACE, len(self.waiting))
-        for _ in range(sent):
-            self._socket.send(self.waiting.popleft(), self._address)
-        return sent
+        count = min(PACE, len(self.waiting))
+        return sum(self._send(self.waiting.popleft(), now) for _ in range(count))
 
 
 class Relay:
     """The children of one spurt."""
 
-    def __init__(self, ssrc: int, now: float) -> None:
-        """``ssrc``: of all its packets, 32 bits."""
+    def __init__(self, ssrc: int, now: float, paths: TalkPaths) -> None:
+        """``ssrc``: of all its packets, 32 bits; ``paths``: what is known of the links."""
+        self._paths = paths
         self._ssrc = ssrc.to_bytes(4, "big")
         self._children: dict[TalkHop, _Child] = {}
         self._kept: list[bytes] = []
@@ -106,12 +117,33 @@ class Relay:
         if len(self._order) > MAX_RECENT:
             self._recent.discard(self._order.popleft())
 
-    def set_children(self, children: Mapping[TalkHop, tuple[HopSocket, Address]]) -> None:
+    def set_children(
+        self, children: Mapping[TalkHop, tuple[HopSocket, Address]], now: float
+    ) -> None:
         """Send to these from now on; those that are new get what they missed of the beginning."""
         wanted = dict(list(children.items())[:MAX_CHILDREN])
         self._children = {
-            hop: self._children.get(hop) or _Child(*way, self._kept) for hop, way in wanted.items()
+            hop: self._children.get(hop) or _Child(*way, self._kept, self._paths.to(hop, now))
+            for hop, way in wanted.items()
         }
+
+    def heard(self, hop: TalkHop, report: TalkReport, now: float) -> None:
+        """A child reports."""
+        if hop in self._children:
+            self._children[hop].path.heard(report, now)
+
+    def tick(self, now: float) -> None:
+        """About every second."""
+        for child in self._children.values():
+            child.path.tick(now)
+
+    def worst(self, now: float) -> Worst:
+        """Of all children, and of those behind them."""
+        return worst((child.path for child in self._children.values()), now)
+
+    def cut(self, now: float) -> tuple[TalkHop, ...]:
+        """The children that are left out."""
+        return tuple(hop for hop, child in self._children.items() if child.path.is_cut(now))
 
     def spread(self, data: bytes, now: float) -> int:
         """Give a packet to all children; returns the packets that left."""
@@ -122,13 +154,13 @@ class Relay:
         else:
             self._kept.clear()  # A late child shall hear what is said now, without a hole.
             self._began = float("-inf")
-        return sum(child.give(data) for child in self._children.values())
+        return sum(child.give(data, now) for child in self._children.values())
 
     @property
     def behind(self) -> bool:
         """Some child has not got all yet."""
         return any(child.waiting for child in self._children.values())
 
-    def beat(self) -> int:
+    def beat(self, now: float) -> int:
         """20 ms have passed; returns the packets that left."""
-        return sum(child.beat() for child in self._children.values() if child.waiting)
+        return sum(child.beat(now) for child in self._children.values() if child.waiting)

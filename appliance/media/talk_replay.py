@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from appliance.adapters.opus import OpusDecoder, OpusError
 from appliance.media.pcm import FRAME_BYTES, QUIET_DB, SILENCE, level_db
 from appliance.model.talk_media import REPLAY_S
+from appliance.protocol.jitter import FRAME
 from appliance.protocol.opus_packet import CLOCK_HZ, MAX_SAMPLES
 
 MAX_BYTES = 1 << 20
@@ -130,6 +131,8 @@ class Replay:
                 missing = _after(piece.timestamp, before.timestamp) - before.samples
                 if 0 < missing <= MAX_SAMPLES:
                     made = self._decoder.conceal(missing)
+                elif missing > MAX_SAMPLES:  # Silence is not sent.
+                    made = SILENCE * min(PAUSE_FRAMES, missing // FRAME)
             return made + self._decoder.decode(piece.sound)
         except OpusError:
             return made + bytes(2 * piece.samples)

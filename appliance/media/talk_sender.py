@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 from appliance.adapters.opus import OpusEncoder
 from appliance.adapters.srtp import SrtpSender
 from appliance.media.effort import COMPLEXITY, Effort
 from appliance.media.pcm import SILENCE
 from appliance.model.secret import Secret
+from appliance.protocol.adaptation import MIN_BITRATE, Decision
 from appliance.protocol.jitter import FRAME, FRAME_S
-from appliance.protocol.red import Block, pack_red
+from appliance.protocol.opus_packet import DTX_BYTES
+from appliance.protocol.red import MAX_LENGTH, MAX_OFFSET, Block, pack_red
 from appliance.protocol.rtp import RtpPacket
 
 OPUS_TYPE = 96
@@ -19,15 +22,8 @@ OPUS_TYPE = 96
 RED_TYPE = 97
 """RTP payload type of redundant Opus (RFC 2198)."""
 
-BITRATE = 16_000
-"""bit/s; PESQ-WB 4.1 to 4.3 (natural speech).  With its copies 48 kbit/s."""
-
-COPY_OFFSETS = (2 * FRAME, 4 * FRAME)
-"""Each packet carries the sound that is older by so many samples again.  No listener reports what
-it lost, and each hop may lose some, so it is what bursts of three lost packets ask for, always."""
-
-BEFORE = max(COPY_OFFSETS) // FRAME
-"""Frames that are kept for it."""
+MAX_DISTANCE = 4
+"""Packets by which the sound that is carried once more is older at most."""
 
 GAP_S = 0.1
 """A microphone that was silent for longer has been away, and the time stamps go on with time."""
@@ -37,58 +33,123 @@ MAX_PACKETS = 30_000
 who comes late (RFC 3711 section 3.3.1)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """One packet of ours."""
+
+    packet: bytes
+    """As it is sent."""
+
+    timestamp: int
+    """RTP time stamp."""
+
+    samples: int
+    """How much sound it is."""
+
+    sound: bytes
+    """That sound alone."""
+
+
 class SpurtSender:
     """Frames of the microphone to packets, under the key of one spurt."""
 
-    def __init__(self, suite: str, key: Secret, *, ssrc: int, now: float) -> None:
+    def __init__(self, suite: str, key: Secret, *, ssrc: int, now: float, wanted: Decision) -> None:
         """``now`` is on the machine's monotonic clock; raises `SrtpError`, `OpusError`.
 
         Numbers begin at that clock's count of frames, so that a voice process that was started
         again in the middle of a spurt goes on behind the one before it and never uses the key for
         the same number twice.
         """
-        encoder = OpusEncoder(bitrate=BITRATE, complexity=COMPLEXITY, expected_loss_pct=0)
+        self.wanted = wanted
+        """How it is to be sent, from the next packet on."""
+        encoder = OpusEncoder(bitrate=MIN_BITRATE, complexity=COMPLEXITY, expected_loss_pct=0)
+        self._encoder = encoder
         self._effort = Effort(encoder)
+        self._tuned: Decision | None = None
         self._srtp = SrtpSender(suite, key)
         self._ssrc = ssrc
         self._sequence = int(now / FRAME_S) & 0x7FFF
         self._timestamp = int(now / FRAME_S) * FRAME
         self.packets = 0
         self._next_at = now
-        self._before: deque[tuple[int, bytes]] = deque(maxlen=BEFORE)
+        self._collected: list[bytes] = []
+        self._before: deque[tuple[int, bytes]] = deque(maxlen=MAX_DISTANCE)
+        self._after_pause = True
 
-    def frame(self, pcm: bytes, now: float) -> tuple[bytes, int, bytes] | None:
-        """The packet for 20 ms, with its timestamp and sound alone; None: it goes on for too long.
+    def frame(self, pcm: bytes, now: float) -> Spoken | None:
+        """Take 20 ms; the packet that is complete with it.
 
-        Raises `OpusError`, `SrtpError`.
+        None: it is not yet, or it is silence that is left out, or it goes on for too long.  Raises
+        `OpusError`, `SrtpError`.
         """
         if self.packets >= MAX_PACKETS:
             return None
         if now - self._next_at > GAP_S:
-            self._timestamp += FRAME * int((now - self._next_at) / FRAME_S)
+            self._timestamp += FRAME * (len(self._collected) + int((now - self._next_at) / FRAME_S))
             self._next_at = now
-        sound = self._effort.encode(pcm)
-        copies = [
-            Block(OPUS_TYPE, self._timestamp - earlier, payload)
-            for earlier, payload in self._before
-            if self._timestamp - earlier in COPY_OFFSETS
-        ]
+            self._collected.clear()
+        self._next_at += FRAME_S
+        self._tune()
+        self._collected.append(pcm)
+        if 20 * len(self._collected) < self._decision.frame_ms:
+            return None
+        pcm, samples = b"".join(self._collected), FRAME * len(self._collected)
+        self._collected.clear()
+        made = self._packet(self._effort.encode(pcm), samples)
+        self._timestamp += samples
+        return made
+
+    def _tune(self) -> None:
+        """Between two packets everything can change."""
+        if self._collected:
+            return
+        self._decision = wanted = self.wanted
+        if wanted != self._tuned:
+            self._tuned = wanted
+            self._encoder.tune(
+                bitrate=wanted.bitrate,
+                fec_pct=wanted.fec_pct,
+                bandwidth=wanted.bandwidth,
+                dtx=wanted.dtx,
+            )
+
+    def _packet(self, sound: bytes, samples: int) -> Spoken | None:
+        silent = len(sound) <= DTX_BYTES
+        copies = self._copies()
+        self._before.append((self._timestamp, b"" if silent else sound))
+        if silent and not copies:
+            self._after_pause = True  # RFC 3551 section 4.1: the next one begins a talk spurt.
+            return None
         packet = RtpPacket(
-            payload_type=RED_TYPE,
+            payload_type=RED_TYPE if copies else OPUS_TYPE,
             sequence_number=self._sequence,
             timestamp=self._timestamp & 0xFFFFFFFF,
             ssrc=self._ssrc,
-            payload=pack_red(Block(OPUS_TYPE, 0, sound), copies),
-            marker=not self.packets,
+            payload=pack_red(Block(OPUS_TYPE, 0, sound), copies) if copies else sound,
+            marker=self._after_pause,
         )
-        self._before.append((self._timestamp, sound))
+        self._after_pause = False
         self._sequence += 1
-        self._timestamp += FRAME
-        self._next_at += FRAME_S
         self.packets += 1
-        return self._srtp.protect(bytes(packet)), packet.timestamp, sound
+        return Spoken(self._srtp.protect(bytes(packet)), packet.timestamp, samples, sound)
+
+    def _copies(self) -> list[Block]:
+        """Older sound that goes along, the oldest first (RFC 2198 section 4)."""
+        blocks: list[Block] = []
+        for distance in self._decision.copies:
+            if distance > len(self._before):
+                continue
+            begun, sound = self._before[-distance]
+            offset = self._timestamp - begun
+            if sound and len(sound) <= MAX_LENGTH and 0 < offset <= MAX_OFFSET:
+                blocks.insert(0, Block(OPUS_TYPE, offset, sound))
+        return blocks
 
     def last(self, now: float) -> list[bytes]:
-        """Packets behind the last frame, for the copies of the last words; raises as `frame`."""
-        made = (self.frame(SILENCE, now) for _ in range(BEFORE))
-        return [found[0] for found in made if found is not None]
+        """What is left of the last words, and packets with their copies; raises as `frame`."""
+        frames = self.wanted.frame_ms // 20
+        count = max(self.wanted.copies, default=0) * frames
+        if self._collected:
+            count += self._decision.frame_ms // 20 - len(self._collected)
+        made = (self.frame(SILENCE, now) for _ in range(count))
+        return [found.packet for found in made if found is not None]

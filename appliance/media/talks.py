@@ -18,6 +18,7 @@ from appliance.model.talk_media import (
     StopReplay,
     TalkCommand,
     TalkFailed,
+    TalkHeard,
     TalkReplayState,
     TalkTone,
 )
@@ -90,6 +91,8 @@ class Talks:
                 talk.replay(command, now)
             case StopReplay():
                 talk.stop_replay()
+            case TalkHeard():
+                talk.heard(command, now)
 
     def stop_replays(self) -> None:
         """Something else is to be heard."""

@@ -27,6 +27,13 @@ CATCH_UP_S: Final = 1.0
 gets what is said from then on."""
 
 
+REPORTED: Final = 52
+"""Packets that a report tells of one by one: those of a second, and some more."""
+
+MAX_WITHOUT: Final = 1_000
+"""Above it nobody counts."""
+
+
 @dataclass(frozen=True)
 class OpenTalk:
     """Bind a UDP socket for a talk; answered by `TalkOpened` or `TalkFailed`.
@@ -53,6 +60,32 @@ class TalkHop:
 
     remote_port: int
     """Its UDP port.  0, of the one upstream alone: not known yet, any port at that address."""
+
+
+@dataclass(frozen=True)
+class TalkReport:
+    """What a station tells whom it has a spurt from: of that hop, and of all that is behind it."""
+
+    highest: int
+    """RTP sequence number of the newest packet that came, 16 bits."""
+
+    written_ms: int
+    """When this was written, by a clock of its own."""
+
+    arrived: int
+    """Which of the last `REPORTED` packets came: bit 0 stands for the newest."""
+
+    loss: int
+    """In 1/1000: the most that is lost between the speaker and any station here or behind us ..."""
+
+    burst: int
+    """... and how many in a row there, on average, in 1/10."""
+
+    limit_bit_s: int = 0
+    """What the thinnest link behind us takes, with all headers; 0: none is known to be thin."""
+
+    without: int = 0
+    """Neighbours behind us, at most `MAX_WITHOUT`, whose link takes no sound at all."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +186,26 @@ class StopReplay:
     """Which."""
 
 
-TalkCommand: TypeAlias = OpenTalk | SetTalk | CloseTalk | TalkTone | ReplayTalk | StopReplay
+@dataclass(frozen=True)
+class TalkHeard:
+    """A child reports; answered by nothing."""
+
+    talk: str
+    """Which."""
+
+    spurt: str
+    """Of which spurt, in hex."""
+
+    child: TalkHop
+    """As in `SetTalk`."""
+
+    report: TalkReport
+    """What it said."""
+
+
+TalkCommand: TypeAlias = (
+    OpenTalk | SetTalk | CloseTalk | TalkTone | ReplayTalk | StopReplay | TalkHeard
+)
 
 
 @dataclass(frozen=True)
@@ -228,6 +280,15 @@ class TalkStats:
 
     loss_pct: float = 0.0
     """Packets of this spurt that never came, over the last 5 s."""
+
+    report: TalkReport | None = None
+    """For whom we have it from; None: nothing has come, or it is ours."""
+
+    cut: tuple[TalkHop, ...] = ()
+    """Children that get nothing, since not even the least that is speech gets through to them."""
+
+    without: int = 0
+    """Where it is ours: how many such there are in the whole tree."""
 
 
 @dataclass(frozen=True)

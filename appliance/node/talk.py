@@ -51,6 +51,7 @@ from appliance.protocol.talk import (
     Joined,
     Leave,
     TalkMessage,
+    Thin,
     decode_talk,
     encode_talk,
 )
@@ -218,7 +219,7 @@ class Talk:
 
     def replay(self, group: GroupId | None, *, on: bool, from_s: float = REPLAY_S) -> list[Effect]:
         """Play again what was said lately, or stop that."""
-        self._known(group)
+        self._board.asks_anew(self._known(group))
         talk = talk_name(group)
         return [Media(ReplayTalk(talk, from_s) if on else StopReplay(talk))]
 
@@ -260,6 +261,8 @@ class Talk:
                     self._tree.answered(peer, spurt, port, now.monotonic)
                 case Full(spurt):
                     self._tree.answered(peer, spurt, None, now.monotonic)
+                case Thin(spurt) if self._tree.thinned(peer, spurt, now.monotonic):
+                    self._board.too_thin(spurt)
         return self._settle(now)
 
     def _take_claim(self, peer: StationId, flood: Flooded, now: Now) -> None:

@@ -21,6 +21,9 @@ from appliance.node.talk_channels import TalkChannels
 from appliance.node.talk_key import TalkKey
 from appliance.node.talk_spurts import Spurt, Spurts
 
+TOO_THIN_HERE = "The link to here is too slow for sound. Ask for a written message."
+TOO_THIN_THERE = "Not all hear you: a link is too slow for sound. Write to them as well."
+
 
 class TalkRefusedError(Exception):
     """It can't be done: a code for programs, a sentence, and what to do."""
@@ -39,6 +42,9 @@ class _Heard:
     level_db: float | None = None
     detail: str = ""
     replaying: bool = False
+    packets_in: int = 0
+    without: int = 0
+    thin: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,10 +132,24 @@ class TalkBoard:
                 heard.spurt, heard.sounded_at = event.spurt, event.at_s
             case TalkStats():
                 heard.level_db = event.level_db
+                heard.without = event.without
+                if event.packets_in != heard.packets_in:
+                    heard.packets_in, heard.thin = event.packets_in, ""
                 if heard.spurt != event.spurt:
                     heard.spurt, heard.sounded_at = event.spurt, None
             case TalkReplayState():
                 heard.replaying, heard.detail = event.playing, event.detail
+
+    def too_thin(self, spurt: bytes) -> None:
+        """The way here takes no sound: nothing of this spurt comes."""
+        found = self._spurts.get(spurt)
+        for channel, _ in [] if found is None else self._channels.of([found.flood.claim.channel]):
+            self._heard.setdefault(channel, _Heard()).thin = spurt.hex()
+
+    def asks_anew(self, channel: bytes) -> None:
+        """What was wrong before is no answer to what our operator wants now."""
+        if channel in self._heard:
+            self._heard[channel].detail = ""
 
     def silence(self) -> None:
         """The voice process is another."""
@@ -152,6 +172,11 @@ class TalkBoard:
         if spurt is None:
             return view
         is_heard = heard.spurt == spurt.id.hex()
+        detail = view.detail
+        if not detail and heard.thin == spurt.id.hex() and view.listening:
+            detail = TOO_THIN_HERE
+        elif not detail and is_heard and heard.without and spurt.speaker == self._own:
+            detail = TOO_THIN_THERE
         return replace(
             view,
             speaker=spurt.speaker,
@@ -160,6 +185,7 @@ class TalkBoard:
             began_at=spurt.began_at,
             sounded_at=heard.sounded_at if is_heard else None,
             level_db=heard.level_db if is_heard else None,
+            detail=detail,
         )
 
     def changes(self) -> tuple[list[GroupId | None], bool]:

@@ -12,16 +12,27 @@ from typing import Final
 
 from appliance.model.identity import StationId
 from appliance.model.secret import Secret
-from appliance.model.talk_media import MAX_CHILDREN, SetTalk, TalkCommand, TalkHop, TalkStats
+from appliance.model.talk_media import (
+    MAX_CHILDREN,
+    SetTalk,
+    TalkCommand,
+    TalkHeard,
+    TalkHop,
+    TalkReport,
+    TalkStats,
+)
 from appliance.node.talk_sockets import MAX_HOSTS, TalkSockets
 from appliance.node.talk_spurts import Spurt
 from appliance.node.usage import SessionInfo
-from appliance.protocol.talk import Full, Join, Joined, Leave, TalkMessage
+from appliance.protocol.talk import Full, Join, Joined, Leave, TalkMessage, Thin
 from appliance.protocol.talk_keys import SUITE
 
 JOIN_EVERY_S: Final = 1.0
 JOIN_FOR_S: Final = 3.0
 """How often a spurt is asked for, and how long that holds."""
+
+REPORT_AFTER_S: Final = 0.2
+"""It is asked for sooner than that where there is something to report, but not before this."""
 
 SHUN_S: Final = 5.0
 """How long a neighbour is not asked again that had no room, or from whom nothing came ..."""
@@ -85,6 +96,10 @@ class _Branch:
     """... as of then."""
     flowed_at: float = 0.0
     packets_in: int = 0
+    report: TalkReport | None = None
+    """For whom is asked next."""
+    cut: tuple[TalkHop, ...] = ()
+    """Children whose link takes no sound."""
 
 
 class TalkTree:
@@ -147,6 +162,11 @@ class TalkTree:
             child = children[peer] = _Child(join.port, 0.0)
             self._children[join.spurt] = children
         child.port, child.until, child.told = join.port, now + JOIN_FOR_S, 0
+        if join.report is not None and (info := self.sessions.get(peer)) is not None:
+            hop = TalkHop(info.local_host, info.remote_host, child.port)
+            for talk, branch in self._branches.items():
+                if branch.spurt == join.spurt and talk in self.sockets.talks:
+                    self._emit(TalkHeard(talk, join.spurt.hex(), hop, join.report))
 
     def left(self, peer: StationId, spurt: bytes) -> None:
         """It does not any more."""
@@ -162,10 +182,24 @@ class TalkTree:
                 else:
                     branch.port = port
 
+    def thinned(self, peer: StationId, spurt: bytes, now: float) -> bool:
+        """Whom we have asked can't get it through to us; tells whether it was asked."""
+        if not any(
+            branch.spurt == spurt and branch.upstream == peer for branch in self._branches.values()
+        ):
+            return False
+        for child in self._children.get(spurt, {}):
+            self._send(child, Thin(spurt))
+        self.answered(peer, spurt, None, now)
+        return True
+
     def measured(self, stats: TalkStats, now: float) -> None:
-        """The voice process says how much came."""
+        """The voice process says how much came, and how it went on."""
         branch = self._branches.get(stats.talk)
-        if branch is None or branch.upstream is None or stats.spurt != branch.spurt.hex():
+        if branch is None or stats.spurt != branch.spurt.hex():
+            return
+        branch.report, branch.cut = stats.report, stats.cut
+        if branch.upstream is None:
             return
         if stats.packets_in != branch.packets_in:
             branch.packets_in, branch.flowed_at = stats.packets_in, now
@@ -256,9 +290,11 @@ class TalkTree:
         port = self.sockets.port(talk, info.local_host, now)
         if port is None:
             return None
-        if port != branch.joined_port or now - branch.joined_at >= JOIN_EVERY_S:
+        every_s = JOIN_EVERY_S if branch.report is None else REPORT_AFTER_S
+        if port != branch.joined_port or now - branch.joined_at >= every_s:
             branch.joined_at, branch.joined_port = now, port
-            self._send(parent, Join(spurt.id, port))
+            report, branch.report = branch.report, None
+            self._send(parent, Join(spurt.id, port, report))
         return TalkHop(info.local_host, info.remote_host, branch.port)
 
     def _parent(
@@ -300,10 +336,11 @@ class TalkTree:
             port = self.sockets.port(talk, info.local_host, now)
             if port is None:
                 continue
-            hops.append(TalkHop(info.local_host, info.remote_host, child.port))
+            hops.append(hop := TalkHop(info.local_host, info.remote_host, child.port))
             if child.told != port:
                 child.told = port
-                self._send(peer, Joined(branch.spurt, port))
+                thin = hop in branch.cut
+                self._send(peer, Thin(branch.spurt) if thin else Joined(branch.spurt, port))
         return tuple(hops)
 
     def _say(self, state: SetTalk) -> None:

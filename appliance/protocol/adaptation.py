@@ -12,11 +12,11 @@ Encoding and packets stay out.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeAlias
 
 from appliance.protocol.congestion import Congestion
 from appliance.protocol.loss_record import LossRecord
@@ -56,7 +56,9 @@ QUALITY: Final = (
 )
 """PESQ-WB by bit/s, nothing lost, 20 ms frames, mean of three clips of natural speech."""
 
-COPIES: Final[dict[int, tuple[tuple[int, ...], ...]]] = {
+Patterns: TypeAlias = Mapping[int, tuple[tuple[int, ...], ...]]
+
+COPIES: Final[Patterns] = {
     20: ((), (2,), (3,), (6,), (2, 4), (3, 6), (2, 4, 6)),
     40: ((), (1,), (3,), (1, 3)),
     60: ((), (1,), (2,), (1, 2)),
@@ -157,55 +159,34 @@ def residual(loss: float, burst: float, distances: tuple[int, ...]) -> float:
     return left
 
 
-class Adaptation:
-    """Decides how one stream is sent; fed with what was sent and what is reported."""
+class Choice:
+    """Decides how one stream is sent, by what is known of the path."""
 
     def __init__(
-        self, takes: Takes, *, header_octets: int, link_bit_s: float | None = None
+        self, takes: Takes, *, header_octets: int, patterns: Patterns | None = None
     ) -> None:
-        """``header_octets``: of all headers of a packet without copies, on the wire.
-        ``link_bit_s``: what the path takes, if known."""
-        self._takes = takes
+        """``header_octets``: of all headers of a packet without copies, on the wire;
+        ``patterns``: packet lengths and copies to choose from; None: `COPIES`."""
+        self.takes = takes
         self._header_bits = 8 * header_octets
-        self.record = LossRecord()
-        self.congestion = Congestion(link_bit_s)
+        self._own_patterns = patterns
+        self._limit: float | None = None
         self._plan = _Plan(20, ())
         self._changed_at = float("-inf")
-        self.decision = self._choose(float("-inf"))
-        """How to send now."""
-
-    def negotiated(self, takes: Takes) -> None:
-        """The path or the other side is another; sequence numbers begin anew."""
-        self._takes = takes
-        self.record.restart()
-        self.congestion.restart()
-        self.decision = self._choose(float("-inf"))
-
-    def sent(self, sequence: int, payload_octets: int, now: float) -> None:
-        """A packet has left."""
-        octets = payload_octets + self._header_bits // 8
-        self.congestion.sent(sequence, octets, now)
-
-    def heard(self, highest: int, written_at: float, now: float) -> Decision:
-        """A report has come, after `record` was told of the losses that it names."""
-        frame_s = self._plan.frame_ms / 1000
-        recent = self.record.recent(max(RECENT, int(RECENT_S / frame_s)), fewest=RECENT)
-        self.congestion.heard(highest, written_at, recent, now)
-        self.decision = self._choose(now)
-        return self.decision
-
-    def tick(self, now: float) -> Decision:
-        """About every second, also without reports."""
-        self.congestion.tick(now)
-        self.decision = self._choose(now)
-        return self.decision
 
     @property
-    def wire_bit_s(self) -> float:
-        """What the decision costs on the wire while somebody speaks, with all headers."""
+    def _patterns(self) -> Patterns:
+        return COPIES if self._own_patterns is None else self._own_patterns
+
+    @property
+    def frame_s(self) -> float:
+        """Sound in a packet, as it was decided last."""
+        return self._plan.frame_ms / 1000
+
+    def wire_bit_s(self, bitrate: int) -> float:
+        """What the last decision costs on the wire while somebody speaks, with all headers."""
         plan = self._plan
-        blocks = 1 + len(plan.copies)
-        return self.decision.bitrate * blocks + self._overhead(plan) + REPORTS_BIT_S
+        return bitrate * (1 + len(plan.copies)) + self._overhead(plan) + REPORTS_BIT_S
 
     def _overhead(self, plan: _Plan) -> float:
         return (self._header_bits + 8 * _red_octets(plan)) * 1000 / plan.frame_ms
@@ -214,26 +195,30 @@ class Adaptation:
         """What the encoder gets; None: it does not fit."""
         red = 8 * _red_octets(plan) * 1000 / plan.frame_ms
         payload = PAYLOAD_BIT_S - red
-        if (limit := self.congestion.limit) is not None:
-            payload = min(payload, limit - self._overhead(plan) - REPORTS_BIT_S)
+        if self._limit is not None:
+            payload = min(payload, self._limit - self._overhead(plan) - REPORTS_BIT_S)
         bitrate = min(MAX_BITRATE, int(payload / (1 + len(plan.copies))))
         return bitrate if bitrate >= MIN_BITRATE else None
 
     def _plans(self) -> Iterator[tuple[_Plan, int]]:
-        for frame_ms, patterns in COPIES.items():
-            if frame_ms > max(20, self._takes.max_frame_ms):
+        for frame_ms, patterns in self._patterns.items():
+            if frame_ms > max(20, self.takes.max_frame_ms):
                 break
-            for copies in patterns if self._takes.red else ((),):
+            for copies in patterns if self.takes.red else ((),):
                 plan = _Plan(frame_ms, copies)
                 if (bitrate := self._bitrate(plan)) is not None:
                     yield plan, bitrate
 
     @property
     def _thinnest(self) -> _Plan:
-        return _Plan(max(ms for ms in COPIES if ms <= max(20, self._takes.max_frame_ms)), ())
+        return _Plan(max(ms for ms in self._patterns if ms <= max(20, self.takes.max_frame_ms)), ())
 
-    def _choose(self, now: float) -> Decision:
-        loss, burst = self.record.loss(self._plan.frame_ms / 1000), self.record.burst
+    def choose(
+        self, loss: float, burst: float, limit: float | None, now: float, *, hopeless: bool = False
+    ) -> Decision:
+        """``loss``: share of packets; ``burst``: lost in a row, on average; ``limit``: bit/s on
+        the wire; ``hopeless``: not even the least gets through."""
+        self._limit = limit
         rated = {plan: self._worth(plan, rate, loss, burst) for plan, rate in self._plans()}
         best = max(rated, key=rated.__getitem__, default=self._thinnest)
         if self._plan not in rated or self._must_change(best, rated, now):
@@ -251,8 +236,8 @@ class Adaptation:
             copies=plan.copies,
             fec_pct=fec_pct,
             bandwidth=bandwidth_for(bitrate),
-            dtx=self._takes.dtx,
-            reason=self._reason(plan, loss),
+            dtx=self.takes.dtx,
+            reason=_reason(plan, loss, hopeless=hopeless),
         )
 
     def _must_change(self, best: _Plan, rated: dict[_Plan, float], now: float) -> bool:
@@ -274,12 +259,64 @@ class Adaptation:
         quality = _quality(bitrate) - 0.35 * math.pow(100 * left, 0.85) * math.pow(frames, 0.3)
         return quality - delay - 0.002 * wire / 1000
 
-    def _reason(self, plan: _Plan, loss: float) -> Reason:
-        if self.congestion.hopeless:
-            return Reason.TOO_THIN
-        if plan.frame_ms > 20:
-            return Reason.THIN
-        return Reason.LOSS if plan.copies or loss >= 0.01 else Reason.CLEAN
+
+class Adaptation:
+    """Decides how one stream is sent; fed with what was sent and what is reported."""
+
+    def __init__(
+        self, takes: Takes, *, header_octets: int, link_bit_s: float | None = None
+    ) -> None:
+        """``header_octets``: as in `Choice`; ``link_bit_s``: what the path takes, if known."""
+        self._header_octets = header_octets
+        self._choice = Choice(takes, header_octets=header_octets)
+        self.record = LossRecord()
+        self.congestion = Congestion(link_bit_s)
+        self.decision = self._choose(float("-inf"))
+        """How to send now."""
+
+    def negotiated(self, takes: Takes) -> None:
+        """The path or the other side is another; sequence numbers begin anew."""
+        self._choice.takes = takes
+        self.record.restart()
+        self.congestion.restart()
+        self.decision = self._choose(float("-inf"))
+
+    def sent(self, sequence: int, payload_octets: int, now: float) -> None:
+        """A packet has left."""
+        self.congestion.sent(sequence, payload_octets + self._header_octets, now)
+
+    def heard(self, highest: int, written_at: float, now: float) -> Decision:
+        """A report has come, after `record` was told of the losses that it names."""
+        recent = self.record.recent(
+            max(RECENT, int(RECENT_S / self._choice.frame_s)), fewest=RECENT
+        )
+        self.congestion.heard(highest, written_at, recent, now)
+        self.decision = self._choose(now)
+        return self.decision
+
+    def tick(self, now: float) -> Decision:
+        """About every second, also without reports."""
+        self.congestion.tick(now)
+        self.decision = self._choose(now)
+        return self.decision
+
+    @property
+    def wire_bit_s(self) -> float:
+        """What the decision costs on the wire while somebody speaks, with all headers."""
+        return self._choice.wire_bit_s(self.decision.bitrate)
+
+    def _choose(self, now: float) -> Decision:
+        loss, burst = self.record.loss(self._choice.frame_s), self.record.burst
+        limit, hopeless = self.congestion.limit, self.congestion.hopeless
+        return self._choice.choose(loss, burst, limit, now, hopeless=hopeless)
+
+
+def _reason(plan: _Plan, loss: float, *, hopeless: bool) -> Reason:
+    if hopeless:
+        return Reason.TOO_THIN
+    if plan.frame_ms > 20:
+        return Reason.THIN
+    return Reason.LOSS if plan.copies or loss >= 0.01 else Reason.CLEAN
 
 
 def _red_octets(plan: _Plan) -> int:

@@ -14,15 +14,19 @@ passes them on can make any.  A join goes one hop, towards the speaker, and asks
             1  speaker    5  precedence            9  count of spurts in this boot
             2  nonce      6  order                10  wall clock, ms
             3  held       7  id of the key        11  whether that is sure
-    join    1  spurt      2  UDP port
+    join    1  spurt      2  UDP port   3  report, once something has come: numbers in this order
+            0  newest packet    2  of the last 52, which came   4  lost in a row, 1/10
+            1  when written     3  lost, 1/1000                 5  limit, bit/s    6  cut off
     joined  1  spurt      2  UDP port
     leave   1  spurt
     full    1  spurt
+    thin    1  spurt
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from typing import Final, TypeAlias
 
@@ -30,6 +34,7 @@ from appliance.model.codec import Fields, FormatError, decode, encode
 from appliance.model.identity import KEY_SIZE, StationId, StationKey, hash_for
 from appliance.model.record import BOOT_SIZE, PREKEY_ID_SIZE, Precedence
 from appliance.model.signing import SIGNATURE_SIZE, verify
+from appliance.model.talk_media import MAX_WITHOUT, REPORTED, TalkReport
 from appliance.protocol.frames import MAX_MESSAGE, Channel
 
 CLAIM_CONTEXT: Final = "fencewire/talk-claim/1"
@@ -54,7 +59,7 @@ MAX_ORDER: Final = 1 << 48
 FORM: Final = 1
 """How the sound is sent, where it is not for passing on alone: Opus in SRTP under AES-128-GCM."""
 
-_CLAIM, _JOIN, _JOINED, _LEAVE, _FULL = range(5)
+_CLAIM, _JOIN, _JOINED, _LEAVE, _FULL, _THIN = range(6)
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,9 @@ class Join:
     port: int
     """To which UDP port, at the address of the session."""
 
+    report: TalkReport | None = None
+    """How it came lately."""
+
 
 @dataclass(frozen=True)
 class Joined:
@@ -195,7 +203,17 @@ class Full:
     """Which."""
 
 
-TalkMessage: TypeAlias = Flooded | Join | Joined | Leave | Full
+@dataclass(frozen=True)
+class Thin:
+    """No sound comes any more: the way here does not take as much."""
+
+    spurt: bytes
+    """Which."""
+
+
+_PLAIN: Final[Mapping[int, type[Leave | Full | Thin]]] = {_LEAVE: Leave, _FULL: Full, _THIN: Thin}
+
+TalkMessage: TypeAlias = Flooded | Join | Joined | Leave | Full | Thin
 
 
 def make_claim(claim: Claim, key: StationKey) -> Flooded:
@@ -209,14 +227,17 @@ def encode_talk(message: TalkMessage) -> bytes:
     match message:
         case Flooded(_, body, signature, hops):
             return encode({0: _CLAIM, 1: body, 2: signature, 3: hops})
-        case Join(spurt, port):
-            return encode({0: _JOIN, 1: spurt, 2: port})
+        case Join(spurt, port, report):
+            told = {} if report is None else {3: dict(enumerate(astuple(report)))}
+            return encode({0: _JOIN, 1: spurt, 2: port, **told})
         case Joined(spurt, port):
             return encode({0: _JOINED, 1: spurt, 2: port})
         case Leave(spurt):
             return encode({0: _LEAVE, 1: spurt})
         case Full(spurt):
             return encode({0: _FULL, 1: spurt})
+        case Thin(spurt):
+            return encode({0: _THIN, 1: spurt})
 
 
 def decode_talk(data: bytes) -> TalkMessage | None:
@@ -235,14 +256,31 @@ def decode_talk(data: bytes) -> TalkMessage | None:
         spurt, port = fields.data(1, size=SPURT_SIZE), fields.uint(2, below=1 << 16)
         if not port:
             raise FormatError("talk: no port")
-        message = Join(spurt, port) if kind == _JOIN else Joined(spurt, port)
-    elif kind in {_LEAVE, _FULL}:
-        spurt = fields.data(1, size=SPURT_SIZE)
-        message = Leave(spurt) if kind == _LEAVE else Full(spurt)
+        if kind == _JOINED:
+            message = Joined(spurt, port)
+        else:
+            report = _report(fields.inner(3)) if fields.has(3) else None
+            message = Join(spurt, port, report)
+    elif (plain := _PLAIN.get(kind)) is not None:
+        message = plain(fields.data(1, size=SPURT_SIZE))
     else:
         return None
     fields.end()
     return message
+
+
+def _report(fields: Fields) -> TalkReport:
+    report = TalkReport(
+        highest=fields.uint(0, below=1 << 16),
+        written_ms=fields.uint(1, below=1 << 53),
+        arrived=fields.uint(2, below=1 << REPORTED),
+        loss=fields.uint(3, below=1001),
+        burst=fields.uint(4, below=1001),
+        limit_bit_s=fields.uint(5, below=1 << 31),
+        without=fields.uint(6, below=MAX_WITHOUT + 1),
+    )
+    fields.end()
+    return report
 
 
 def _claim(body: bytes) -> Claim:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from appliance.model.codec import FormatError
 from appliance.model.record import Precedence
+from appliance.model.talk_media import MAX_WITHOUT, REPORTED, TalkReport
 from appliance.node.talk_channels import listened_value, read_listened
 from appliance.protocol.talk import (
     MAX_HOPS,
@@ -23,6 +24,7 @@ from appliance.protocol.talk import (
     Joined,
     Leave,
     TalkMessage,
+    Thin,
     decode_talk,
     encode_talk,
     make_claim,
@@ -45,12 +47,23 @@ claims = st.builds(
     sure=st.booleans(),
     form=st.integers(0, 255),
 )
+reports = st.builds(
+    TalkReport,
+    highest=st.integers(0, 65_535),
+    written_ms=st.integers(0, (1 << 53) - 1),
+    arrived=st.integers(0, (1 << REPORTED) - 1),
+    loss=st.integers(0, 1_000),
+    burst=st.integers(0, 1_000),
+    limit_bit_s=st.integers(0, (1 << 31) - 1),
+    without=st.integers(0, MAX_WITHOUT),
+)
 messages = st.one_of(
     claims.map(lambda claim: make_claim(claim, ALICE)),
-    st.builds(Join, tokens, ports),
+    st.builds(Join, tokens, ports, st.none() | reports),
     st.builds(Joined, tokens, ports),
     st.builds(Leave, tokens),
     st.builds(Full, tokens),
+    st.builds(Thin, tokens),
 )
 
 

@@ -13,6 +13,8 @@ from seats import Seat, eventually
 
 from appliance.api.talking import TalkInfo
 
+_LOSS = "table netdev talkloss"
+
 LOUD = 200
 """Samples above it are no silence."""
 
@@ -52,3 +54,20 @@ def what_was_said(recorded: Path, path: Path) -> Path:
 
 async def nobody_talks(seat: Seat, name: str = EVERYONE) -> bool:
     return (await channel(seat.client, name)).speaker is None
+
+
+def lose_sound(seat: Seat, percent: int) -> None:
+    """Let so much of the sound that comes to a station be lost, at random, on all of its cables."""
+    rule = f"udp length > 100 numgen random mod 100 < {percent} counter drop"
+    chains = "".join(
+        f'chain {plug.interface} {{ type filter hook ingress device "{plug.interface}" '
+        f"priority 0; {rule}; }}\n"
+        for plug in seat.village.topology.plugs(seat.name)
+    )
+    seat.village.exec(seat.name, ["nft", "-f", "-"], stdin=f"{_LOSS} {{\n{chains}}}\n", check=True)
+
+
+def lost_sound(seat: Seat) -> int:
+    """Packets that were lost by `lose_sound`; 0 where nothing is."""
+    listed = seat.village.exec(seat.name, ["nft", "list", *_LOSS.split()]).stdout.split()
+    return sum(int(listed[at + 1]) for at, word in enumerate(listed) if word == "packets")

@@ -25,10 +25,30 @@ async def test_channels_are_listed_and_listened_to(
     assert off.out == "everyone  open  off  clinic talks, priority\n"
     on = await fencewire("talk", "listen", "everyone")
     assert "pretend to be another" in on.err
-    await fencewire("talk", "replay", "everyone", "--seconds", "30")
+    again = await fencewire("talk", "replay", "everyone", "--seconds", "30")
     assert backend.talk.asked[-1] == Replay(on=True, from_s=30.0)
+    assert again.out.startswith("Playing what was said on everyone lately. To stop: fencewire")
+    stopped = await fencewire("talk", "replay", "everyone", "--stop")
+    assert stopped.out == "everyone: stopped.\n"
     nobody = await fencewire("talk", "press", "Nobody")
     assert nobody.code == exits.NO_STATION
+
+
+async def test_a_replay_that_begins_late_or_not_at_all_is_told_as_it_is(
+    fencewire: Fencewire, backend: MemoryBackend
+) -> None:
+    backend.talk.late = True
+    running = await fencewire.start("talk", "replay", "everyone")
+    await backend.talk.was_asked()
+    backend.talk.put(replace(QUIET, replaying=True))
+    assert "Playing" in (await running.done()).out
+    backend.talk.put(QUIET)
+    running = await fencewire.start("talk", "replay", "everyone")
+    await backend.talk.was_asked()
+    nothing = "Nothing was said here in the last 2 minutes."
+    backend.talk.put(replace(QUIET, detail=nothing))
+    done = await running.done()
+    assert (done.code, nothing in done.err, done.out) == (exits.FAILED, True, "")
 
 
 async def test_who_presses_speaks_until_interrupted(
