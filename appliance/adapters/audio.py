@@ -50,6 +50,13 @@ MAX_CHANNELS = 8
 MAX_DELAY_S = 2.0
 """Of a card, as it says; above it, it does not know."""
 
+WAYS_TO_A_CARD = frozenset(
+    "sysdefault front rear center_lfe side surround21 surround40 surround41 surround50 surround51"
+    " surround71 iec958 spdif hdmi modem phoneline dmix dsnoop upmix vdownmix lavrate samplerate"
+    " speexrate speex".split()
+)
+"""Names in ALSA's own configuration (alsa.conf) for cards that are listed by their own as well."""
+
 CARDS = (Path("/proc/asound/cards"), Path("/dev/snd"))
 """Where the kernel shows which cards there are."""
 
@@ -103,16 +110,17 @@ def rescan() -> None:
 
 
 def list_devices() -> tuple[SoundDevice, ...]:
-    """All cards as of the last `rescan`."""
+    """All cards as of the last `rescan`, in words that an operator can choose from."""
     with _spoken("The sound devices can't be listed") as library:
-        return tuple(
+        devices = tuple(
             SoundDevice(
                 name=str(entry["name"])[:MAX_NAME],
                 inputs=int(entry["max_input_channels"]),
                 outputs=int(entry["max_output_channels"]),
             )
-            for entry in list(library.query_devices())[:MAX_DEVICES]
+            for entry in library.query_devices()
         )
+    return tuple(one for one in devices if one.name not in WAYS_TO_A_CARD)[:MAX_DEVICES]
 
 
 def _index(library: Any, name: str | None, kind: str) -> int:

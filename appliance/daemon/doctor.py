@@ -60,11 +60,15 @@ async def _sound(runtime: Runtime) -> Check:
     inputs = sum(1 for device in devices.devices if device.inputs)
     outputs = sum(1 for device in devices.devices if device.outputs)
     if not inputs or not outputs:
-        missing = "microphone" if outputs else "loudspeaker" if inputs else "sound card"
+        missing = "sound card, so calls are silent here"
+        if outputs:
+            missing = "microphone, so nobody hears you in a call"
+        elif inputs:
+            missing = "loudspeaker, so you hear nobody in a call"
         return Check(
             "sound",
             "warn",
-            f"There is no {missing}, so calls are silent here.",
+            f"There is no {missing}.",
             f"Plug in a headset or a USB sound card. {WITHOUT_SOUND}",
         )
     count = f"{inputs} microphones and {outputs} loudspeakers."

@@ -191,3 +191,12 @@ async def test_the_device_test_says_how_loud_it_is_also_when_nobody_talks(
         assert -15 < loud.input_db < -9
         assert loud.detail == "Microphone and loudspeaker work."
     assert loudest(heard) > 4000
+
+
+async def test_cards_are_listed_and_not_all_the_ways_to_them(server: SoundServer) -> None:
+    server.describe_cards({"usb": "", "surround51": "", "front": ""})
+    server.plug_in("usb-out", SPEAKER)
+    async with station() as here:
+        await here.client.send(sound_device.ListDevices())
+        listed = await here.events.first(sound_device.DeviceList)
+    assert [card.name for card in listed.devices] == ["usb", "default"]
