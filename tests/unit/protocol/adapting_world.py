@@ -61,14 +61,19 @@ class Call:
     reception: Reception = field(default_factory=lambda: Reception(48_000))
     sequence: int = 65_000
     timestamp: int = 0
+    due: float = 0.0
     log: list[tuple[float, Decision]] = field(default_factory=list)
 
 
 class World:
     """Some calls over one link, and their reports over another."""
 
-    def __init__(self, link: Link, *, calls: int = 1, seed: int = 1, red: bool = True) -> None:
+    def __init__(
+        self, link: Link, *, calls: int = 1, seed: int = 1, red: bool = True, stall_s: float = 0.0
+    ) -> None:
+        """`stall_s`: once in 2 s the sender stands still for so long, and then catches up."""
         self.link, self.back = link, Link(way_s=0.02)
+        self.stall_s = stall_s
         self.now = 0.0
         self.chance = random.Random(seed)
         self._future: list[tuple[float, int, Callable[[], None]]] = []
@@ -77,7 +82,8 @@ class World:
             Call(Adaptation(Takes(red=red), header_octets=HEADER_OCTETS)) for _ in range(calls)
         ]
         for number, call in enumerate(self.calls):
-            self._at(0.003 * number, partial(self._send, call))
+            call.due = 0.003 * number
+            self._at(call.due, partial(self._send, call))
             self._at(0.2, partial(self._report, call))
             self._at(1.0, partial(self._tick, call))
 
@@ -112,7 +118,9 @@ class World:
             )
         call.sequence += 1
         call.timestamp += 48 * decision.frame_ms
-        self._at(self.now + decision.frame_ms / 1000, lambda: self._send(call))
+        call.due += decision.frame_ms / 1000
+        since_stall = call.due % 2.0
+        self._at(call.due + max(0.0, self.stall_s - since_stall), lambda: self._send(call))
 
     def _report(self, call: Call) -> None:
         if call.reception.received:

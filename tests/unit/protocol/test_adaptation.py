@@ -78,6 +78,14 @@ def test_jitter_is_not_taken_for_a_queue() -> None:
     assert {d.frame_ms for d in world.decided()} == {20}
 
 
+@pytest.mark.parametrize("stall_s", [0.08, 0.12, 0.14, 0.19])
+def test_a_machine_that_stands_still_is_not_taken_for_a_queue(stall_s: float) -> None:
+    world = World(Link(), stall_s=stall_s)
+    world.run(60)
+    assert world.calls[0].adaptation.congestion.limit is None
+    assert all(decision.reason is Reason.CLEAN for decision in world.decided(since=5.0))
+
+
 def test_the_call_yields_to_a_link_of_24_kbit_s() -> None:
     world = World(Link(bit_s=24_000))
     world.run(2.5)
