@@ -77,11 +77,12 @@ class Calls:
     def next_wakeup(self) -> float:
         """Return when `wakeup` has something to do; infinity: never."""
         book = self._book
-        first = book.agent.next_wakeup()
+        first = min(book.agent.next_wakeup(), self._conferences.next_wakeup())
         if book.busy_tone_until is not None:
             first = min(first, book.busy_tone_until)
-        first = min(first, self._conferences.next_wakeup())
-        return min((first, *(a.next_wakeup(self.ring_s) for a in book.active.values())))
+        for active in book.active.values():
+            first = min(first, active.next_wakeup(self.ring_s))
+        return first
 
     @property
     def active(self) -> tuple[Call, ...]:

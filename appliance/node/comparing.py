@@ -164,7 +164,11 @@ class Comparing:
 
     def next_wakeup(self) -> float:
         """Say when to call `wakeup`."""
-        return min([one.at for one in self._with.values()], default=math.inf)
+        first = math.inf
+        for one in self._with.values():
+            if one.at < first:
+                first = one.at
+        return first
 
     def wakeup(self, now: float) -> list[Effect]:
         """Begin what is due."""

@@ -66,9 +66,10 @@ class Succession:
 
     def next_wakeup(self) -> float:
         """Return when `due` has something to do; infinity: never."""
-        room, main = self._hall.room, self._hall.main
+        room = self._hall.room
         if room is None:
             return inf
+        main = self._hall.main
         times = [room.turn_at, room.search_until, room.handed_until]
         several = len(room.seats) > 2
         if room.role is Role.MEMBER and main is not None and several:

@@ -114,12 +114,13 @@ class Delivery:
 
     def next_wakeup(self) -> float:
         """Say when to call `wakeup`."""
-        first = min(
-            next((one.until for one in waiting.values()), math.inf)
-            for waiting in self._unconfirmed.values()
-        )
         later = self.outbox.next_wakeup()
-        return first if later is None else min(first, later)
+        first = math.inf if later is None else later
+        for waiting in self._unconfirmed.values():
+            for one in waiting.values():
+                first = min(first, one.until)
+                break  # They are in order.
+        return first
 
     def wakeup(self, moment: Moment) -> list[Effect]:
         """Do what is due."""

@@ -178,8 +178,11 @@ class Outbox:
 
     def next_wakeup(self) -> float | None:
         """Say when to call `wakeup`, in seconds of being awake."""
-        times = (lane.wake_at for lane in self._lanes.values())
-        return min((time for time in times if time is not None), default=None)
+        first = None
+        for lane in self._lanes.values():
+            if lane.wake_at is not None and (first is None or lane.wake_at < first):
+                first = lane.wake_at
+        return first
 
     def wakeup(self, moment: Moment) -> list[Effect]:
         """Offer again what was not answered."""

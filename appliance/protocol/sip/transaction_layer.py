@@ -221,7 +221,10 @@ class TransactionLayer:
 
     def next_wakeup(self) -> float:
         """Return when `handle_timers` has something to do; infinity: never."""
-        return min((e.transaction.next_wakeup() for e in self._exchanges.values()), default=inf)
+        first = inf
+        for exchange in self._exchanges.values():
+            first = min(first, exchange.transaction.next_wakeup())
+        return first
 
     def __len__(self) -> int:
         return len(self._exchanges)

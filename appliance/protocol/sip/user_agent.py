@@ -63,8 +63,10 @@ class UserAgent:
 
     def next_wakeup(self) -> float:
         """Return when `handle_timers` has something to do; infinity: never."""
-        legs = min((leg.next_wakeup() for leg in self._book.legs.values()), default=inf)
-        return min(legs, self._book.layer.next_wakeup())
+        first = self._book.layer.next_wakeup()
+        for leg in self._book.legs.values():
+            first = min(first, leg.next_wakeup())
+        return first
 
     def can_offer(self, leg_id: str) -> bool:
         """Tell whether `offer` is allowed just now."""
