@@ -95,7 +95,7 @@ def stages(arguments: list[str], *, ci: bool = False) -> list[Stage]:
     checks = [
         Stage("lint", ("ruff", "check", "."), 20),
         Stage("format", ("ruff", "format", "--check", "."), 20),
-        Stage("types", ("mypy",), 120),
+        Stage("types", ("mypy",), 90),
     ]
     if arguments:
         return [*checks, Stage("tests", ("pytest", *arguments), 660)]
@@ -105,9 +105,9 @@ def stages(arguments: list[str], *, ci: bool = False) -> list[Stage]:
     fast = ("pytest", "tests", *(f"--ignore={path}" for path in apart), *SPREAD)
     checks.append(Stage("fast tests", fast, 240, ends_run=True))
     checks.append(Stage("sound tests", ("pytest", *SOUND_TESTS), 195, ends_run=True))
-    checks.append(Stage("simulations", ("pytest", SIMULATIONS), 300))
+    checks.append(Stage("simulations", ("pytest", SIMULATIONS), 420))
     if crash:
-        checks.append(Stage("crash tests", ("pytest", *crash), 300))
+        checks.append(Stage("crash tests", ("pytest", *crash), 210))
     if slow:
         checks.append(Stage("slow tests", ("pytest", *slow, *SPREAD), 600))
     if ci:
