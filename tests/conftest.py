@@ -15,7 +15,7 @@ from hypothesis import settings
 
 from images.builder.work import cache_dir
 
-pytest_plugins = ["guards"]
+pytest_plugins = ["guards", "undisturbed"]
 
 # A slow machine is not a bug, and a failure must be found again from what was printed.
 settings.register_profile("fencewire", deadline=None, print_blob=True)
