@@ -73,8 +73,13 @@ class Coder:
         self._effort.allow(complexity)
 
     @property
+    def waiting(self) -> int:
+        """Frames that wait for the rest of their packet."""
+        return len(self._collected)
+
+    @property
     def between(self) -> bool:
-        """Nothing waits for the rest of its packet."""
+        """Nothing waits."""
         return not self._collected
 
     def forget(self) -> None:

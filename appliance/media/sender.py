@@ -11,7 +11,7 @@ from appliance.model.secret import Secret
 from appliance.protocol.adaptation import Adaptation, Decision, Takes
 from appliance.protocol.jitter import FRAME
 from appliance.protocol.opus_packet import DTX_BYTES
-from appliance.protocol.red import MAX_LENGTH, MAX_OFFSET, Block, pack_red
+from appliance.protocol.red import Block, copies_of, pack_red
 from appliance.protocol.rtcp import ReportBlock, RtcpReport, SenderInfo
 from appliance.protocol.rtcp_xr import LossRle
 from appliance.protocol.rtp import HEADER_BYTES, RtpPacket
@@ -173,20 +173,15 @@ class Sender:
         return self._srtp.protect(bytes(packet))
 
     def _copies(self, timestamp: int, size: int) -> list[Block]:
-        """Older sound that goes along, the oldest first (RFC 2198 section 4)."""
-        blocks: list[Block] = []
         if self._red_payload_type is None:
-            return blocks
-        for distance in self.decision.copies:
-            if distance > len(self._history):
-                continue
-            begun, sound = self._history[-distance]
-            offset = (timestamp - begun) & 0xFFFFFFFF
-            size += len(sound)
-            fits = len(sound) <= MAX_LENGTH and size <= MAX_PAYLOAD_BYTES
-            if sound and fits and 0 < offset <= MAX_OFFSET:
-                blocks.insert(0, Block(self._payload_type, offset, sound))
-        return blocks
+            return []
+        return copies_of(
+            self._history,
+            self.decision.copies,
+            timestamp=timestamp,
+            payload_type=self._payload_type,
+            room=MAX_PAYLOAD_BYTES - size,
+        )
 
     def skip(self, frames: int) -> None:
         """Time has passed in which nothing was sent."""

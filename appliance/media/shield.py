@@ -67,8 +67,7 @@ class Shield:
         """Take the filter off."""
         if self._raised_at is not None:
             self._socket.hear_all()
-            self.dropped += self._socket.dropped - self._dropped_before
-            self._raised_at = None
+            self.dropped, self._raised_at = self.total, None
 
     @property
     def total(self) -> int:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from appliance.adapters.opus import OpusEncoder
 from appliance.adapters.srtp import SrtpSender
-from appliance.media.effort import COMPLEXITY, Effort
+from appliance.media.coder import Coder, coding
 from appliance.media.pcm import SILENCE
+from appliance.media.sender import MAX_PAYLOAD_BYTES
 from appliance.model.secret import Secret
-from appliance.protocol.adaptation import MIN_BITRATE, Decision
+from appliance.protocol.adaptation import Decision
 from appliance.protocol.jitter import FRAME, FRAME_S
 from appliance.protocol.opus_packet import DTX_BYTES
-from appliance.protocol.red import MAX_LENGTH, MAX_OFFSET, Block, pack_red
+from appliance.protocol.red import Block, copies_of, pack_red
 from appliance.protocol.rtp import RtpPacket
 
 OPUS_TYPE = 96
@@ -62,17 +62,15 @@ class SpurtSender:
         """
         self.wanted = wanted
         """How it is to be sent, from the next packet on."""
-        encoder = OpusEncoder(bitrate=MIN_BITRATE, complexity=COMPLEXITY, expected_loss_pct=0)
-        self._encoder = encoder
-        self._effort = Effort(encoder)
-        self._tuned: Decision | None = None
+        self._decision = wanted
+        """That of the packet that is being made."""
+        self._coder = Coder()
         self._srtp = SrtpSender(suite, key)
         self._ssrc = ssrc
         self._sequence = int(now / FRAME_S) & 0x7FFF
         self._timestamp = int(now / FRAME_S) * FRAME
         self.packets = 0
         self._next_at = now
-        self._collected: list[bytes] = []
         self._before: deque[tuple[int, bytes]] = deque(maxlen=MAX_DISTANCE)
         self._after_pause = True
 
@@ -85,37 +83,29 @@ class SpurtSender:
         if self.packets >= MAX_PACKETS:
             return None
         if now - self._next_at > GAP_S:
-            self._timestamp += FRAME * (len(self._collected) + int((now - self._next_at) / FRAME_S))
+            self._timestamp += FRAME * (self._coder.waiting + int((now - self._next_at) / FRAME_S))
             self._next_at = now
-            self._collected.clear()
+            self._coder.forget()
         self._next_at += FRAME_S
-        self._tune()
-        self._collected.append(pcm)
-        if 20 * len(self._collected) < self._decision.frame_ms:
+        if self._coder.between:
+            self._decision = self.wanted
+        made = self._coder.frame(pcm, coding(self._decision))
+        if made is None:
             return None
-        pcm, samples = b"".join(self._collected), FRAME * len(self._collected)
-        self._collected.clear()
-        made = self._packet(self._effort.encode(pcm), samples)
-        self._timestamp += samples
-        return made
-
-    def _tune(self) -> None:
-        """Between two packets everything can change."""
-        if self._collected:
-            return
-        self._decision = wanted = self.wanted
-        if wanted != self._tuned:
-            self._tuned = wanted
-            self._encoder.tune(
-                bitrate=wanted.bitrate,
-                fec_pct=wanted.fec_pct,
-                bandwidth=wanted.bandwidth,
-                dtx=wanted.dtx,
-            )
+        sound, frames = made
+        spoken = self._packet(sound, FRAME * frames)
+        self._timestamp += FRAME * frames
+        return spoken
 
     def _packet(self, sound: bytes, samples: int) -> Spoken | None:
         silent = len(sound) <= DTX_BYTES
-        copies = self._copies()
+        copies = copies_of(
+            self._before,
+            self._decision.copies,
+            timestamp=self._timestamp,
+            payload_type=OPUS_TYPE,
+            room=MAX_PAYLOAD_BYTES - len(sound),
+        )
         self._before.append((self._timestamp, b"" if silent else sound))
         if silent and not copies:
             self._after_pause = True  # RFC 3551 section 4.1: the next one begins a talk spurt.
@@ -133,23 +123,11 @@ class SpurtSender:
         self.packets += 1
         return Spoken(self._srtp.protect(bytes(packet)), packet.timestamp, samples, sound)
 
-    def _copies(self) -> list[Block]:
-        """Older sound that goes along, the oldest first (RFC 2198 section 4)."""
-        blocks: list[Block] = []
-        for distance in self._decision.copies:
-            if distance > len(self._before):
-                continue
-            begun, sound = self._before[-distance]
-            offset = self._timestamp - begun
-            if sound and len(sound) <= MAX_LENGTH and 0 < offset <= MAX_OFFSET:
-                blocks.insert(0, Block(OPUS_TYPE, offset, sound))
-        return blocks
-
     def last(self, now: float) -> list[bytes]:
         """What is left of the last words, and packets with their copies; raises as `frame`."""
         frames = self.wanted.frame_ms // 20
         count = max(self.wanted.copies, default=0) * frames
-        if self._collected:
-            count += self._decision.frame_ms // 20 - len(self._collected)
+        if not self._coder.between:
+            count += self._decision.frame_ms // 20 - self._coder.waiting
         made = (self.frame(SILENCE, now) for _ in range(count))
         return [found.packet for found in made if found is not None]

@@ -237,8 +237,8 @@ class Calls:
         self._book.agent.link_down(hop_of(peer))
         for active in self._book.with_peer(peer):
             if active.away_since is None:
-                silent = heard_at is not None and active.call.state in ANSWERED
-                active.away_since = heard_at if heard_at is not None and silent else now
+                answered = active.call.state in ANSWERED
+                active.away_since = heard_at if answered and heard_at is not None else now
         self._settle(now)
 
     def sip_received(self, peer: StationId, data: bytes, *, now: float) -> None:

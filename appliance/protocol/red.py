@@ -96,6 +96,33 @@ def pack_red(primary: Block, copies: Sequence[Block]) -> bytes:
     return b"".join((*heads, bytes((_kind(primary),)), *bodies, primary.payload))
 
 
+def copies_of(
+    history: Sequence[tuple[int, bytes]],
+    distances: Sequence[int],
+    *,
+    timestamp: int,
+    payload_type: int,
+    room: int,
+) -> list[Block]:
+    """The copies that a packet carries, the oldest first (RFC 2198 section 4).
+
+    ``history``: RTP time stamp and sound of the packets before, the newest last; no bytes: silence.
+    ``distances``: by how many packets older, near ones first.  ``timestamp``: the packet's own.
+    ``room``: bytes for all of them; what does not fit is left out.
+    """
+    blocks: list[Block] = []
+    for distance in distances:
+        if distance > len(history):
+            continue
+        begun, sound = history[-distance]
+        offset = (timestamp - begun) & 0xFFFFFFFF
+        room -= len(sound)
+        fits = len(sound) <= MAX_LENGTH and room >= 0
+        if sound and fits and 0 < offset <= MAX_OFFSET:
+            blocks.insert(0, Block(payload_type, offset, sound))
+    return blocks
+
+
 def _kind(block: Block) -> int:
     if not 0 <= block.payload_type < _MORE:
         raise ValueError("a payload type has 7 bits")
