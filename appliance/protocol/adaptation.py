@@ -169,14 +169,10 @@ class Choice:
         ``patterns``: packet lengths and copies to choose from; None: `COPIES`."""
         self.takes = takes
         self._header_bits = 8 * header_octets
-        self._own_patterns = patterns
+        self._patterns = COPIES if patterns is None else patterns
         self._limit: float | None = None
         self._plan = _Plan(20, ())
         self._changed_at = float("-inf")
-
-    @property
-    def _patterns(self) -> Patterns:
-        return COPIES if self._own_patterns is None else self._own_patterns
 
     @property
     def frame_s(self) -> float:

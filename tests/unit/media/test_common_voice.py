@@ -246,8 +246,8 @@ def test_who_comes_and_goes_is_not_heard_by_a_third(room: Room) -> None:
 @pytest.mark.parametrize("copies", [0, 1, 2, 3])
 def test_a_clean_path_and_one_with_copies_lose_nothing_by_it(copies: int) -> None:
     pattern = ((), (2,), (2, 4), (2, 4, 6))[copies]
-    adaptation = Adaptation(Takes(red=True), header_octets=76)
     with patch("appliance.protocol.adaptation.COPIES", {20: (pattern,)}):
+        adaptation = Adaptation(Takes(red=True), header_octets=76)
         adaptation.tick(0.0)
     assert adaptation.decision.copies == pattern
     found = common_coding(adaptation.decision)
